@@ -1,0 +1,3 @@
+#pragma once
+// Every differentiable operation.
+#include <retrace/autograd/ops/elementwise.h>

@@ -1,0 +1,261 @@
+#include <retrace/autograd/record.h>
+#include <retrace/autograd/tape.h>
+#include <retrace/core/fail.h>
+#include <retrace/core/kernels.h>
+#include <retrace/core/random.h>
+
+#include <atomic>
+#include <ostream>
+#include <set>
+
+namespace retrace {
+
+namespace {
+
+thread_local Tape* innermost = nullptr;  // the tape made last, recording or not
+thread_local Tape* recording = nullptr;
+thread_local bool replaying = false;
+
+std::uint64_t next_tape_id() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+/// Bytes of what is saved and there, each storage once.
+std::int64_t distinct_bytes(const std::vector<SavedTensor>& saved) {
+  std::set<const Storage*> seen;
+  std::int64_t bytes = 0;
+  for (const SavedTensor& s : saved) {
+    if (!s.tensor.defined() || s.tensor.storage().released()) continue;
+    if (seen.insert(&s.tensor.storage()).second) bytes += s.tensor.storage().bytes();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::int64_t TapeHook::saved_bytes() const { return distinct_bytes(saved()); }
+
+Tape::Tape() : id_(next_tape_id()), outer_(innermost), outer_current_(recording), depth_(0) {
+  if (outer_ != nullptr) {
+    depth_ = outer_->depth_ + 1;
+    observer_ = outer_->observer_;
+  } else if (!Recomputing::active()) {
+    advance_generator();
+  }
+  innermost = this;
+  recording = this;
+}
+
+Tape::~Tape() {
+  innermost = outer_;
+  recording = outer_current_;
+  abandon("their tape ended without a backward");
+}
+
+Tape* Tape::current() { return recording; }
+
+Var Tape::watch(Tensor x) {
+  if (!is_float(x.dtype())) fail_not_float("watch", x.dtype());
+  const Place place = add_value(x.shape(), true);
+  return Var(std::move(x), place);
+}
+
+Place Tape::add_value(const Shape& shape, bool watched) {
+  values_.push_back({.shape = shape, .gradient = {}, .watched = watched, .eaten = false});
+  return {.tape = id_, .value = static_cast<std::int64_t>(values_.size()) - 1};
+}
+
+void Tape::check_usable(std::string_view op, const Var& x) const {
+  if (x.place().tape != id_)
+    fail<GradientError>(op, "a variable must be on the current tape, got one of another tape; pass its value() instead");
+  if (values_[static_cast<std::size_t>(x.place().value)].eaten)
+    fail<GradientError>(op, "a variable must still be on the tape, but a backward has eaten it; keep the tape with {{.retain = true}}");
+}
+
+Vars Tape::attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook> hook) {
+  Node node{.scope = current_scope(), .inputs = {}, .first_output = static_cast<std::int64_t>(values_.size()),
+            .output_count = outputs.size(), .hook = std::move(hook)};
+  node.inputs.reserve(inputs.size());
+  for (const Var& x : inputs) {
+    if (x.place().tape != 0) check_usable(node.hook->name(), x);
+    node.inputs.push_back({.parameter = x.parameter(), .value = x.place().value});
+  }
+  Vars results;
+  for (Tensor& y : outputs) {
+    const Place place = add_value(y.shape(), false);
+    results.emplace_back(std::move(y), place);
+  }
+  nodes_.push_back(std::move(node));
+  report(TapeEvent::Kind::recorded, nodes_.back());
+  return results;
+}
+
+void Tape::backward(const Var& y, BackwardOptions options) {
+  if (y.value().numel() != 1) fail<ShapeError>("backward", "without dy, y must have one element, got {}", y.shape());
+  backward(Vars{y}, {Tensor::full(y.shape(), 1, y.dtype(), Tag::gradient)}, options);
+}
+
+void Tape::backward(const Var& y, const Tensor& dy, BackwardOptions options) {
+  backward(Vars{y}, Tensors{dy}, options);
+}
+
+void Tape::backward(const Vars& roots, const Tensors& dys, BackwardOptions options) {
+  detail::BackwardSession session;
+  const NoTape no_tape;
+  start(roots, dys);
+  std::size_t n = nodes_.size();
+  try {
+    for (; n > 0; --n) {
+      run(nodes_[n - 1], options.retain);
+      if (!options.retain) nodes_.pop_back();
+    }
+  } catch (...) {
+    const Node& failed = nodes_[n - 1];
+    const std::string path = path_of(failed.scope.node);
+    const std::string why = fmt::format("backward failed in {}{}{}", failed.hook->name(), path.empty() ? "" : " of ", path);
+    session.fail(why);
+    abandon(why);
+    throw;
+  }
+  forget_gradients(!options.retain);
+}
+
+void Tape::start(const Vars& roots, const Tensors& dys) {
+  if (roots.size() != dys.size())
+    fail<ArgumentError>("backward", "there must be one dy for each root, got {} for {}", dys.size(), roots.size());
+  for (std::size_t r = 0; r < roots.size(); ++r) {
+    if (roots[r].place().tape == 0)
+      fail<GradientError>("backward", "y must depend on a parameter or a watched tensor of this tape, got a constant");
+    check_usable("backward", roots[r]);
+    if (!(dys[r].shape() == roots[r].shape()))
+      fail<ShapeError>("backward", "dy must have y's shape {}, got {}", roots[r].shape(), dys[r].shape());
+  }
+  for (std::size_t r = 0; r < roots.size(); ++r) accumulate("backward", roots[r].place().value, dys[r]);
+}
+
+void Tape::run(Node& node, bool retain) {
+  Tensors dy;
+  bool any = false;
+  for (std::size_t i = 0; i < node.output_count; ++i) {
+    dy.push_back(std::exchange(value_at(node.first_output + static_cast<std::int64_t>(i)).gradient, Tensor()));
+    any = any || dy.back().defined();
+  }
+  if (!any && !node.hook->must_run()) return;
+
+  std::vector<bool> wanted;
+  for (const Input& input : node.inputs) wanted.push_back(input.parameter != nullptr || input.value >= 0);
+  const Reenter scope(node.scope);
+  const OpName op(node.hook->name());
+  report(TapeEvent::Kind::running, node);
+  deliver(node, node.hook->backward(std::move(dy), {.wants = Wants(std::move(wanted)), .retain = retain}));
+  report(TapeEvent::Kind::done, node);
+}
+
+void Tape::deliver(const Node& node, Tensors dx) {
+  for (std::size_t i = 0; i < dx.size(); ++i) {
+    if (!dx[i].defined()) continue;
+    const Input& input = node.inputs[i];
+    if (input.parameter != nullptr) input.parameter->accumulate_grad(std::move(dx[i]));
+    else if (input.value >= 0) accumulate(node.hook->name(), input.value, std::move(dx[i]));
+  }
+}
+
+void Tape::accumulate(std::string_view from, std::int64_t value, Tensor d) {
+  Value& target = value_at(value);
+  if (!(target.shape == d.shape()))
+    fail<GradientError>(from, "a gradient must have its value's shape {}, got {}", target.shape, d.shape());
+  if (!target.gradient.defined()) {
+    target.gradient = std::move(d);
+    return;
+  }
+  Tensor sum = target.gradient.unique() ? target.gradient : like(d, Tag::gradient);
+  kernel::add(target.gradient, d, sum);
+  target.gradient = std::move(sum);
+}
+
+void Tape::forget_gradients(bool eaten) {
+  for (Value& value : values_) {
+    if (value.watched) continue;
+    value.gradient = Tensor();
+    value.eaten = value.eaten || eaten;
+  }
+}
+
+void Tape::abandon(const std::string& why) {
+  for (Node& node : nodes_) node.hook->abandon(why);
+  nodes_.clear();
+  forget_gradients(true);
+}
+
+Tensor Tape::grad(const Var& x) const {
+  check_usable("grad", x);
+  const Value& value = values_[static_cast<std::size_t>(x.place().value)];
+  if (!value.watched) fail<GradientError>("grad", "the variable must be a watched one, got the result of an operation");
+  return value.gradient;
+}
+
+std::vector<SavedTensor> Tape::saved() const {
+  std::vector<SavedTensor> all;
+  for (const Node& node : nodes_)
+    for (SavedTensor& s : node.hook->saved()) all.push_back(std::move(s));
+  return all;
+}
+
+std::int64_t Tape::saved_bytes() const { return distinct_bytes(saved()); }
+
+void Tape::print(std::ostream& out) const {
+  out << fmt::format("{:>4}  {:<26}  {:<28}  {:>12}  {}\n", "node", "operation", "where", "bytes", "saved");
+  for (std::size_t n = 0; n < nodes_.size(); ++n) {
+    const Node& node = nodes_[n];
+    std::vector<std::string> shapes;
+    for (const SavedTensor& s : node.hook->saved())
+      if (s.tensor.defined())
+        shapes.push_back(fmt::format("{}{}{}", s.tensor.dtype(), s.tensor.shape(), s.tensor.storage().released() ? " (released)" : ""));
+    const std::string path = path_of(node.scope.node);
+    out << fmt::format("{:>4}  {:<26}  {:<28}  {:>12}  {}\n", n, node.hook->name(), path.empty() ? "-" : path,
+                       node.hook->saved_bytes(), fmt::join(shapes, ", "));
+  }
+  out << fmt::format("{} nodes keep {} bytes, each storage counted once\n", nodes_.size(), saved_bytes());
+}
+
+void Tape::report(TapeEvent::Kind kind, const Node& node) const {
+  if (observer_ == nullptr) return;
+  observer_->on({.kind = kind, .op = node.hook->name(), .scope = node.scope.node, .depth = depth_,
+                 .live_bytes = ledger().live(kStepTags)});
+}
+
+NoTape::NoTape() : previous_(std::exchange(recording, nullptr)) {}
+
+NoTape::~NoTape() { recording = previous_; }
+
+Recomputing::Recomputing() : previous_(std::exchange(replaying, true)) {}
+
+Recomputing::~Recomputing() { replaying = previous_; }
+
+bool Recomputing::active() { return replaying; }
+
+bool needs_gradient(const Var& x) { return recording != nullptr && !x.constant(); }
+
+std::vector<SavedTensor> detail::note_contents(std::string_view op, Tensors tensors) {
+  std::vector<SavedTensor> saved;
+  saved.reserve(tensors.size());
+  for (Tensor& tensor : tensors) {
+    const std::uint64_t content = tensor.defined() ? tensor.storage().content() : 0;
+    if (tensor.defined() && tensor.storage().tag() == Tag::saved) tensor.storage().set_op(op);
+    saved.push_back({.tensor = std::move(tensor), .content = content});
+  }
+  return saved;
+}
+
+void detail::check_contents(std::string_view op, const std::vector<SavedTensor>& saved) {
+  for (const SavedTensor& s : saved) {
+    if (!s.tensor.defined()) continue;
+    static_cast<void>(std::as_const(s.tensor.storage()).data());  // throws when released
+    if (s.tensor.storage().content() != s.content)
+      fail<GradientError>(op, "what was saved, {} {}, must be unchanged when backward reaches it, but {} wrote it since",
+                          s.tensor.dtype(), s.tensor.shape(), s.tensor.storage().writer().empty() ? "the program" : s.tensor.storage().writer());
+  }
+}
+
+}  // namespace retrace

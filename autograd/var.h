@@ -1,0 +1,46 @@
+#pragma once
+#include <retrace/autograd/parameter.h>
+#include <retrace/core/tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace retrace {
+
+/// Which value of which tape: tapes are numbered through the whole run, values from 0 within one tape.
+struct Place {
+  std::uint64_t tape = 0;  ///< 0: nowhere
+  std::int64_t value = -1;
+};
+
+/// A tensor and its place on a tape. A constant has no place; a Parameter is a leaf whose gradient the tape adds
+/// to Parameter::grad.
+class Var {
+ public:
+  Var() = default;
+  /// A constant.
+  Var(Tensor constant) : value_(std::move(constant)) {}  // NOLINT: implicit by intent
+  /// A leaf, unless the parameter is frozen.
+  Var(Parameter& parameter)  // NOLINT: implicit by intent
+      : value_(parameter.value()), parameter_(parameter.requires_grad() ? &parameter : nullptr) {}
+  /// For the tape.
+  Var(Tensor value, Place place) : value_(std::move(value)), place_(place) {}
+
+  bool defined() const { return value_.defined(); }
+  const Tensor& value() const { return value_; }
+  const Shape& shape() const { return value_.shape(); }
+  DType dtype() const { return value_.dtype(); }
+
+  bool constant() const { return parameter_ == nullptr && place_.tape == 0; }
+  Parameter* parameter() const { return parameter_; }
+  Place place() const { return place_; }
+
+ private:
+  Tensor value_;
+  Parameter* parameter_ = nullptr;
+  Place place_{};
+};
+
+using Vars = std::vector<Var>;
+
+}  // namespace retrace

@@ -1,0 +1,111 @@
+#include <retrace/core/allocator.h>
+#include <retrace/core/fail.h>
+
+#include <cstdlib>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define RETRACE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RETRACE_ASAN 1
+#endif
+#endif
+#ifdef RETRACE_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace retrace {
+
+namespace {
+
+/// Under AddressSanitizer a cached block is as forbidden as a freed one.
+void forbid([[maybe_unused]] std::byte* data, [[maybe_unused]] std::int64_t bytes) {
+#ifdef RETRACE_ASAN
+  __asan_poison_memory_region(data, static_cast<std::size_t>(bytes));
+#endif
+}
+
+void permit([[maybe_unused]] std::byte* data, [[maybe_unused]] std::int64_t bytes) {
+#ifdef RETRACE_ASAN
+  __asan_unpoison_memory_region(data, static_cast<std::size_t>(bytes));
+#endif
+}
+
+class CpuAllocator final : public Allocator {
+  std::byte* obtain(std::int64_t bytes) override {
+    return static_cast<std::byte*>(std::aligned_alloc(kBlockAlignment, static_cast<std::size_t>(bytes)));
+  }
+  void give_back(std::byte* data, std::int64_t) override { std::free(data); }
+};
+
+std::int64_t round_up(std::int64_t bytes) { return (bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment; }
+
+}  // namespace
+
+Block Allocator::allocate(std::int64_t bytes, Tag tag) {
+  const std::int64_t rounded = round_up(bytes);
+  const std::lock_guard lock(mutex_);
+  const std::int64_t budget = ledger_.budget();
+  if (budget > 0 && ledger_.live() + rounded > budget) fail_out_of_memory(rounded);
+  std::byte* data = take_cached(rounded);
+  if (data == nullptr) {
+    if (budget > 0 && ledger_.live() + ledger_.cached() + rounded > budget) empty_cache();
+    data = obtain(rounded);
+  }
+  if (data == nullptr) {
+    empty_cache();
+    data = obtain(rounded);
+  }
+  if (data == nullptr) fail_out_of_memory(rounded);
+  const std::uint64_t serial = ledger_.add(
+      {.bytes = rounded, .tag = tag, .scope = current_scope().node, .op = current_op(), .serial = 0});
+  return {.data = data, .bytes = rounded, .serial = serial};
+}
+
+void Allocator::deallocate(const Block& block) {
+  const std::lock_guard lock(mutex_);
+  ledger_.remove(block.serial);
+  ledger_.add_cached(block.bytes);
+  forbid(block.data, block.bytes);
+  cache_[block.bytes].push_back(block.data);
+}
+
+void Allocator::flush() {
+  const std::lock_guard lock(mutex_);
+  empty_cache();
+}
+
+void Allocator::empty_cache() {
+  for (auto& [bytes, blocks] : cache_) {
+    for (std::byte* data : blocks) {
+      permit(data, bytes);
+      give_back(data, bytes);
+      ledger_.add_cached(-bytes);
+    }
+  }
+  cache_.clear();
+}
+
+std::byte* Allocator::take_cached(std::int64_t bytes) {
+  const auto found = cache_.find(bytes);
+  if (found == cache_.end() || found->second.empty()) return nullptr;
+  std::byte* data = found->second.back();
+  found->second.pop_back();
+  permit(data, bytes);
+  ledger_.add_cached(-bytes);
+  return data;
+}
+
+void Allocator::fail_out_of_memory(std::int64_t bytes) {
+  const std::int64_t budget = ledger_.budget();
+  const std::string limit = budget > 0 ? fmt::format("the budget of {}", format_bytes(budget)) : "what the machine has";
+  fail<OutOfMemoryError>("allocate", "{} must fit into {}, of which {} are alive:\n{}", format_bytes(bytes), limit,
+                         format_bytes(ledger_.live()), table_of(ledger_.alive()));
+}
+
+Allocator& allocator(Device) {
+  static CpuAllocator& cpu = *new CpuAllocator;  // never destroyed: tensors in static objects outlive it otherwise
+  return cpu;
+}
+
+}  // namespace retrace

@@ -1,0 +1,53 @@
+#pragma once
+#include <retrace/core/memory.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <vector>
+
+namespace retrace {
+
+/// Blocks start at, and their sizes are rounded up to, multiples of this many bytes.
+inline constexpr std::int64_t kBlockAlignment = 64;
+
+/// A piece of memory and its entry in the ledger.
+struct Block {
+  std::byte* data = nullptr;
+  std::int64_t bytes = 0;
+  std::uint64_t serial = 0;
+};
+
+/// The one source of a device's tensor memory. Freed blocks are kept and handed out again for the same size, so a
+/// training step after the first one asks the system for nothing. Thread-safe.
+class Allocator {
+ public:
+  virtual ~Allocator() = default;
+
+  /// Throws OutOfMemoryError, with the table of what is alive, beyond the budget or what the machine has; the
+  /// cache is emptied first.
+  Block allocate(std::int64_t bytes, Tag tag);
+  void deallocate(const Block& block);
+  /// Gives all cached blocks back to the system.
+  void flush();
+  Ledger& ledger() { return ledger_; }
+
+ private:
+  /// Memory from the system, aligned; null when there is none.
+  virtual std::byte* obtain(std::int64_t bytes) = 0;
+  virtual void give_back(std::byte* data, std::int64_t bytes) = 0;
+
+  std::byte* take_cached(std::int64_t bytes);
+  void empty_cache();
+  [[noreturn]] void fail_out_of_memory(std::int64_t bytes);
+
+  Ledger ledger_;
+  std::mutex mutex_;
+  std::map<std::int64_t, std::vector<std::byte*>> cache_;
+};
+
+/// The allocator of a device.
+Allocator& allocator(Device device = Device::cpu());
+
+}  // namespace retrace

@@ -1,0 +1,30 @@
+#pragma once
+#include <retrace/core/threads.h>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace retrace::cpu {
+
+/// Elements that one task of an elementwise loop gets.
+inline constexpr std::int64_t kGrain = 16384;
+
+/// The number of tasks into which `parallel_for` cuts [0, n).
+constexpr std::int64_t task_count(std::int64_t n, std::int64_t grain) { return (n + grain - 1) / grain; }
+
+/// Runs `body(begin, end)` for consecutive pieces of [0, n), each of `grain` items but the last.
+/// The pieces depend on n and grain alone, never on the number of threads, so that each element is computed by the
+/// same instructions (vector body or scalar tail) and each partial sum has the same terms. `body` must not throw.
+template <class Body>
+void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
+  const std::int64_t tasks = task_count(n, grain);
+  const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), tasks));
+  if (threads <= 1) {
+    for (std::int64_t task = 0; task < tasks; ++task) body(task * grain, std::min(n, (task + 1) * grain));
+    return;
+  }
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+  for (std::int64_t task = 0; task < tasks; ++task) body(task * grain, std::min(n, (task + 1) * grain));
+}
+
+}  // namespace retrace::cpu

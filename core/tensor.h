@@ -1,0 +1,97 @@
+#pragma once
+#include <retrace/core/dtype.h>
+#include <retrace/core/shape.h>
+#include <retrace/core/storage.h>
+
+#include <iosfwd>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace retrace {
+
+/// A contiguous array (row-major) of one element type on shared storage. Cheap to copy: copies share their bytes.
+/// It has no gradient; a Var is a tensor with a place on the tape.
+class Tensor {
+ public:
+  /// An undefined tensor, which has no shape and no bytes.
+  Tensor() = default;
+  /// Uninitialised elements. Throws OutOfMemoryError.
+  Tensor(const Shape& shape, DType dtype, Tag tag = Tag::data, Device device = Device::cpu());
+
+  /// A copy of `values`, in row-major order. Throws ShapeError when their number is not shape.numel().
+  template <class T>
+  static Tensor from(std::span<const T> values, const Shape& shape, Tag tag = Tag::data);
+  template <class T>
+  static Tensor from(std::initializer_list<T> values, const Shape& shape, Tag tag = Tag::data) {
+    return from(std::span<const T>(values.begin(), values.size()), shape, tag);
+  }
+  static Tensor full(const Shape& shape, double value, DType dtype, Tag tag = Tag::data);
+  static Tensor zeros(const Shape& shape, DType dtype, Tag tag = Tag::data) { return full(shape, 0, dtype, tag); }
+
+  bool defined() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  DType dtype() const { return dtype_; }
+  Device device() const { return storage_ ? storage_->device() : Device::cpu(); }
+  std::int64_t numel() const { return shape_.numel(); }
+  std::int64_t bytes() const { return numel() * static_cast<std::int64_t>(size_of(dtype_)); }
+
+  /// The elements, to read. Throws DTypeError for another T, ReleasedError, and ArgumentError when undefined.
+  template <class T>
+  const T* data() const {
+    return reinterpret_cast<const T*>(checked(dtype_of<T>()).data() + offset_);
+  }
+  /// The elements, to write: the storage's content number changes. Not to be kept beyond a release.
+  template <class T>
+  T* mutable_data() {
+    return reinterpret_cast<T*>(checked(dtype_of<T>()).mutable_data() + offset_);
+  }
+  template <class T>
+  std::span<const T> values() const {
+    return {data<T>(), static_cast<std::size_t>(numel())};
+  }
+  template <class T>
+  std::span<T> mutable_values() {
+    return {mutable_data<T>(), static_cast<std::size_t>(numel())};
+  }
+  /// The elements as numbers of any arithmetic type.
+  template <class T>
+  std::vector<T> to_vector() const;
+  /// The one element of a tensor with numel() == 1, as a double. Throws ShapeError for others.
+  double item() const;
+
+  /// The same bytes under another shape. Throws ShapeError when the number of elements differs.
+  Tensor reshape(const Shape& shape) const;
+  /// Rows [begin, end) of dimension 0, sharing the bytes. Throws ShapeError out of range.
+  Tensor slice(std::int64_t begin, std::int64_t end) const;
+  /// A copy with bytes of its own.
+  Tensor clone(Tag tag) const;
+  /// A copy with elements converted; the narrower type rounds.
+  Tensor to(DType dtype, Tag tag) const;
+
+  Storage& storage() const;
+  bool shares_storage(const Tensor& other) const { return storage_ != nullptr && storage_ == other.storage_; }
+  /// No other tensor holds these bytes, and this one covers them all: they may be overwritten.
+  bool unique() const { return storage_.use_count() == 1 && bytes() == storage_->bytes(); }
+
+ private:
+  Storage& checked(DType wanted) const;
+
+  std::shared_ptr<Storage> storage_;
+  Shape shape_;
+  std::int64_t offset_ = 0;  // bytes
+  DType dtype_ = DType::f32;
+};
+
+using Tensors = std::vector<Tensor>;
+
+/// An uninitialised tensor of x's shape, element type and device.
+Tensor like(const Tensor& x, Tag tag = Tag::activation);
+/// The same with another shape.
+Tensor like(const Tensor& x, const Shape& shape, Tag tag = Tag::activation);
+
+/// `tensor([[1, 2], [3, 4]], f32)`; long dimensions are abbreviated.
+std::ostream& operator<<(std::ostream& out, const Tensor& x);
+std::string to_string(const Tensor& x);
+
+}  // namespace retrace

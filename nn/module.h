@@ -1,0 +1,112 @@
+#pragma once
+#include <retrace/autograd/tape.h>
+#include <retrace/autograd/var.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace retrace {
+
+class Module;
+
+/// Sees the parameters, buffers and children that a module lists in Module::members.
+class Members {
+ public:
+  virtual ~Members() = default;
+
+  /// Undefined parameters and buffers (a bias that is switched off) are passed over.
+  void parameter(std::string_view name, Parameter& parameter) {
+    if (parameter.defined()) on_parameter(name, parameter);
+  }
+  void buffer(std::string_view name, Tensor& buffer) {
+    if (buffer.defined()) on_buffer(name, buffer);
+  }
+  /// A child held by value.
+  void module(std::string_view name, Module& child) { on_module(name, child, nullptr); }
+  /// A child that may be shared; an empty pointer is passed over.
+  template <class M>
+  void module(std::string_view name, std::shared_ptr<M>& child) {
+    if (child == nullptr) return;
+    on_module(name, *child, [&child](std::shared_ptr<Module> other) { child = std::dynamic_pointer_cast<M>(other); });
+  }
+
+ protected:
+  /// Puts another module into the parent's slot; empty for a child held by value.
+  using Replace = std::function<void(std::shared_ptr<Module>)>;
+
+ private:
+  virtual void on_parameter(std::string_view name, Parameter& parameter) = 0;
+  virtual void on_buffer(std::string_view name, Tensor& buffer) = 0;
+  virtual void on_module(std::string_view name, Module& child, const Replace& replace) = 0;
+};
+
+template <class T>
+using Named = std::pair<std::string, T>;
+
+/// A part of a network: it computes, and it owns parameters, buffers and other modules.
+///
+/// A concrete module overrides `forward` (or `forward_all` for several inputs or outputs), lists what it owns in
+/// `members`, and copies itself in `copy`:
+/// ```cpp
+/// void members(Members& m) override { m.parameter("weight", weight_); m.module("norm", norm_); }
+/// std::shared_ptr<Module> copy() const override { return std::make_shared<MyLayer>(*this); }
+/// ```
+class Module {
+ public:
+  Module() = default;
+  Module(const Module&) = default;
+  Module& operator=(const Module&) = default;
+  virtual ~Module() = default;
+
+  /// Runs the module inside the scope of its name.
+  Var operator()(const Var& x);
+  Vars operator()(const Vars& xs);
+
+  virtual Var forward(const Var& x);
+  /// For several inputs or outputs; by default `forward` of the only one.
+  virtual Vars forward_all(const Vars& xs);
+
+  virtual void members(Members& members) { static_cast<void>(members); }
+
+  /// Each parameter once, under its path (`layer1.0.conv1.weight`), in the order of `members`.
+  std::vector<Named<Parameter*>> named_parameters();
+  std::vector<Parameter*> parameters();
+  /// Running statistics and the like, each under its path.
+  std::vector<Named<Tensor*>> named_buffers();
+  /// This module under "", and all modules below it under their paths.
+  std::vector<Named<Module*>> named_modules();
+  /// The number of learned numbers.
+  std::int64_t parameter_count();
+
+  /// Switches this module and all below between training and evaluation (dropout, batch norm).
+  void train(bool training = true);
+  void eval() { train(false); }
+  bool training() const { return training_; }
+
+  /// Forgets the gradients of all parameters.
+  void zero_grad();
+  /// Converts parameters and floating-point buffers.
+  void to(DType dtype);
+
+  /// A copy that shares nothing with this module; modules shared inside it stay shared inside the copy.
+  std::shared_ptr<Module> clone() const;
+
+ protected:
+  /// For modules whose children change after construction: they are named anew at the next call.
+  void children_changed() { children_named_ = false; }
+
+ private:
+  virtual std::shared_ptr<Module> copy() const = 0;
+  void name_children();
+
+  std::string name_;
+  bool children_named_ = false;
+  bool training_ = true;
+};
+
+}  // namespace retrace

@@ -63,4 +63,17 @@ extern constinit Kernel<void(const Tensor& dy, const Pool2dOptions& options, Ten
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> adaptive_avg_pool2d;
 extern constinit Kernel<void(const Tensor& dy, Tensor& dx)> adaptive_avg_pool2d_backward;
 
+// copies: core/cpu/copy.cpp. Any element type, the same for x and y, which do not overlap.
+/// y = x, element by element in memory order.
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> copy;
+extern constinit Kernel<void(Tensor& y, double value)> fill;
+/// y = x[.., begin::step, ..] in dimension dim, with y's extent there.
+extern constinit Kernel<void(const Tensor& x, int dim, std::int64_t begin, std::int64_t step, Tensor& y)>
+    slice_copy;
+/// x[.., begin::step, ..] = y in dimension dim, with y's extent there; the rest of x stays.
+extern constinit Kernel<void(const Tensor& y, int dim, std::int64_t begin, std::int64_t step, Tensor& x)>
+    slice_write;
+/// Dimension d of y is dimension dims[d] of x.
+extern constinit Kernel<void(const Tensor& x, const Permutation& dims, Tensor& y)> permute;
+
 }  // namespace retrace::kernel

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace retrace {
 
@@ -118,6 +119,32 @@ Shape adaptive_pool2d_shape(std::string_view op, const Shape& x, Size2d out) {
   check_at_least(op, "the output", out, 1);
   if (x.rank() != 4) fail<ShapeError>(op, "x must be [N,C,H,W], got {}", x);
   return {x[0], x[1], out.h, out.w};
+}
+
+Permutation Permutation::inverse() const {
+  Permutation result{.dims = {}, .rank = rank};
+  for (int d = 0; d < rank; ++d) result.dims[static_cast<std::size_t>((*this)[d])] = d;
+  return result;
+}
+
+Shape Permutation::applied_to(const Shape& x) const {
+  std::array<std::int64_t, Shape::kMaxRank> extents{};
+  for (int d = 0; d < rank; ++d) extents[static_cast<std::size_t>(d)] = x[(*this)[d]];
+  return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)));
+}
+
+Permutation permutation_of(std::string_view op, const Shape& x, std::span<const int> dims) {
+  Permutation result{.dims = {}, .rank = x.rank()};
+  std::array<bool, Shape::kMaxRank> seen{};
+  bool once = static_cast<int>(dims.size()) == x.rank();
+  for (std::size_t d = 0; once && d < dims.size(); ++d) {
+    const int from = dims[d] < 0 ? dims[d] + x.rank() : dims[d];
+    once = from >= 0 && from < x.rank() && !std::exchange(seen[static_cast<std::size_t>(from)], true);
+    result.dims[d] = from;
+  }
+  if (!once)
+    fail<ShapeError>(op, "dims must name each dimension of x {} once, got ({})", x, fmt::join(dims, ", "));
+  return result;
 }
 
 }  // namespace retrace

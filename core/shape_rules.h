@@ -1,8 +1,10 @@
 #pragma once
 #include <retrace/core/shape.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace retrace {
@@ -55,5 +57,21 @@ Shape pool2d_shape(std::string_view op, const Shape& x, const Pool2dOptions& opt
 /// x: [N, C, H, W] -> [N, C, out.h, out.w]. Throws ArgumentError for an extent below 1, ShapeError for
 /// another rank.
 Shape adaptive_pool2d_shape(std::string_view op, const Shape& x, Size2d out);
+
+/// An order of dimensions: dimension d of the result is dimension dims[d] of x. Trivially copyable.
+struct Permutation {
+  std::array<int, Shape::kMaxRank> dims{};
+  int rank = 0;
+
+  int operator[](int d) const { return dims[static_cast<std::size_t>(d)]; }
+  /// The permutation that undoes this one.
+  Permutation inverse() const;
+  /// The shape of the result for x of shape `x`.
+  Shape applied_to(const Shape& x) const;
+};
+
+/// `dims` (negative ones count from the end) as a permutation of x's dimensions. Throws ShapeError unless
+/// each stands there once.
+Permutation permutation_of(std::string_view op, const Shape& x, std::span<const int> dims);
 
 }  // namespace retrace

@@ -1,6 +1,7 @@
 #pragma once
 #include <retrace/core/kernel.h>
 #include <retrace/core/shape_rules.h>
+#include <retrace/core/optimizer_options.h>
 
 /// Every kernel. The caller allocates results and has checked the shapes; x may be y where it says "in
 /// place".
@@ -75,5 +76,21 @@ extern constinit Kernel<void(const Tensor& y, int dim, std::int64_t begin, std::
     slice_write;
 /// Dimension d of y is dimension dims[d] of x.
 extern constinit Kernel<void(const Tensor& x, const Permutation& dims, Tensor& y)> permute;
+// core/cpu/optimizer.cpp: one step of one parameter and its state, in place. Undefined states are not used.
+/// `first`: momentum_buffer is the gradient itself, without dampening.
+extern constinit Kernel<void(const SgdOptions& options, bool first, const Tensor& grad, Tensor& momentum_buffer,
+                             Tensor& parameter)>
+    sgd_step;
+/// `step` counts from 1.
+extern constinit Kernel<void(const AdamOptions& options, std::int64_t step, const Tensor& grad, Tensor& exp_avg,
+                             Tensor& exp_avg_sq, Tensor& parameter)>
+    adam_step;
+extern constinit Kernel<void(const RmspropOptions& options, const Tensor& grad, Tensor& square_avg, Tensor& grad_avg,
+                             Tensor& momentum_buffer, Tensor& parameter)>
+    rmsprop_step;
+/// y = x clamped to [-limit, limit]; a NaN stays. In place.
+extern constinit Kernel<void(const Tensor& x, double limit, Tensor& y)> clip;
+/// out = sum of x^2; out: [] f64.
+extern constinit Kernel<void(const Tensor& x, Tensor& out)> square_sum;
 
 }  // namespace retrace::kernel

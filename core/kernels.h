@@ -1,7 +1,8 @@
 #pragma once
 #include <retrace/core/kernel.h>
 
-/// Every kernel. The caller allocates results and has checked the shapes; x may be y where it says "in place".
+/// Every kernel. The caller allocates results and has checked the shapes; x may be y where it says "in
+/// place".
 namespace retrace::kernel {
 
 // elementwise: core/cpu/elementwise.cpp. x and y broadcast to out; out may be x or y of the same shape.

@@ -12,7 +12,9 @@ Shape broadcast_shape(std::string_view op, const Shape& x, const Shape& y) {
     const std::int64_t a = d <= x.rank() ? x[-d] : 1;
     const std::int64_t b = d <= y.rank() ? y[-d] : 1;
     if (a != b && a != 1 && b != 1)
-      fail<ShapeError>(op, "the extents of x and y must be equal or 1, aligned at the last dimension, got {} and {}", x, y);
+      fail<ShapeError>(
+          op, "the extents of x and y must be equal or 1, aligned at the last dimension, got {} and {}", x,
+          y);
     extents[static_cast<std::size_t>(rank - d)] = std::max(a, b);
   }
   return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)));

@@ -15,7 +15,8 @@ thread_local std::vector<Parameter*> session_parameters;
 Parameter::Parameter(Tensor value) : value_(std::move(value)) { value_.storage().set_tag(Tag::parameter); }
 
 Parameter::Parameter(const Parameter& other)
-    : value_(other.defined() ? other.value_.clone(Tag::parameter) : Tensor()), requires_grad_(other.requires_grad_) {}
+    : value_(other.defined() ? other.value_.clone(Tag::parameter) : Tensor()),
+      requires_grad_(other.requires_grad_) {}
 
 Parameter& Parameter::operator=(const Parameter& other) {
   Parameter copy(other);
@@ -26,7 +27,8 @@ Parameter& Parameter::operator=(const Parameter& other) {
 }
 
 const Tensor& Parameter::grad() const {
-  if (!invalid_.empty()) fail<GradientError>("parameter", "a gradient must be complete, but {}; call zero_grad() first", invalid_);
+  if (!invalid_.empty())
+    fail<GradientError>("parameter", "a gradient must be complete, but {}; call zero_grad() first", invalid_);
   return grad_;
 }
 
@@ -37,8 +39,8 @@ void Parameter::zero_grad() {
 
 void Parameter::accumulate_grad(Tensor d) {
   if (!(d.shape() == shape()) || d.dtype() != value_.dtype())
-    retrace::fail<GradientError>("parameter", "the gradient must be {} {} as its parameter, got {} {}", value_.dtype(), shape(),
-                                 d.dtype(), d.shape());
+    retrace::fail<GradientError>("parameter", "the gradient must be {} {} as its parameter, got {} {}",
+                                 value_.dtype(), shape(), d.dtype(), d.shape());
   if (session_depth > 0) session_parameters.push_back(this);
   if (grad_.defined()) {
     kernel::add(grad_, d, grad_);

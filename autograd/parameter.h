@@ -43,7 +43,8 @@ class Parameter {
 };
 
 namespace detail {
-/// Knows which parameters got a gradient since the outermost backward began, so that its failure can void them all.
+/// Knows which parameters got a gradient since the outermost backward began, so that its failure can void
+/// them all.
 class BackwardSession {
  public:
   BackwardSession();

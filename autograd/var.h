@@ -13,8 +13,8 @@ struct Place {
   std::int64_t value = -1;
 };
 
-/// A tensor and its place on a tape. A constant has no place; a Parameter is a leaf whose gradient the tape adds
-/// to Parameter::grad.
+/// A tensor and its place on a tape. A constant has no place; a Parameter is a leaf whose gradient the tape
+/// adds to Parameter::grad.
 class Var {
  public:
   Var() = default;

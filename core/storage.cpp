@@ -24,7 +24,8 @@ Storage::~Storage() {
 
 const std::byte* Storage::data() const {
   if (released())
-    fail<ReleasedError>("storage", "a tensor that is read must hold its bytes, but {} released them{}", released_by_,
+    fail<ReleasedError>("storage", "a tensor that is read must hold its bytes, but {} released them{}",
+                        released_by_,
                         released_by_.find(';') == std::string::npos
                             ? "; they come back during backward, or set keep_input = true to keep them"
                             : "");
@@ -56,7 +57,8 @@ void Storage::release(std::string by) {
 
 void Storage::restore_from(Storage& source) {
   if (!released() || source.released() || source.bytes_ != bytes_ || !(source.device_ == device_))
-    fail<ArgumentError>("storage", "released storage of {} bytes must be restored from as many, got {}", bytes_, source.bytes_);
+    fail<ArgumentError>("storage", "released storage of {} bytes must be restored from as many, got {}",
+                        bytes_, source.bytes_);
   block_ = std::exchange(source.block_, Block{});
   source.released_by_ = "the storage that took them over";
   if (source.tag_ != tag_) allocator(device_).ledger().set_tag(block_.serial, tag_);

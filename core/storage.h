@@ -8,7 +8,8 @@
 
 namespace retrace {
 
-/// Bytes that tensors share. They can be released and later restored, and they know whether they were written.
+/// Bytes that tensors share. They can be released and later restored, and they know whether they were
+/// written.
 class Storage {
  public:
   /// Uninitialised bytes. Throws OutOfMemoryError.

@@ -61,37 +61,42 @@ void broadcast(const Tensor& x, const Tensor& y, Tensor& out, F f) {
   const T* a = x.data<T>();
   const T* b = y.data<T>();
   T* to = out.mutable_data<T>();
-  parallel_for(shape.numel() / row, std::max<std::int64_t>(1, kGrain / row), [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      std::int64_t rest = r;
-      std::int64_t xi = 0;
-      std::int64_t yi = 0;
-      for (int d = last - 1; d >= 0; --d) {
-        const std::int64_t index = rest % shape[d];
-        rest /= shape[d];
-        xi += index * x_strides[static_cast<std::size_t>(d)];
-        yi += index * y_strides[static_cast<std::size_t>(d)];
-      }
-      T* z = to + r * row;
-      for (std::int64_t i = 0; i < row; ++i) z[i] = f(a[xi + i * x_step], b[yi + i * y_step]);
-    }
-  });
+  parallel_for(shape.numel() / row, std::max<std::int64_t>(1, kGrain / row),
+               [=](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t r = begin; r < end; ++r) {
+                   std::int64_t rest = r;
+                   std::int64_t xi = 0;
+                   std::int64_t yi = 0;
+                   for (int d = last - 1; d >= 0; --d) {
+                     const std::int64_t index = rest % shape[d];
+                     rest /= shape[d];
+                     xi += index * x_strides[static_cast<std::size_t>(d)];
+                     yi += index * y_strides[static_cast<std::size_t>(d)];
+                   }
+                   T* z = to + r * row;
+                   for (std::int64_t i = 0; i < row; ++i) z[i] = f(a[xi + i * x_step], b[yi + i * y_step]);
+                 }
+               });
 }
 
 void add_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
-  visit_float("add", x.dtype(), [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a + b; }); });
+  visit_float("add", x.dtype(),
+              [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a + b; }); });
 }
 
 void sub_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
-  visit_float("sub", x.dtype(), [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a - b; }); });
+  visit_float("sub", x.dtype(),
+              [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a - b; }); });
 }
 
 void mul_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
-  visit_float("mul", x.dtype(), [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a * b; }); });
+  visit_float("mul", x.dtype(),
+              [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a * b; }); });
 }
 
 void div_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
-  visit_float("div", x.dtype(), [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a / b; }); });
+  visit_float("div", x.dtype(),
+              [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a / b; }); });
 }
 
 void scale_shift_cpu(const Tensor& x, double scale, double shift, Tensor& y) {
@@ -105,11 +110,13 @@ void exp_cpu(const Tensor& x, Tensor& y) {
 }
 
 void tanh_cpu(const Tensor& x, Tensor& y) {
-  visit_float("tanh", x.dtype(), [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::tanh(v); }); });
+  visit_float("tanh", x.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::tanh(v); }); });
 }
 
 void tanh_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
-  visit_float("tanh", y.dtype(), [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * (1 - v * v); }); });
+  visit_float("tanh", y.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * (1 - v * v); }); });
 }
 
 }  // namespace

@@ -1,3 +1,9 @@
 #pragma once
 // Every differentiable operation.
+#include <retrace/autograd/ops/activation.h>
+#include <retrace/autograd/ops/copy.h>
 #include <retrace/autograd/ops/elementwise.h>
+#include <retrace/autograd/ops/loss.h>
+#include <retrace/autograd/ops/random.h>
+#include <retrace/autograd/ops/reduce.h>
+#include <retrace/autograd/ops/softmax.h>

@@ -2,7 +2,8 @@
 """Adds up the cases of a `meson test` run.
 
 A test program prints `<suite>: N cases run, M skipped, K failed` at its end; a test that prints no such line is one
-case. The last line of the report stands alone: `N passed, N failed, N skipped`.
+case, and a suite that ran none counts as a failed one. The last line of the report stands alone:
+`N passed, N failed, N skipped`.
 
 Exit status 1 when a case failed, a test ended badly, a suite ran no case, or more were skipped than --skips allows.
 

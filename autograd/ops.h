@@ -1,3 +1,7 @@
 #pragma once
 // Every differentiable operation.
+#include <retrace/autograd/ops/batch_norm.h>
+#include <retrace/autograd/ops/conv2d.h>
 #include <retrace/autograd/ops/elementwise.h>
+#include <retrace/autograd/ops/matmul.h>
+#include <retrace/autograd/ops/pool.h>

@@ -1,5 +1,7 @@
 #pragma once
 #include <retrace/core/kernel.h>
+#include <retrace/core/optimizer_options.h>
+#include <retrace/core/shape_rules.h>
 
 /// Every kernel. The caller allocates results and has checked the shapes; x may be y where it says "in
 /// place".
@@ -16,5 +18,79 @@ extern constinit Kernel<void(const Tensor& x, Tensor& y)> exp;
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> tanh;
 /// dx = dy (1 - y^2).
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, Tensor& dx)> tanh_backward;
+
+// core/cpu/optimizer.cpp: one step of one parameter and its state, in place. Undefined states are not used.
+/// `first`: momentum_buffer is the gradient itself, without dampening.
+extern constinit Kernel<void(const SgdOptions& options, bool first, const Tensor& grad, Tensor& momentum_buffer,
+                             Tensor& parameter)>
+    sgd_step;
+/// `step` counts from 1.
+extern constinit Kernel<void(const AdamOptions& options, std::int64_t step, const Tensor& grad, Tensor& exp_avg,
+                             Tensor& exp_avg_sq, Tensor& parameter)>
+    adam_step;
+extern constinit Kernel<void(const RmspropOptions& options, const Tensor& grad, Tensor& square_avg, Tensor& grad_avg,
+                             Tensor& momentum_buffer, Tensor& parameter)>
+    rmsprop_step;
+/// y = x clamped to [-limit, limit]; a NaN stays. In place.
+extern constinit Kernel<void(const Tensor& x, double limit, Tensor& y)> clip;
+/// out = sum of x^2; out: [] f64.
+extern constinit Kernel<void(const Tensor& x, Tensor& out)> square_sum;
+// core/cpu/matmul.cpp
+/// out = a b for each matrix of a batch; the leading dimensions of a and b broadcast to those of out.
+extern constinit Kernel<void(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out)>
+    matmul;
+
+// core/cpu/conv2d.cpp
+/// y = x * w + bias; bias may be undefined.
+extern constinit Kernel<void(const Tensor& x, const Tensor& w, const Tensor& bias,
+                             const Conv2dOptions& options, Tensor& y)>
+    conv2d;
+extern constinit Kernel<void(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx)>
+    conv2d_backward_data;
+extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw)>
+    conv2d_backward_weight;
+
+// core/cpu/batch_norm.cpp. x: [N, C, ...], all others but y: [C].
+/// Normalises by the batch's statistics; writes them to mean and rstd = 1 / sqrt(var + eps), and moves the
+/// running ones towards them unless those are undefined.
+extern constinit Kernel<void(const Tensor& x, const Tensor& gamma, const Tensor& beta, double momentum,
+                             double eps, Tensor& running_mean, Tensor& running_var, Tensor& mean,
+                             Tensor& rstd, Tensor& y)>
+    batch_norm_training;
+/// y = gamma (x - mean) rstd + beta.
+extern constinit Kernel<void(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& gamma,
+                             const Tensor& beta, Tensor& y)>
+    batch_norm_normalize;
+/// rstd = 1 / sqrt(var + eps).
+extern constinit Kernel<void(const Tensor& var, double eps, Tensor& rstd)> batch_norm_rstd;
+/// With `training`, dx includes the way through the batch's statistics. Undefined results are not computed; x
+/// may be undefined when neither dgamma nor (in training) dx is asked for, gamma when dx is not.
+extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                             const Tensor& rstd, bool training, Tensor& dx, Tensor& dgamma, Tensor& dbeta)>
+    batch_norm_backward;
+
+// core/cpu/pool.cpp
+/// indices (i32, y's shape, may be undefined): where in x's plane each maximum is.
+extern constinit Kernel<void(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& indices)>
+    max_pool2d;
+extern constinit Kernel<void(const Tensor& dy, const Tensor& indices, Tensor& dx)> max_pool2d_backward;
+extern constinit Kernel<void(const Tensor& x, const Pool2dOptions& options, Tensor& y)> avg_pool2d;
+extern constinit Kernel<void(const Tensor& dy, const Pool2dOptions& options, Tensor& dx)> avg_pool2d_backward;
+/// The grid is y's plane.
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> adaptive_avg_pool2d;
+extern constinit Kernel<void(const Tensor& dy, Tensor& dx)> adaptive_avg_pool2d_backward;
+
+// copies: core/cpu/copy.cpp. Any element type, the same for x and y, which do not overlap.
+/// y = x, element by element in memory order.
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> copy;
+extern constinit Kernel<void(Tensor& y, double value)> fill;
+/// y = x[.., begin::step, ..] in dimension dim, with y's extent there.
+extern constinit Kernel<void(const Tensor& x, int dim, std::int64_t begin, std::int64_t step, Tensor& y)>
+    slice_copy;
+/// x[.., begin::step, ..] = y in dimension dim, with y's extent there; the rest of x stays.
+extern constinit Kernel<void(const Tensor& y, int dim, std::int64_t begin, std::int64_t step, Tensor& x)>
+    slice_write;
+/// Dimension d of y is dimension dims[d] of x.
+extern constinit Kernel<void(const Tensor& x, const Permutation& dims, Tensor& y)> permute;
 
 }  // namespace retrace::kernel

@@ -2,8 +2,33 @@
 #include <retrace/core/shape_rules.h>
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 namespace retrace {
+
+namespace {
+
+void check_at_least(std::string_view op, std::string_view what, Size2d got, std::int64_t least) {
+  if (got.h < least || got.w < least)
+    fail<ArgumentError>(op, "{} must be at least {}, got ({},{})", what, least, got.h, got.w);
+}
+
+/// Extents at both ends of a dimension may not overflow when they are added.
+constexpr std::int64_t kMaxExtent = std::numeric_limits<std::int32_t>::max();
+
+void check_at_most(std::string_view op, std::string_view what, Size2d got, std::int64_t most) {
+  if (got.h > most || got.w > most)
+    fail<ArgumentError>(op, "{} must be at most {}, got ({},{})", what, most, got.h, got.w);
+}
+
+/// Positions of a window that covers `window` elements.
+std::int64_t window_count(std::int64_t extent, std::int64_t padding, std::int64_t window,
+                          std::int64_t stride) {
+  return (extent + 2 * padding - window) / stride + 1;
+}
+
+}  // namespace
 
 Shape broadcast_shape(std::string_view op, const Shape& x, const Shape& y) {
   std::array<std::int64_t, Shape::kMaxRank> extents{};
@@ -18,6 +43,108 @@ Shape broadcast_shape(std::string_view op, const Shape& x, const Shape& y) {
     extents[static_cast<std::size_t>(rank - d)] = std::max(a, b);
   }
   return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)));
+}
+
+Shape matmul_shape(const Shape& a, const Shape& b, const MatmulOptions& options) {
+  if (a.rank() < 2 || b.rank() < 2)
+    fail<ShapeError>("matmul", "a and b must have at least 2 dimensions, got {} and {}", a, b);
+  const std::int64_t rows = a[options.transpose_a ? -1 : -2];
+  const std::int64_t a_depth = a[options.transpose_a ? -2 : -1];
+  const std::int64_t b_depth = b[options.transpose_b ? -1 : -2];
+  const std::int64_t columns = b[options.transpose_b ? -2 : -1];
+  if (a_depth != b_depth)
+    fail<ShapeError>("matmul", "a {}{} has rows of {} elements but b {}{} has columns of {}", a,
+                     options.transpose_a ? " transposed" : "", a_depth, b,
+                     options.transpose_b ? " transposed" : "", b_depth);
+  const int rank = std::max(a.rank(), b.rank());
+  std::array<std::int64_t, Shape::kMaxRank> extents{};
+  for (int d = 3; d <= rank; ++d) {
+    const std::int64_t left = d <= a.rank() ? a[-d] : 1;
+    const std::int64_t right = d <= b.rank() ? b[-d] : 1;
+    if (left != right && left != 1 && right != 1)
+      fail<ShapeError>("matmul", "the leading extents of a and b must be equal or 1, got {} and {}", a, b);
+    extents[static_cast<std::size_t>(rank - d)] = std::max(left, right);
+  }
+  extents[static_cast<std::size_t>(rank - 2)] = rows;
+  extents[static_cast<std::size_t>(rank - 1)] = columns;
+  return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)));
+}
+
+Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dOptions& options) {
+  check_at_least("conv2d", "stride", options.stride, 1);
+  check_at_least("conv2d", "padding", options.padding, 0);
+  check_at_least("conv2d", "dilation", options.dilation, 1);
+  check_at_most("conv2d", "padding", options.padding, kMaxExtent);
+  check_at_most("conv2d", "dilation", options.dilation, kMaxExtent);
+  if (options.groups < 1) fail<ArgumentError>("conv2d", "groups must be at least 1, got {}", options.groups);
+  if (x.rank() != 4 || w.rank() != 4)
+    fail<ShapeError>("conv2d", "x must be [N,C,H,W] and w [O,C/groups,h,w], got {} and {}", x, w);
+  if (x[1] % options.groups != 0 || w[0] % options.groups != 0)
+    fail<ShapeError>("conv2d", "{} groups must divide the {} channels of x {} and the {} filters of w {}",
+                     options.groups, x[1], x, w[0], w);
+  if (x[1] / options.groups != w[1]) {
+    if (options.groups == 1)
+      fail<ShapeError>("conv2d", "x has {} channels but w {} expects {}", x[1], w, w[1]);
+    fail<ShapeError>("conv2d", "x has {} channels in each of {} groups but w {} expects {}",
+                     x[1] / options.groups, options.groups, w, w[1]);
+  }
+  const Size2d window(options.dilation.h * (w[2] - 1) + 1, options.dilation.w * (w[3] - 1) + 1);
+  if (window.h > x[2] + 2 * options.padding.h || window.w > x[3] + 2 * options.padding.w)
+    fail<ShapeError>("conv2d", "the filter must fit into the padded image, got ({},{}) for ({},{})", window.h,
+                     window.w, x[2] + 2 * options.padding.h, x[3] + 2 * options.padding.w);
+  return {x[0], w[0], window_count(x[2], options.padding.h, window.h, options.stride.h),
+          window_count(x[3], options.padding.w, window.w, options.stride.w)};
+}
+
+Shape pool2d_shape(std::string_view op, const Shape& x, const Pool2dOptions& options) {
+  const Size2d stride = options.stride.value_or(options.kernel);
+  check_at_least(op, "kernel", options.kernel, 1);
+  check_at_most(op, "kernel", options.kernel, kMaxExtent);
+  check_at_least(op, "stride", stride, 1);
+  check_at_least(op, "padding", options.padding, 0);
+  if (options.padding.h > options.kernel.h / 2 || options.padding.w > options.kernel.w / 2)
+    fail<ArgumentError>(op, "padding must be at most half of the kernel ({},{}), got ({},{})",
+                        options.kernel.h, options.kernel.w, options.padding.h, options.padding.w);
+  if (x.rank() != 4) fail<ShapeError>(op, "x must be [N,C,H,W], got {}", x);
+  if (x[2] * x[3] > kMaxExtent)
+    fail<ShapeError>(op, "the planes of x must have fewer than 2^31 elements, got {}", x);
+  if (options.kernel.h > x[2] + 2 * options.padding.h || options.kernel.w > x[3] + 2 * options.padding.w)
+    fail<ShapeError>(op, "the kernel ({},{}) must fit into the padded image ({},{})", options.kernel.h,
+                     options.kernel.w, x[2] + 2 * options.padding.h, x[3] + 2 * options.padding.w);
+  return {x[0], x[1], window_count(x[2], options.padding.h, options.kernel.h, stride.h),
+          window_count(x[3], options.padding.w, options.kernel.w, stride.w)};
+}
+
+Shape adaptive_pool2d_shape(std::string_view op, const Shape& x, Size2d out) {
+  check_at_least(op, "the output", out, 1);
+  if (x.rank() != 4) fail<ShapeError>(op, "x must be [N,C,H,W], got {}", x);
+  return {x[0], x[1], out.h, out.w};
+}
+
+Permutation Permutation::inverse() const {
+  Permutation result{.dims = {}, .rank = rank};
+  for (int d = 0; d < rank; ++d) result.dims[static_cast<std::size_t>((*this)[d])] = d;
+  return result;
+}
+
+Shape Permutation::applied_to(const Shape& x) const {
+  std::array<std::int64_t, Shape::kMaxRank> extents{};
+  for (int d = 0; d < rank; ++d) extents[static_cast<std::size_t>(d)] = x[(*this)[d]];
+  return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)));
+}
+
+Permutation permutation_of(std::string_view op, const Shape& x, std::span<const int> dims) {
+  Permutation result{.dims = {}, .rank = x.rank()};
+  std::array<bool, Shape::kMaxRank> seen{};
+  bool once = static_cast<int>(dims.size()) == x.rank();
+  for (std::size_t d = 0; once && d < dims.size(); ++d) {
+    const int from = dims[d] < 0 ? dims[d] + x.rank() : dims[d];
+    once = from >= 0 && from < x.rank() && !std::exchange(seen[static_cast<std::size_t>(from)], true);
+    result.dims[d] = from;
+  }
+  if (!once)
+    fail<ShapeError>(op, "dims must name each dimension of x {} once, got ({})", x, fmt::join(dims, ", "));
+  return result;
 }
 
 }  // namespace retrace

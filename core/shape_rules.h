@@ -1,12 +1,77 @@
 #pragma once
 #include <retrace/core/shape.h>
 
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
 #include <string_view>
 
 namespace retrace {
 
+/// A number for the height and one for the width of an image; `3` stands for `{3, 3}`.
+struct Size2d {
+  std::int64_t h;
+  std::int64_t w;
+
+  constexpr Size2d(std::int64_t both) : h(both), w(both) {}  // NOLINT: implicit by intent
+  constexpr Size2d(std::int64_t height, std::int64_t width) : h(height), w(width) {}
+  constexpr bool operator==(const Size2d&) const = default;
+};
+
+struct MatmulOptions {
+  bool transpose_a = false;  ///< a: [..., K, M] instead of [..., M, K]
+  bool transpose_b = false;  ///< b: [..., N, K] instead of [..., K, N]
+};
+
+struct Conv2dOptions {
+  Size2d stride = 1;
+  Size2d padding = 0;  ///< zeros on each side
+  Size2d dilation = 1;
+  std::int64_t groups = 1;
+};
+
+struct Pool2dOptions {
+  Size2d kernel = 2;
+  std::optional<Size2d> stride = {};  ///< by default the kernel
+  Size2d padding = 0;                 ///< on each side, at most half of the kernel
+};
+
 /// The shape of x op y: extents are equal or one of them is 1, aligned at the last dimension. Throws
 /// ShapeError.
 Shape broadcast_shape(std::string_view op, const Shape& x, const Shape& y);
+
+/// a: [..., M, K], b: [..., K, N] -> [..., M, N], where the leading dimensions broadcast. Throws ShapeError.
+Shape matmul_shape(const Shape& a, const Shape& b, const MatmulOptions& options = {});
+
+/// x: [N, C, H, W], w: [O, C / groups, h, w] -> [N, O, H', W'] with
+/// H' = floor((H + 2 padding - dilation (h - 1) - 1) / stride) + 1.
+/// Throws ArgumentError for options out of range, ShapeError for shapes that do not fit.
+Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dOptions& options = {});
+
+/// x: [N, C, H, W] -> [N, C, H', W'] with H' = floor((H + 2 padding - kernel) / stride) + 1.
+/// Throws ArgumentError for options out of range, ShapeError for shapes that do not fit. `op` names the
+/// caller.
+Shape pool2d_shape(std::string_view op, const Shape& x, const Pool2dOptions& options = {});
+
+/// x: [N, C, H, W] -> [N, C, out.h, out.w]. Throws ArgumentError for an extent below 1, ShapeError for
+/// another rank.
+Shape adaptive_pool2d_shape(std::string_view op, const Shape& x, Size2d out);
+
+/// An order of dimensions: dimension d of the result is dimension dims[d] of x. Trivially copyable.
+struct Permutation {
+  std::array<int, Shape::kMaxRank> dims{};
+  int rank = 0;
+
+  int operator[](int d) const { return dims[static_cast<std::size_t>(d)]; }
+  /// The permutation that undoes this one.
+  Permutation inverse() const;
+  /// The shape of the result for x of shape `x`.
+  Shape applied_to(const Shape& x) const;
+};
+
+/// `dims` (negative ones count from the end) as a permutation of x's dimensions. Throws ShapeError unless
+/// each stands there once.
+Permutation permutation_of(std::string_view op, const Shape& x, std::span<const int> dims);
 
 }  // namespace retrace

@@ -1,0 +1,90 @@
+#pragma once
+// Internal: what the algorithms of the convolution on the CPU share.
+#include <retrace/core/cpu/parallel.h>
+#include <retrace/core/shape_rules.h>
+#include <retrace/core/tensor.h>
+
+#include <algorithm>
+
+namespace retrace::cpu {
+
+/// The numbers of one convolution. x: [n, c, h, w], weight: [o, c / groups, kh, kw], y: [n, o, oh, ow].
+struct Conv2dGeometry {
+  Conv2dGeometry(const Shape& x, const Shape& weight, const Shape& y, const Conv2dOptions& conv2d_options)
+      : n(x[0]),
+        c(x[1]),
+        h(x[2]),
+        w(x[3]),
+        o(weight[0]),
+        kh(weight[2]),
+        kw(weight[3]),
+        oh(y[2]),
+        ow(y[3]),
+        options(conv2d_options) {}
+
+  std::int64_t group_c() const { return c / options.groups; }
+  std::int64_t group_o() const { return o / options.groups; }
+  std::int64_t plane() const { return h * w; }
+  std::int64_t out_plane() const { return oh * ow; }
+  /// The number of products in an element of y.
+  std::int64_t depth() const { return group_c() * kh * kw; }
+
+  std::int64_t n, c, h, w, o, kh, kw, oh, ow;
+  Conv2dOptions options;
+};
+
+/// Cuts a batch into slots, each with scratch of its own; a slot's images run one after another. Their number
+/// depends on shapes alone, and so do the size of the workspace and the order of sums over the batch.
+template <class T>
+class BatchSlots {
+ public:
+  BatchSlots(std::int64_t images, std::int64_t elements)
+      : images_(images), elements_(elements), count_(slot_count(images, elements)) {
+    if (elements > 0) workspace_ = Tensor({count_, elements}, dtype_of<T>(), Tag::workspace);
+  }
+
+  /// Runs body(scratch, first image, end image) for each slot.
+  template <class Body>
+  void run(const Body& body) {
+    T* scratch = elements_ > 0 ? workspace_.mutable_data<T>() : nullptr;
+    parallel_for(count_, 1, [&](std::int64_t slot, std::int64_t) {
+      body(scratch + slot * elements_, slot * images_ / count_, (slot + 1) * images_ / count_);
+    });
+  }
+
+  /// out[i] = the sum of scratch[offset + i] over the slots, in their order.
+  void sum(std::int64_t offset, std::int64_t size, T* out) const {
+    const T* scratch = workspace_.data<T>() + offset;
+    parallel_for(size, kGrain / 8, [=, this](std::int64_t begin, std::int64_t end) {
+      std::copy(scratch + begin, scratch + end, out + begin);
+      for (std::int64_t slot = 1; slot < count_; ++slot)
+        for (std::int64_t i = begin; i < end; ++i) out[i] += scratch[slot * elements_ + i];
+    });
+  }
+
+ private:
+  static constexpr std::int64_t kWorkspaceBytes = std::int64_t{4} << 20;
+  static constexpr std::int64_t kFewestSlots = 4;
+  static constexpr std::int64_t kMostSlots = 32;
+
+  static std::int64_t slot_count(std::int64_t images, std::int64_t elements) {
+    const std::int64_t bytes = std::max<std::int64_t>(1, elements) * static_cast<std::int64_t>(sizeof(T));
+    return std::min(images, std::clamp(kWorkspaceBytes / bytes, kFewestSlots, kMostSlots));
+  }
+
+  std::int64_t images_;
+  std::int64_t elements_;
+  std::int64_t count_;
+  Tensor workspace_;
+};
+
+/// Any convolution, as matrix products over columns of input pixels. bias may be undefined.
+template <class T>
+void im2col_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                    Tensor& y);
+template <class T>
+void im2col_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+template <class T>
+void im2col_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
+
+}  // namespace retrace::cpu

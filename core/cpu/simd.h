@@ -1,0 +1,61 @@
+#pragma once
+// Internal: one vector type for every instruction set. The compilers' vector extension makes it a zmm, ymm or
+// xmm register; arithmetic operators work lane by lane, also with a scalar on one side.
+#include <cstdint>
+#include <cstring>
+
+namespace retrace::cpu {
+
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+inline constexpr int kVectorBytes = 32;
+#else
+inline constexpr int kVectorBytes = 16;
+#endif
+
+/// Lanes of a vector of T.
+template <class T>
+inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+namespace detail {
+template <class T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+};
+}  // namespace detail
+
+template <class T>
+using Vec = typename detail::VectorOf<T>::type;
+
+/// kLanes<T> consecutive elements at any address.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> load(const T* from) {
+  Vec<T> v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <class T>
+[[gnu::always_inline]] inline void store(T* to, const Vec<T>& v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
+template <class T>
+[[gnu::always_inline]] inline Vec<T> splat(T value) {
+  return value - Vec<T>{};
+}
+
+/// The sum of the lanes, added pairwise.
+template <class T>
+[[gnu::always_inline]] inline T sum_lanes(const Vec<T>& v) {
+  T lanes[kLanes<T>];
+  std::memcpy(lanes, &v, sizeof v);
+#pragma GCC unroll 4
+  for (int width = kLanes<T> / 2; width > 0; width /= 2)
+#pragma GCC unroll 8
+    for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
+  return lanes[0];
+}
+
+}  // namespace retrace::cpu

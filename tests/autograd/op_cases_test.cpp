@@ -1,0 +1,140 @@
+// The checks that every row of the table of op cases passes.
+#include "../support/op_cases.h"
+#include "../support/catch.h"
+
+#include <retrace/autograd/gradient_check.h>
+#include <retrace/autograd/tape.h>
+#include <retrace/core/threads.h>
+
+#include <set>
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+constexpr std::int64_t kSamples = 40;  // elements of each input compared with differences
+constexpr double kPerturbation = 1e-8;
+constexpr double kAllowedMove = 1e-6;
+
+/// Runs with another number of threads.
+class WithThreads {
+ public:
+  explicit WithThreads(int threads) : previous_(num_threads()) { set_num_threads(threads); }
+  ~WithThreads() { set_num_threads(previous_); }
+  WithThreads(const WithThreads&) = delete;
+  WithThreads& operator=(const WithThreads&) = delete;
+
+ private:
+  int previous_;
+};
+
+std::vector<double> numbers(const Tensor& x) {
+  return x.defined() ? x.to_vector<double>() : std::vector<double>();
+}
+
+template <class Check>
+void for_every_row(const Check& check) {
+  static const std::vector<OpCase> rows = all_op_cases();
+  for (const OpCase& op_case : rows) {
+    DYNAMIC_SECTION(op_case.name) { check(op_case); }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("op cases: every row has a name of its own", "[op]") {
+  std::set<std::string> names;
+  for (const OpCase& op_case : all_op_cases()) {
+    INFO(op_case.name);
+    CHECK(names.insert(op_case.name).second);
+  }
+}
+
+TEST_CASE("op cases: values and gradients against literals", "[op]") {
+  for_every_row([](const OpCase& op_case) {
+    for (const DType dtype : {DType::f64, DType::f32}) {
+      const double tolerance = dtype == DType::f64 ? op_case.tolerance : op_case.tolerance_f32;
+      const Tensors inputs = make_inputs(op_case, dtype);
+      const Tensor y = run_plain(op_case, inputs);
+      CHECK(y.dtype() == dtype);
+      if (!op_case.expected.empty()) {
+        INFO(y);
+        CHECK(distance(numbers(y), op_case.expected) <= tolerance);
+      }
+      if (op_case.expected_gradients.empty()) continue;
+      const Tensor ones = Tensor::full(y.shape(), 1, dtype);
+      const Outcome outcome = run_recorded(op_case, inputs, 0, ones);
+      REQUIRE(outcome.gradients.size() == op_case.expected_gradients.size());
+      for (std::size_t i = 0; i < outcome.gradients.size(); ++i) {
+        INFO("input " << i << ": " << outcome.gradients[i]);
+        CHECK(distance(numbers(outcome.gradients[i]), op_case.expected_gradients[i]) <= tolerance);
+      }
+    }
+  });
+}
+
+TEST_CASE("op cases: gradients against differences", "[op]") {
+  for_every_row([](const OpCase& op_case) {
+    if (op_case.on_kinks) return;
+    const GradientCheck result =
+        check_gradient(op_case.function, make_inputs(op_case, DType::f64),
+                       {.tolerance = op_case.gradient_tolerance, .samples = kSamples});
+    INFO(result.report);
+    CHECK(result);
+  });
+}
+
+TEST_CASE("op cases: no derivative asks a saved number for a yes or no", "[op]") {
+  for_every_row([](const OpCase& op_case) {
+    const Tensors inputs = make_inputs(op_case, DType::f64);
+    const Outcome exact = run_recorded(op_case, inputs);
+    for (const double by : {kPerturbation, -kPerturbation}) {
+      const Outcome moved = run_recorded(op_case, inputs, by);
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        INFO("input " << i);
+        CHECK(distance(numbers(moved.gradients[i]), numbers(exact.gradients[i])) <= kAllowedMove);
+      }
+    }
+  });
+}
+
+TEST_CASE("op cases: recording changes no number", "[op]") {
+  for_every_row([](const OpCase& op_case) {
+    for (const DType dtype : {DType::f64, DType::f32}) {
+      const Tensors inputs = make_inputs(op_case, dtype);
+      const Tensor plain = run_plain(op_case, inputs);
+      CHECK(same_bits(run_recorded(op_case, inputs).y, plain));
+      const Recomputing replay;
+      CHECK(same_bits(run_recorded(op_case, inputs).y, plain));
+    }
+  });
+}
+
+TEST_CASE("op cases: results do not depend on the number of threads", "[op]") {
+  for_every_row([](const OpCase& op_case) {
+    for (const DType dtype : {DType::f64, DType::f32}) {
+      const Tensors inputs = make_inputs(op_case, dtype);
+      const auto run = [&](int threads) {
+        const WithThreads chosen(threads);
+        return run_recorded(op_case, inputs);
+      };
+      const Outcome one = run(1);
+      const Outcome two = run(2);
+      CHECK(same_bits(one.y, two.y));
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        INFO("input " << i);
+        CHECK(same_bits(one.gradients[i], two.gradients[i]));
+      }
+    }
+  });
+}
+
+TEST_CASE("op cases: inputs are not written", "[op]") {
+  for_every_row([](const OpCase& op_case) {
+    const Tensors inputs = make_inputs(op_case, DType::f32);
+    const Tensors fresh = make_inputs(op_case, DType::f32);
+    run_plain(op_case, inputs);
+    for (std::size_t i = 0; i < inputs.size(); ++i) CHECK(same_bits(inputs[i], fresh[i]));
+  });
+}

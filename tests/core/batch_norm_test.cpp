@@ -1,0 +1,187 @@
+#include "../support/catch.h"
+#include "../support/random_tensor.h"
+
+#include <retrace/core/kernels.h>
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+constexpr double kEps = 1e-5;
+
+/// One batch norm with everything that it reads and writes.
+struct Fixture {
+  Fixture(const Shape& shape, DType dtype, double offset = 0)
+      : x(random_tensor(shape, dtype, 1)),
+        gamma(random_tensor({shape[1]}, dtype, 2)),
+        beta(random_tensor({shape[1]}, dtype, 3)),
+        dy(random_tensor(shape, dtype, 4)),
+        running_mean(random_tensor({shape[1]}, dtype, 5)),
+        running_var(Tensor::full({shape[1]}, 2, dtype)),
+        mean(like(gamma)),
+        rstd(like(gamma)),
+        y(like(x)),
+        dx(like(x)),
+        dgamma(like(gamma)),
+        dbeta(like(gamma)) {
+    kernel::scale_shift(x, 1.5, offset, x);
+  }
+
+  void forward(double momentum = 0.1) {
+    kernel::batch_norm_training(x, gamma, beta, momentum, kEps, running_mean, running_var, mean, rstd, y);
+  }
+  void backward(bool training) {
+    kernel::batch_norm_backward(dy, x, gamma, mean, rstd, training, dx, dgamma, dbeta);
+  }
+
+  Tensor x, gamma, beta, dy, running_mean, running_var, mean, rstd, y, dx, dgamma, dbeta;
+};
+
+/// The same by the book, in double.
+struct Reference {
+  explicit Reference(const Fixture& f, bool training = true) {
+    const Shape shape = f.x.shape();
+    const auto channels = static_cast<std::size_t>(shape[1]);
+    const auto plane = static_cast<std::size_t>(shape.numel_after(1));
+    const std::vector<double> x = f.x.to_vector<double>();
+    const std::vector<double> dy = f.dy.to_vector<double>();
+    const std::vector<double> gamma = f.gamma.to_vector<double>();
+    const std::vector<double> beta = f.beta.to_vector<double>();
+    const double n = static_cast<double>(x.size() / channels);
+    const auto each = [&](const auto& g) {
+      for (std::size_t i = 0; i < x.size(); ++i) g(i, i / plane % channels);
+    };
+    mean.resize(channels);
+    var.resize(channels);
+    each([&](std::size_t i, std::size_t c) { mean[c] += x[i] / n; });
+    each([&](std::size_t i, std::size_t c) { var[c] += (x[i] - mean[c]) * (x[i] - mean[c]) / n; });
+    if (!training) {
+      mean = f.running_mean.to_vector<double>();
+      var = f.running_var.to_vector<double>();
+    }
+    for (const double v : var) rstd.push_back(1 / std::sqrt(v + kEps));
+    dgamma.resize(channels);
+    dbeta.resize(channels);
+    each([&](std::size_t i, std::size_t c) {
+      y.push_back(gamma[c] * (x[i] - mean[c]) * rstd[c] + beta[c]);
+      dgamma[c] += dy[i] * (x[i] - mean[c]) * rstd[c];
+      dbeta[c] += dy[i];
+    });
+    each([&](std::size_t i, std::size_t c) {
+      const double through_statistics =
+          training ? dbeta[c] / n + (x[i] - mean[c]) * rstd[c] * dgamma[c] / n : 0;
+      dx.push_back(gamma[c] * rstd[c] * (dy[i] - through_statistics));
+    });
+  }
+
+  std::vector<double> mean, var, rstd, y, dx, dgamma, dbeta;
+};
+
+Shape any_shape() {
+  return GENERATE(Shape{4, 3, 5, 7}, Shape{2, 1, 1, 1}, Shape{9, 70}, Shape{3, 2, 70, 65},
+                  Shape{5, 130, 2, 3}, Shape{4, 16, 32, 32}, Shape{1, 3, 8, 8}, Shape{2, 20, 1, 1});
+}
+
+}  // namespace
+
+TEST_CASE("batch norm in training normalises by the batch's statistics", "[batch_norm]") {
+  const Shape shape = any_shape();
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  CAPTURE(shape, name_of(dtype));
+  Fixture f(shape, dtype, 0.5);
+  const std::vector<double> old_mean = f.running_mean.to_vector<double>();
+  f.forward(0.25);
+  f.backward(true);
+  const Reference expected(f);
+  const double limit = 10 * tolerance(dtype);
+  CHECK(relative_error(f.mean, expected.mean) < limit);
+  CHECK(relative_error(f.rstd, expected.rstd) < limit);
+  CHECK(relative_error(f.y, expected.y) < limit);
+  CHECK(relative_error(f.dgamma, expected.dgamma) < limit);
+  CHECK(relative_error(f.dbeta, expected.dbeta) < limit);
+  // dx is a small difference of large terms where a channel has few values.
+  CHECK(relative_error(f.dx, expected.dx) < (shape.numel() / shape[1] <= 2 ? 1e6 : 1) * limit);
+
+  const double n = static_cast<double>(shape.numel() / shape[1]);
+  std::vector<double> running_mean;
+  std::vector<double> running_var;
+  for (std::size_t c = 0; c < expected.mean.size(); ++c) {
+    running_mean.push_back(0.75 * old_mean[c] + 0.25 * expected.mean[c]);
+    running_var.push_back(0.75 * 2 + 0.25 * expected.var[c] * n / (n - 1));
+  }
+  CHECK(relative_error(f.running_mean, running_mean) < limit);
+  CHECK(relative_error(f.running_var, running_var) < limit);
+}
+
+TEST_CASE("batch norm without running statistics computes the same numbers", "[batch_norm]") {
+  Fixture f({4, 3, 5, 7}, DType::f32);
+  f.forward();
+  Fixture g({4, 3, 5, 7}, DType::f32);
+  g.running_mean = Tensor();
+  g.running_var = Tensor();
+  g.forward();
+  CHECK(bit_equal(f.y, g.y));
+  CHECK(bit_equal(f.rstd, g.rstd));
+}
+
+TEST_CASE("batch norm in evaluation normalises by given statistics", "[batch_norm]") {
+  const Shape shape = any_shape();
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  CAPTURE(shape, name_of(dtype));
+  Fixture f(shape, dtype);
+  f.mean = f.running_mean;
+  kernel::batch_norm_rstd(f.running_var, kEps, f.rstd);
+  kernel::batch_norm_normalize(f.x, f.mean, f.rstd, f.gamma, f.beta, f.y);
+  f.backward(false);
+  const Reference expected(f, false);
+  CHECK(relative_error(f.y, expected.y) < tolerance(dtype));
+  CHECK(relative_error(f.dx, expected.dx) < tolerance(dtype));
+  CHECK(relative_error(f.dgamma, expected.dgamma) < 10 * tolerance(dtype));
+  CHECK(relative_error(f.dbeta, expected.dbeta) < 10 * tolerance(dtype));
+}
+
+TEST_CASE("batch norm's derivative computes only what is asked for, with the same numbers", "[batch_norm]") {
+  const bool training = GENERATE(true, false);
+  Fixture f({4, 3, 5, 7}, DType::f64);
+  f.forward();
+  f.backward(training);
+  Tensor none;
+  Tensor alone = like(f.dbeta);
+  kernel::batch_norm_backward(f.dy, Tensor(), Tensor(), f.mean, f.rstd, training, none, none, alone);
+  CHECK(bit_equal(alone, f.dbeta));
+  kernel::batch_norm_backward(f.dy, f.x, Tensor(), f.mean, f.rstd, training, none, alone, none);
+  CHECK(bit_equal(alone, f.dgamma));
+  Tensor dx = like(f.dx);
+  kernel::batch_norm_backward(f.dy, training ? f.x : Tensor(), f.gamma, f.mean, f.rstd, training, dx, none,
+                              none);
+  CHECK(bit_equal(dx, f.dx));
+}
+
+TEST_CASE("batch norm's variance is exact far from zero", "[batch_norm]") {
+  Fixture f({8, 2, 16, 16}, DType::f32, 3000);
+  f.forward();
+  CHECK(relative_error(f.rstd, Reference(f).rstd) < 1e-5);
+}
+
+TEST_CASE("batch norm passes a NaN on", "[batch_norm]") {
+  Fixture f({2, 2, 3, 3}, DType::f32);
+  f.x.mutable_values<float>()[0] = NAN;
+  f.forward();
+  CHECK(std::isnan(f.y.values<float>()[1]));
+  CHECK(std::isnan(f.running_var.values<float>()[0]));
+  CHECK(!std::isnan(f.y.values<float>()[9]));
+  CHECK(!std::isnan(f.running_var.values<float>()[1]));
+}
+
+TEST_CASE("batch norm is bit-equal for any number of threads", "[batch_norm]") {
+  const Shape shape = GENERATE(Shape{6, 5, 9, 9}, Shape{4, 130});
+  const Tensor Fixture::*result =
+      GENERATE(&Fixture::y, &Fixture::dx, &Fixture::dgamma, &Fixture::rstd, &Fixture::running_var);
+  CHECK(same_for_any_threads([&] {
+    Fixture f(shape, DType::f32);
+    f.forward();
+    f.backward(true);
+    return f.*result;
+  }));
+}

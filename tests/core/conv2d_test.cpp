@@ -1,0 +1,199 @@
+#include "../support/catch.h"
+#include "../support/random_tensor.h"
+
+#include <retrace/core/kernels.h>
+#include <retrace/core/memory.h>
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+struct Case {
+  Shape x, w;
+  Conv2dOptions options{};
+};
+
+/// Calls f(index into y, index into x, index into w) for each product of a convolution.
+template <class F>
+void for_each_product(const Case& c, const F& f) {
+  const Shape y = conv2d_shape(c.x, c.w, c.options);
+  const std::int64_t group_o = c.w[0] / c.options.groups;
+  std::size_t out = 0;
+  for (std::int64_t n = 0; n < y[0]; ++n)
+    for (std::int64_t o = 0; o < y[1]; ++o)
+      for (std::int64_t i = 0; i < y[2]; ++i)
+        for (std::int64_t j = 0; j < y[3]; ++j, ++out)
+          for (std::int64_t k = 0; k < c.w.numel_after(0); ++k) {
+            const std::int64_t v = k % c.w[3];
+            const std::int64_t u = k / c.w[3] % c.w[2];
+            const std::int64_t channel = o / group_o * c.w[1] + k / (c.w[2] * c.w[3]);
+            const std::int64_t row = i * c.options.stride.h - c.options.padding.h + u * c.options.dilation.h;
+            const std::int64_t column =
+                j * c.options.stride.w - c.options.padding.w + v * c.options.dilation.w;
+            if (row < 0 || row >= c.x[2] || column < 0 || column >= c.x[3]) continue;
+            const std::int64_t in = ((n * c.x[1] + channel) * c.x[2] + row) * c.x[3] + column;
+            f(out, static_cast<std::size_t>(in), static_cast<std::size_t>(o * c.w.numel_after(0) + k));
+          }
+}
+
+std::vector<double> zeros(const Shape& shape) {
+  return std::vector<double>(static_cast<std::size_t>(shape.numel()));
+}
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all{
+      {{1, 1, 1, 1}, {1, 1, 1, 1}},
+      {{2, 3, 5, 7}, {4, 3, 1, 1}},
+      {{2, 6, 5, 4}, {4, 3, 1, 1}, {.groups = 2}},
+      {{2, 3, 5, 7}, {4, 3, 1, 1}, {.stride = 2}},
+      {{2, 3, 5, 7}, {4, 3, 1, 1}, {.padding = 1}},
+      {{2, 3, 9, 8}, {5, 3, 3, 3}},
+      {{3, 5, 9, 7}, {7, 5, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 2, 11, 6}, {3, 2, 5, 2}, {.stride = {3, 1}, .padding = {2, 1}}},
+      {{2, 4, 10, 9}, {6, 2, 3, 3}, {.padding = 2, .dilation = 2, .groups = 2}},
+      {{2, 4, 6, 6}, {4, 1, 3, 3}, {.padding = 1, .groups = 4}},
+      {{2, 2, 4, 4}, {3, 2, 3, 3}, {.stride = 4, .padding = 4}},
+      {{2, 2, 3, 3}, {2, 2, 7, 7}, {.padding = 3}},
+      {{2, 3, 12, 5}, {2, 3, 2, 4}, {.stride = {1, 2}, .padding = {0, 3}, .dilation = {3, 1}}},
+      {{2, 60, 40, 40}, {3, 60, 3, 3}, {.stride = 1, .padding = 0}},
+      // 3 x 3 with stride 1 and padding 1, the filters of residual networks
+      {{1, 1, 1, 1}, {1, 1, 3, 3}, {.padding = 1}},
+      {{2, 3, 32, 32}, {16, 3, 3, 3}, {.padding = 1}},
+      {{2, 16, 32, 32}, {16, 16, 3, 3}, {.padding = 1}},
+      {{3, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1}},
+      {{5, 20, 8, 8}, {13, 20, 3, 3}, {.padding = 1}},
+      {{1, 56, 8, 8}, {56, 56, 3, 3}, {.padding = 1}},
+      {{2, 7, 8, 8}, {5, 7, 3, 3}, {.padding = 1}},
+      {{2, 5, 4, 4}, {9, 5, 3, 3}, {.padding = 1}},
+      {{3, 4, 2, 2}, {4, 4, 3, 3}, {.padding = 1}},
+      {{2, 3, 7, 9}, {4, 3, 3, 3}, {.padding = 1}},
+      {{2, 3, 16, 8}, {6, 3, 3, 3}, {.padding = 1}},
+      {{2, 3, 3, 64}, {6, 3, 3, 3}, {.padding = 1}},
+      {{2, 18, 14, 14}, {17, 18, 3, 3}, {.padding = 1}},
+      {{1, 2, 5, 28}, {33, 2, 3, 3}, {.padding = 1}},
+      {{2, 6, 8, 8}, {6, 3, 3, 3}, {.padding = 1, .groups = 2}},
+      {{2, 6, 8, 8}, {6, 6, 3, 3}, {.stride = 2, .padding = 1}},
+      {{2, 16, 32, 32}, {32, 16, 3, 3}, {.stride = 2, .padding = 1}},
+  };
+  return all;
+}
+
+struct Results {
+  Tensor y, dx, dw;
+};
+
+Results run(const Case& c, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dy) {
+  Results r{like(dy), like(x), like(w)};
+  kernel::conv2d(x, w, bias, c.options, r.y);
+  kernel::conv2d_backward_data(dy, w, c.options, r.dx);
+  kernel::conv2d_backward_weight(dy, x, c.options, r.dw);
+  return r;
+}
+
+}  // namespace
+
+TEST_CASE("conv2d and its derivatives are the sums of their products", "[conv2d]") {
+  const Case& c = cases()[GENERATE(range(std::size_t{0}, cases().size()))];
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  const Shape shape = conv2d_shape(c.x, c.w, c.options);
+  CAPTURE(c.x, c.w, shape, name_of(dtype));
+  const Tensor x = random_tensor(c.x, dtype, 1);
+  const Tensor w = random_tensor(c.w, dtype, 2);
+  const Tensor bias = random_tensor({c.w[0]}, dtype, 3);
+  const Tensor dy = random_tensor(shape, dtype, 4);
+  const Results r = run(c, x, w, bias, dy);
+
+  std::vector<double> y = zeros(shape);
+  std::vector<double> dx = zeros(c.x);
+  std::vector<double> dw = zeros(c.w);
+  const std::vector<double> xs = x.to_vector<double>();
+  const std::vector<double> ws = w.to_vector<double>();
+  const std::vector<double> dys = dy.to_vector<double>();
+  for_each_product(c, [&](std::size_t out, std::size_t in, std::size_t weight) {
+    y[out] += xs[in] * ws[weight];
+    dx[in] += dys[out] * ws[weight];
+    dw[weight] += dys[out] * xs[in];
+  });
+  const std::vector<double> b = bias.to_vector<double>();
+  const auto plane = static_cast<std::size_t>(shape.numel_after(1));
+  std::vector<double> with_bias = y;
+  for (std::size_t i = 0; i < y.size(); ++i) with_bias[i] += b[i / plane % b.size()];
+
+  CHECK(relative_error(r.y, with_bias) < tolerance(dtype));
+  CHECK(relative_error(r.dx, dx) < tolerance(dtype));
+  CHECK(relative_error(r.dw, dw) < tolerance(dtype));
+  Tensor plain = like(dy);
+  kernel::conv2d(x, w, Tensor(), c.options, plain);
+  CHECK(relative_error(plain, y) < tolerance(dtype));
+}
+
+TEST_CASE("conv2d writes nothing beyond its result", "[conv2d]") {
+  const Case& c = cases()[GENERATE(range(std::size_t{0}, cases().size()))];
+  const Shape y_shape = conv2d_shape(c.x, c.w, c.options);
+  CAPTURE(c.x, c.w);
+  // Each result is the middle row of three, between rows that must stay as they are; operands start at an odd
+  // place.
+  const auto framed = [](const Shape& shape) { return Tensor::full({3, shape.numel()}, 77, DType::f32); };
+  const auto operand = [](const Shape& shape, std::uint64_t seed) {
+    return random_tensor({shape.numel() + 1}, DType::f32, seed).slice(1, shape.numel() + 1).reshape(shape);
+  };
+  Tensor frames[3] = {framed(y_shape), framed(c.x), framed(c.w)};
+  Tensor y = frames[0].slice(1, 2).reshape(y_shape);
+  Tensor dx = frames[1].slice(1, 2).reshape(c.x);
+  Tensor dw = frames[2].slice(1, 2).reshape(c.w);
+  const Tensor x = operand(c.x, 1);
+  const Tensor w = operand(c.w, 2);
+  const Tensor dy = operand(y_shape, 3);
+  kernel::conv2d(x, w, Tensor(), c.options, y);
+  kernel::conv2d_backward_data(dy, w, c.options, dx);
+  kernel::conv2d_backward_weight(dy, x, c.options, dw);
+  for (const Tensor& frame : frames)
+    for (const std::int64_t row : {0, 2})
+      CHECK(bit_equal(frame.slice(row, row + 1), Tensor::full({1, frame.shape()[1]}, 77, DType::f32)));
+  const Results aligned = run(c, x.clone(Tag::data), w.clone(Tag::data), Tensor(), dy.clone(Tag::data));
+  CHECK(bit_equal(aligned.y, y.clone(Tag::data)));
+  CHECK(bit_equal(aligned.dx, dx.clone(Tag::data)));
+  CHECK(bit_equal(aligned.dw, dw.clone(Tag::data)));
+}
+
+TEST_CASE("conv2d is bit-equal and takes the same workspace for any number of threads", "[conv2d]") {
+  const Case c = GENERATE(Case{{37, 8, 8, 8}, {16, 8, 3, 3}, {.padding = 1}},
+                          Case{{5, 16, 16, 16}, {8, 16, 3, 3}, {.padding = 1}},
+                          Case{{37, 8, 9, 7}, {12, 4, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
+                          Case{{9, 8, 9, 7}, {12, 8, 1, 1}});
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  CAPTURE(c.x, c.w, name_of(dtype));
+  const Tensor x = random_tensor(c.x, dtype, 1);
+  const Tensor w = random_tensor(c.w, dtype, 2);
+  const Tensor dy = random_tensor(conv2d_shape(c.x, c.w, c.options), dtype, 3);
+  const auto check = [&](auto member) {
+    std::vector<std::int64_t> workspace;
+    CHECK(same_for_any_threads([&] {
+      const Counter counter(Tag::workspace);
+      const Tensor result = run(c, x, w, Tensor(), dy).*member;
+      workspace.push_back(counter.peak());
+      return result;
+    }));
+    CHECK(workspace == std::vector<std::int64_t>(3, workspace.front()));
+  };
+  check(&Results::y);
+  check(&Results::dx);
+  check(&Results::dw);
+}
+
+TEST_CASE("conv2d lets a NaN reach the outputs that see it and no others", "[conv2d]") {
+  const Case c = GENERATE(Case{{1, 2, 8, 8}, {3, 2, 3, 3}, {.padding = 1}},
+                          Case{{1, 2, 9, 9}, {3, 2, 3, 3}, {.padding = 1}});
+  Tensor x = random_tensor(c.x, DType::f32, 1);
+  const Tensor w = random_tensor(c.w, DType::f32, 2);
+  x.mutable_values<float>()[static_cast<std::size_t>(3 * c.x[3])] = NAN;  // row 3, column 0 of channel 0
+  Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
+  kernel::conv2d(x, w, Tensor(), c.options, y);
+  for (std::int64_t i = 0; i < y.numel(); ++i) {
+    const std::int64_t row = i / c.x[3] % c.x[2];
+    const std::int64_t column = i % c.x[3];
+    CHECK(std::isnan(y.values<float>()[static_cast<std::size_t>(i)]) ==
+          (row >= 2 && row <= 4 && column <= 1));
+  }
+}

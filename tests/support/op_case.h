@@ -1,0 +1,67 @@
+#pragma once
+// Independent of Catch2: the tests, the benchmarks and the comparison of devices read the same table.
+#include <retrace/autograd/var.h>
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+namespace retrace::test {
+
+/// Makes one input; for a floating-point one, `dtype` is its element type. The same numbers at each call.
+using InputMaker = std::function<Tensor(DType dtype)>;
+
+/// One row of the table of op cases: an operation at given inputs, and what must come out.
+struct OpCase {
+  std::string name{};                          ///< `add [2,3] + [3]`
+  std::function<Var(const Vars&)> function{};  ///< the operation; several results are combined into one
+  std::vector<InputMaker> inputs{};
+  std::vector<double> expected{};  ///< y in row-major order; empty: not given
+  /// For each input, dx for dy = 1 everywhere; empty: not given.
+  std::vector<std::vector<double>> expected_gradients{};
+  double tolerance = 1e-12;          ///< of the values in f64, |y - expected| / (1 + |expected|)
+  double tolerance_f32 = 1e-5;       ///< the same in f32
+  double gradient_tolerance = 1e-7;  ///< of the gradient check
+  bool on_kinks = false;             ///< the inputs lie on kinks: no comparison with differences
+};
+
+// Makers of inputs.
+
+/// These numbers.
+InputMaker values(const Shape& shape, std::initializer_list<double> numbers);
+/// Uniform in [low, high).
+InputMaker uniform(const Shape& shape, double low = -1, double high = 1, std::uint64_t seed = 1);
+/// The same, but every third number is exactly 0; inputs of rows with `on_kinks`.
+InputMaker with_zeros(const Shape& shape, std::uint64_t seed = 1);
+/// A shuffle of -n/2 .. n/2 in steps of 0.01, shifted by 0.005: no two closer than that, none closer to 0.
+InputMaker distinct(const Shape& shape, std::uint64_t seed = 1);
+/// Integers in [0, classes) of type i64, whatever `dtype` is.
+InputMaker labels(const Shape& shape, std::int64_t classes, std::uint64_t seed = 1);
+
+// What the checks of a row are made of.
+
+Tensors make_inputs(const OpCase& op_case, DType dtype);
+/// A cotangent for y: uniform in [-1, 1).
+Tensor make_cotangent(const Tensor& y);
+
+/// y and, undefined for inputs that are integers or get none, its gradients.
+struct Outcome {
+  Tensor y;
+  Tensors gradients;
+};
+
+/// Runs the row on a tape and back, with `dy` (by default `make_cotangent`). Between the two, the saved
+/// floating-point tensors are moved: by +perturbation and -perturbation in turn.
+Outcome run_recorded(const OpCase& op_case, const Tensors& inputs, double perturbation = 0,
+                     const Tensor& dy = Tensor());
+/// Runs the row without a tape.
+Tensor run_plain(const OpCase& op_case, const Tensors& inputs);
+
+/// The same shape, type and bits; two undefined tensors are.
+bool same_bits(const Tensor& a, const Tensor& b);
+/// The largest |a - b| / (1 + |b|), infinity for a NaN or another size.
+double distance(const std::vector<double>& a, const std::vector<double>& b);
+
+}  // namespace retrace::test

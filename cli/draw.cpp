@@ -13,7 +13,7 @@ namespace {
 constexpr double kWidth = 800;
 constexpr double kLeft = 64;
 constexpr double kRight = 776;
-constexpr double kTop = 132;
+constexpr double kTop = 122;
 constexpr double kBottom = 388;
 constexpr double kRibbonTop = 446;
 constexpr double kRibbonHeight = 22;
@@ -130,8 +130,8 @@ std::string legend(const std::vector<Timeline>& timelines) {
     svg += fmt::format(
         "<rect x=\"{}\" y=\"{}\" width=\"14\" height=\"14\" fill=\"{}\" stroke=\"{}\" "
         "stroke-width=\"1.3\"/>\n",
-        kRight - 206, y - 11, colours.area, colours.line);
-    svg += text_at(kRight - 184, y,
+        kRight - 226, y - 11, colours.area, colours.line);
+    svg += text_at(kRight - 204, y,
                    fmt::format("font-size=\"14\" font-weight=\"bold\" fill=\"{}\"", colours.line),
                    fmt::format("{}: peak {:.1f} MiB", timelines[t].name,
                                static_cast<double>(timelines[t].peak) / kMebibyte));
@@ -161,7 +161,7 @@ std::string ribbons(const std::vector<Timeline>& timelines, const Scale& scale) 
       if (width > kLetter * static_cast<double>(kPhases[phase].size()) + 6)
         svg += text_at(x + width / 2, y + 15, "font-size=\"12\" fill=\"#222\" text-anchor=\"middle\"",
                        kPhases[phase]);
-      else if (phase + 1 == kPhases.size() && x + width + 60 < kWidth)
+      else if (phase + 1 == kPhases.size() && x + width + 50 < kWidth)
         svg += text_at(x + width + 4, y + 15, "font-size=\"12\" fill=\"#222\"", kPhases[phase]);
     }
   }
@@ -171,10 +171,11 @@ std::string ribbons(const std::vector<Timeline>& timelines, const Scale& scale) 
 }  // namespace
 
 std::string draw(const std::vector<Timeline>& timelines, const std::string& title, const std::string& text) {
-  constexpr double kAbove = 1.08;  // of the axis, more than the highest curve
+  constexpr double kAbove = 1.08;   // the axis is higher than the highest curve
+  constexpr double kBeside = 1.08;  // and longer than the longest step, for a word beside it
   Scale scale{.seconds = 0, .bytes = 0};
   for (const Timeline& timeline : timelines) {
-    scale.seconds = std::max(scale.seconds, timeline.end);
+    scale.seconds = std::max(scale.seconds, kBeside * timeline.end);
     scale.bytes = std::max(scale.bytes, kAbove * static_cast<double>(timeline.peak));
   }
   const double height = kRibbonTop + kRibbonStep * static_cast<double>(timelines.size()) - 4;

@@ -1,26 +1,16 @@
 #include <retrace/autograd/tape.h>
 #include <retrace/cli/invertibility.h>
-#include <retrace/core/random.h>
 #include <retrace/core/scope.h>
+#include <retrace/nn/init.h>
+#include <retrace/revnet/residual.h>
 #include <retrace/revnet/sequence.h>
 
 #include <cmath>
+#include <map>
 
 namespace retrace::cli {
 
 namespace {
-
-/// Uniform in [-sqrt(3), sqrt(3)).
-Tensor random_tensor(const Shape& shape, DType dtype) {
-  Tensor x(shape, dtype, Tag::data);
-  const RandomStream stream = next_stream();
-  visit_float("check", dtype, [&]<class T>(TypeTag<T>) {
-    std::uint64_t i = 0;
-    for (T& value : x.mutable_values<T>())
-      value = static_cast<T>((2 * static_cast<double>(uniform_at(stream, i++)) - 1) * std::sqrt(3.0));
-  });
-  return x;
-}
 
 /// ||x - truth|| / ||truth||.
 double relative_error(const Tensor& x, const Tensor& truth) {
@@ -92,7 +82,8 @@ std::vector<InverseError> invertibility(ResidualNetwork& network, const Shape& i
     if (!runs.contains(path)) continue;
     const InvertibleSequence& run = *runs[path];
     const Scope scope(path);
-    const Tensor x = random_tensor(shape_in_stage(network.options(), stage, image, batch), dtype);
+    Tensor x(shape_in_stage(network.options(), stage, image, batch), dtype, Tag::data);
+    init::normal(x);
     const std::vector<Done> blocks = run_forward(run, x);
     const auto ordinary = static_cast<std::size_t>(network.options().blocks[stage]) - run.size();
     Tensor rebuilt = blocks.back().y;

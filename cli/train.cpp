@@ -6,6 +6,7 @@
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/data/load.h>
+#include <retrace/nn/weights.h>
 
 #include <chrono>
 

@@ -7,6 +7,7 @@
 #include <retrace/core/file.h>
 #include <retrace/nn/weights.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace retrace::cli {
@@ -83,7 +84,7 @@ int run_demo(const DemoOptions& options) {
   const TrainOptions trained = training(options);
   const std::shared_ptr<Dataset> data = load(trained.data, Split::train);
   empty_folder(trained.out);
-  fmt::print("Training a RevNet that keeps no activations, on 60,000 images of clothes:\n  {}\n\n",
+  fmt::print("Training a RevNet that keeps no activations, on {} images of clothes:\n  {}\n\n", data->size(),
              command_of(trained));
   std::fflush(stdout);
   const TrainResult result = train(trained);
@@ -98,7 +99,7 @@ int run_demo(const DemoOptions& options) {
                                 .steps = kMeasuredSteps,
                                 .lr = kMeasuredRate,
                                 .from = network.get()};
-  const Batch batch = first_batch(data, trained.batch, trained.run);
+  const Batch batch = first_batch(data, std::min(trained.batch, data->size()), trained.run);
   const std::vector<MemoryRun> runs = measure(measured, batch);
   write_summary(options.out / "summary.json", trained, result, runs);
   write_file_atomically(
@@ -114,9 +115,9 @@ int run_demo(const DemoOptions& options) {
       "Test accuracy {:.2f} % on {} images, after {} steps in {:.0f} s.\n\n"
       "The trained network, {} parameters, {} more steps with activations stored, and without:\n\n{}\n"
       "Picture: {}\nFigures: {}\n",
-      100 * result.test_accuracy.value(), 10000, result.steps, result.seconds, runs.front().parameters,
-      kMeasuredSteps + 1, table_of(runs, true), (options.out / "memory.svg").string(),
-      (options.out / "summary.json").string());
+      100 * result.test_accuracy.value(), result.test_images, result.steps, result.seconds,
+      runs.front().parameters, kMeasuredSteps + 1, table_of(runs, true),
+      (options.out / "memory.svg").string(), (options.out / "summary.json").string());
   return kDone;
 }
 

@@ -147,7 +147,9 @@ TrainResult Training::run() {
     }
   }
   save_weights(*network_, folder_.model_path(), metadata());
+  progress_.say(fmt::format("weights: {}", folder_.model_path().string()));
   result_.steps = steps_;
+  result_.test_images = test_->size();
   result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result_;
 }

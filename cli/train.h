@@ -31,7 +31,8 @@ struct TrainOptions {
 struct TrainResult {
   std::int64_t steps = 0;
   double loss = 0;
-  std::optional<double> test_accuracy{};
+  std::optional<double> test_accuracy{};  ///< none for a run that was already at its end
+  std::int64_t test_images = 0;
   double seconds = 0;  ///< of this process
 };
 

@@ -1,8 +1,9 @@
+#include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
 #include <retrace/cli/step.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/memory.h>
-#include <retrace/nn/loss.h>
+
 #include <retrace/nn/metrics.h>
 
 #include <chrono>

@@ -2,7 +2,8 @@
 """Adds up the cases of a `meson test` run.
 
 A test program prints `<suite>: N cases run, M skipped, K failed` at its end; a test that prints no such line is one
-case. The last line of the report stands alone: `N passed, N failed, N skipped`.
+case, and a suite that ran none counts as a failed one. The last line of the report stands alone:
+`N passed, N failed, N skipped`.
 
 Exit status 1 when a case failed, a test ended badly, a suite ran no case, or more were skipped than --skips allows.
 
@@ -40,9 +41,11 @@ def read_test(test):
         skipped = int(result == "SKIP")
         return Suite(name, 1 - skipped, skipped, int(not good), seconds, "" if good else f"ended with {result}")
     run, skipped, failed = (sum(int(count[i]) for count in counts) for i in (1, 2, 3))
+    if run + skipped == 0:
+        return Suite(name, 1, 0, 1, seconds, "ran no case")
     if not good and failed == 0:
         return Suite(name, run + 1, skipped, 1, seconds, f"ended with {result}")
-    return Suite(name, run, skipped, failed, seconds, "" if run + skipped else "ran no case")
+    return Suite(name, run, skipped, failed, seconds)
 
 
 def report(suites, allowed_skips):

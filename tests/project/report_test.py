@@ -53,8 +53,10 @@ class Report(unittest.TestCase):
                 entry("nn", "OK", "nn: 1 cases run, 0 skipped, 0 failed\n"),
             ]
         )
-        self.assertEqual((status, lines[-1]), (1, "1 passed, 0 failed, 0 skipped"))
+        self.assertEqual((status, lines[-1]), (1, "1 passed, 1 failed, 0 skipped"))
         self.assertIn("ran no case", lines[1])
+        status, lines = self.report([entry("core", "FAIL", "core: 0 cases run, 0 skipped, 0 failed\n")])
+        self.assertEqual((status, lines[-1]), (1, "0 passed, 1 failed, 0 skipped"))
 
     def test_too_many_skips(self):
         tests = [entry("core", "OK", "core: 7 cases run, 2 skipped, 0 failed\n")]

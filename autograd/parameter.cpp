@@ -22,18 +22,20 @@ Parameter& Parameter::operator=(const Parameter& other) {
   Parameter copy(other);
   std::swap(value_, copy.value_);
   requires_grad_ = copy.requires_grad_;
+  grad_ = Tensor();
   zero_grad();
   return *this;
 }
 
 const Tensor& Parameter::grad() const {
+  static const Tensor none;
   if (!invalid_.empty())
     fail<GradientError>("parameter", "a gradient must be complete, but {}; call zero_grad() first", invalid_);
-  return grad_;
+  return has_grad_ ? grad_ : none;
 }
 
 void Parameter::zero_grad() {
-  grad_ = Tensor();
+  has_grad_ = false;
   invalid_.clear();
 }
 
@@ -42,7 +44,7 @@ void Parameter::accumulate_grad(Tensor d) {
     retrace::fail<GradientError>("parameter", "the gradient must be {} {} as its parameter, got {} {}",
                                  value_.dtype(), shape(), d.dtype(), d.shape());
   if (session_depth > 0) session_parameters.push_back(this);
-  if (grad_.defined()) {
+  if (std::exchange(has_grad_, true)) {
     kernel::add(grad_, d, grad_);
     return;
   }

@@ -25,10 +25,10 @@ class Parameter {
   bool requires_grad() const { return requires_grad_; }
   void set_requires_grad(bool requires_grad) { requires_grad_ = requires_grad; }
 
-  bool has_grad() const { return grad_.defined(); }
+  bool has_grad() const { return has_grad_; }
   /// dLoss/dvalue, undefined where none was computed. Throws GradientError after a backward that failed.
   const Tensor& grad() const;
-  /// Forgets the gradient.
+  /// Forgets the gradient. Its bytes stay until the next one takes their place.
   void zero_grad();
   /// grad += d; the first one is taken over.
   void accumulate_grad(Tensor d);
@@ -38,6 +38,7 @@ class Parameter {
  private:
   Tensor value_;
   Tensor grad_;
+  bool has_grad_ = false;
   std::string invalid_;
   bool requires_grad_ = true;
 };

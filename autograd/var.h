@@ -20,9 +20,10 @@ class Var {
   Var() = default;
   /// A constant.
   Var(Tensor constant) : value_(std::move(constant)) {}  // NOLINT: implicit by intent
-  /// A leaf, unless the parameter is frozen.
+  /// A leaf, unless the parameter is frozen or undefined.
   Var(Parameter& parameter)  // NOLINT: implicit by intent
-      : value_(parameter.value()), parameter_(parameter.requires_grad() ? &parameter : nullptr) {}
+      : value_(parameter.value()),
+        parameter_(parameter.defined() && parameter.requires_grad() ? &parameter : nullptr) {}
   /// For the tape.
   Var(Tensor value, Place place) : value_(std::move(value)), place_(place) {}
 

@@ -74,4 +74,37 @@ struct Permutation {
 /// each stands there once.
 Permutation permutation_of(std::string_view op, const Shape& x, std::span<const int> dims);
 
+/// `shape` with extents of 1 in front, so that it has that rank.
+Shape aligned_shape(const Shape& shape, int rank);
+
+/// The shape of a reduction's result, with the reduced dimensions at extent 1 and as the caller wants it.
+struct ReducedShape {
+  Shape kept{};
+  Shape result{};
+};
+
+/// Throws ShapeError unless `dims` names at least one dimension of x, and each once.
+ReducedShape reduced_shape(std::string_view op, const Shape& x, std::span<const int> dims, bool keepdim);
+
+/// x with the dimensions from start_dim on made one. Throws ShapeError.
+Shape flattened_shape(const Shape& x, int start_dim);
+
+/// x[.., begin:end:step, ..] in dimension `dim`, which is not negative, and the result's shape.
+struct SliceRule {
+  Shape shape{};
+  int dim = 0;
+  std::int64_t begin = 0;
+  std::int64_t step = 1;
+};
+
+/// Throws ShapeError unless 0 <= begin < end <= extent, ArgumentError unless step is at least 1.
+SliceRule slice_rule(std::string_view op, const Shape& x, int dim, std::int64_t begin, std::int64_t end,
+                     std::int64_t step);
+
+/// Throws ShapeError unless the sizes are at least 1 and add up to x's extent.
+void check_split(const Shape& x, std::span<const std::int64_t> sizes, int dim);
+
+/// Throws ShapeError unless there is a shape, and all agree but in dimension `dim`.
+Shape concatenated_shape(std::span<const Shape> shapes, int dim);
+
 }  // namespace retrace

@@ -23,13 +23,12 @@ Storage::~Storage() {
 }
 
 const std::byte* Storage::data() const {
-  if (released())
-    fail<ReleasedError>("storage", "a tensor that is read must hold its bytes, but {} released them{}",
-                        released_by_,
-                        released_by_.find(';') == std::string::npos
-                            ? "; they come back during backward, or set keep_input = true to keep them"
-                            : "");
-  return block_.data;
+  if (!released()) return block_.data;
+  const std::string outlook = lost_because_.empty()
+                                  ? "they come back during backward, or set keep_input = true to keep them"
+                                  : "they will not come back, because " + lost_because_;
+  fail<ReleasedError>("storage", "a tensor that is read must hold its bytes, but {} released them; {}",
+                      released_by_, outlook);
 }
 
 std::byte* Storage::mutable_data() {
@@ -52,6 +51,7 @@ void Storage::set_op(std::string_view op) {
 void Storage::release(std::string by) {
   if (released()) return;
   released_by_ = std::move(by);
+  lost_because_.clear();
   allocator(device_).deallocate(std::exchange(block_, Block{}));
 }
 
@@ -69,7 +69,7 @@ void Storage::restore() {
 }
 
 void Storage::give_up(std::string_view why) {
-  if (released()) released_by_ += fmt::format("; they will not come back, because {}", why);
+  if (released() && lost_because_.empty()) lost_because_ = why;
 }
 
 }  // namespace retrace

@@ -62,6 +62,7 @@ class ReverseHook final : public TapeHook {
   std::shared_ptr<InvertibleModule> fn_;
   ReplayState state_;
   int passes_;
+  int passes_run_ = 0;
   bool preserve_rng_state_;
   std::vector<SavedTensor> x_;
   std::vector<SavedTensor> y_;
@@ -73,9 +74,8 @@ ScopeSnapshot other_random_numbers(ScopeSnapshot scope) {
 }
 
 Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
-  if (passes_-- <= 0)
-    fail<GradientError>(
-        kName, "backward may run num_bwd_passes times through one forward, got one more; raise the option");
+  if (++passes_run_ > passes_)
+    fail<GradientError>(kName, "backward may run num_bwd_passes = {} times through one forward, got one more", passes_);
   state_.check(kName, *fn_);
   const Recomputing recomputing;
   const Reenter scope(preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));

@@ -3,7 +3,54 @@
 
 namespace retrace {
 
+// Of two variables: extents are equal or 1, aligned at the last dimension, and where one is 1 it is repeated;
+// gradients are summed back to the shape of their input. Throws ShapeError, and DTypeError unless both have
+// the same floating-point type.
+
+/// z = x + y.
+Var add(const Var& x, const Var& y);
+/// z = x - y.
+Var sub(const Var& x, const Var& y);
+/// z = x y, element by element.
+Var mul(const Var& x, const Var& y);
+/// z = x / y.
+Var div(const Var& x, const Var& y);
+
+inline Var operator+(const Var& x, const Var& y) { return add(x, y); }
+inline Var operator-(const Var& x, const Var& y) { return sub(x, y); }
+inline Var operator*(const Var& x, const Var& y) { return mul(x, y); }
+inline Var operator/(const Var& x, const Var& y) { return div(x, y); }
+
+/// y = scale x + shift.
+Var scale_shift(const Var& x, double scale, double shift);
+/// y = a / x.
+Var reciprocal(const Var& x, double a = 1);
+/// y = -x.
+Var neg(const Var& x);
+
+inline Var operator+(const Var& x, double a) { return scale_shift(x, 1, a); }
+inline Var operator+(double a, const Var& x) { return scale_shift(x, 1, a); }
+inline Var operator-(const Var& x, double a) { return scale_shift(x, 1, -a); }
+inline Var operator-(double a, const Var& x) { return scale_shift(x, -1, a); }
+inline Var operator*(const Var& x, double a) { return scale_shift(x, a, 0); }
+inline Var operator*(double a, const Var& x) { return scale_shift(x, a, 0); }
+inline Var operator/(const Var& x, double a) { return scale_shift(x, 1 / a, 0); }
+inline Var operator/(double a, const Var& x) { return reciprocal(x, a); }
+inline Var operator-(const Var& x) { return neg(x); }
+
+// Of one variable. Throws DTypeError unless it is floating-point.
+
+/// y = e^x.
+Var exp(const Var& x);
+/// y = ln x.
+Var log(const Var& x);
+/// y = sqrt(x).
+Var sqrt(const Var& x);
+/// y = x^2.
+Var square(const Var& x);
 /// y = tanh(x).
 Var tanh(const Var& x);
+/// y = 1 / (1 + e^-x).
+Var sigmoid(const Var& x);
 
 }  // namespace retrace

@@ -52,14 +52,14 @@ class BatchSlots {
     });
   }
 
-  /// out[i] = the sum of scratch[offset + i] over the slots, in their order.
-  void sum(std::int64_t offset, std::int64_t size, T* out) const {
-    const T* scratch = workspace_.data<T>() + offset;
+  /// Adds up scratch[0, size) of all slots, in their order. Returns the sums.
+  const T* sum(std::int64_t size) {
+    T* sums = workspace_.mutable_data<T>();
     parallel_for(size, kGrain / 8, [=, this](std::int64_t begin, std::int64_t end) {
-      std::copy(scratch + begin, scratch + end, out + begin);
       for (std::int64_t slot = 1; slot < count_; ++slot)
-        for (std::int64_t i = begin; i < end; ++i) out[i] += scratch[slot * elements_ + i];
+        for (std::int64_t i = begin; i < end; ++i) sums[i] += sums[slot * elements_ + i];
     });
+    return sums;
   }
 
  private:
@@ -86,5 +86,15 @@ template <class T>
 void im2col_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
 template <class T>
 void im2col_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
+
+/// Faster, for 3 x 3 filters with stride 1 and padding 1 on all channels.
+bool direct3x3_fits(const Conv2dGeometry& g);
+template <class T>
+void direct3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                       Tensor& y);
+template <class T>
+void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+template <class T>
+void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 }  // namespace retrace::cpu

@@ -170,7 +170,7 @@ void im2col_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Ten
       });
     }
   });
-  slots.sum(0, size, dw.mutable_data<T>());
+  std::copy_n(slots.sum(size), size, dw.mutable_data<T>());
 }
 
 template void im2col_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,

@@ -1,3 +1,4 @@
+#include <retrace/core/cpu/loops.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
 
@@ -114,77 +115,42 @@ void slice_write_cpu(const Tensor& y, int dim, std::int64_t begin, std::int64_t 
   });
 }
 
-/// One dimension of the result of a permutation.
-struct Axis {
-  std::int64_t extent;
-  std::int64_t stride;  // in x
-};
-
-/// The dimensions of y with their strides in x; extents of 1 are dropped, dimensions that lie together are
-/// merged.
-struct Axes {
-  std::array<Axis, Shape::kMaxRank> axis{};
-  int count = 0;
-
-  Axes(const Shape& x, const Permutation& dims) {
-    for (int d = 0; d < dims.rank; ++d) {
-      const int from = dims[d];
-      if (x[from] == 1) continue;
-      const Axis next{.extent = x[from], .stride = x.numel_after(from)};
-      if (count > 0 && last().stride == next.extent * next.stride)
-        last() = {.extent = last().extent * next.extent, .stride = next.stride};
-      else
-        axis[static_cast<std::size_t>(count++)] = next;
-    }
-    if (count == 0) axis[static_cast<std::size_t>(count++)] = {.extent = 1, .stride = 1};
-  }
-  Axis& last() { return axis[static_cast<std::size_t>(count - 1)]; }
-  const Axis& last() const { return axis[static_cast<std::size_t>(count - 1)]; }
-};
-
 constexpr std::int64_t kTile = 32;
 
 /// y's rows, of its innermost dimension, are runs in x or combs in x. Neighbouring combs lie side by side in
 /// x, so that a row is cut into tiles which the cache holds until the neighbours have read their part too.
 template <class T>
-void permute_rows(const Axes& axes, const T* x, T* y, std::int64_t begin, std::int64_t end) {
-  const Axis row = axes.last();
-  const auto start_of = [&](std::int64_t r) {
-    std::int64_t offset = 0;
-    for (int d = axes.count - 2; d >= 0; --d) {
-      const Axis& axis = axes.axis[static_cast<std::size_t>(d)];
-      offset += r % axis.extent * axis.stride;
-      r /= axis.extent;
-    }
-    return offset;
-  };
-  if (row.stride == 1) {
-    for (std::int64_t r = begin; r < end; ++r) std::copy_n(x + start_of(r), row.extent, y + r * row.extent);
+void permute_rows(const cpu::Loops<1>& loops, const T* x, T* y, std::int64_t begin, std::int64_t end) {
+  const std::int64_t row = loops.innermost().extent;
+  const std::int64_t step = loops.innermost().strides[0];
+  if (step == 1) {
+    for (std::int64_t r = begin; r < end; ++r) std::copy_n(x + loops.row_offsets(r)[0], row, y + r * row);
     return;
   }
   std::array<std::int64_t, kTile> starts;
   for (std::int64_t r = begin; r < end; r += kTile) {
     const std::int64_t rows = std::min(kTile, end - r);
-    for (std::int64_t i = 0; i < rows; ++i) starts[static_cast<std::size_t>(i)] = start_of(r + i);
-    for (std::int64_t j0 = 0; j0 < row.extent; j0 += kTile) {
-      const std::int64_t j1 = std::min(row.extent, j0 + kTile);
+    for (std::int64_t i = 0; i < rows; ++i) starts[static_cast<std::size_t>(i)] = loops.row_offsets(r + i)[0];
+    for (std::int64_t j0 = 0; j0 < row; j0 += kTile) {
+      const std::int64_t j1 = std::min(row, j0 + kTile);
       for (std::int64_t i = 0; i < rows; ++i) {
         const T* from = x + starts[static_cast<std::size_t>(i)];
-        T* to = y + (r + i) * row.extent;
-        for (std::int64_t j = j0; j < j1; ++j) to[j] = from[j * row.stride];
+        for (std::int64_t j = j0; j < j1; ++j) y[(r + i) * row + j] = from[j * step];
       }
     }
   }
 }
 
 void permute_cpu(const Tensor& x, const Permutation& dims, Tensor& y) {
-  const Axes axes(x.shape(), dims);
-  const std::int64_t row = axes.last().extent;
+  cpu::Loops<1> loops;
+  for (int d = 0; d < dims.rank; ++d)
+    loops.push({.extent = y.shape()[d], .strides = {x.shape().numel_after(dims[d])}});
+  const std::int64_t row = loops.innermost().extent;
   visit(x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
     parallel_for(x.numel() / row, std::max<std::int64_t>(kTile, kGrain / row),
-                 [&](std::int64_t begin, std::int64_t end) { permute_rows(axes, from, to, begin, end); });
+                 [&](std::int64_t begin, std::int64_t end) { permute_rows(loops, from, to, begin, end); });
   });
 }
 

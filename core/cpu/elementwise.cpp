@@ -1,6 +1,6 @@
+#include <retrace/core/cpu/loops.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
-#include <retrace/core/shape_rules.h>
 
 #include <array>
 #include <cmath>
@@ -12,12 +12,15 @@ namespace {
 using cpu::kGrain;
 using cpu::parallel_for;
 
+// `omp simd` promises that steps are independent, which holds where the result is one of the operands too.
+
 /// y[i] = f(x[i]).
 template <class T, class F>
 void map(const Tensor& x, Tensor& y, F f) {
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
   parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) to[i] = f(from[i]);
   });
 }
@@ -29,54 +32,50 @@ void map(const Tensor& x, const Tensor& y, Tensor& z, F f) {
   const T* b = y.data<T>();
   T* to = z.mutable_data<T>();
   parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) to[i] = f(a[i], b[i]);
   });
 }
 
-/// Steps in elements for walking `x` as if it had the shape `out`: 0 in the dimensions that are broadcast.
-std::array<std::int64_t, Shape::kMaxRank> broadcast_strides(const Shape& x, const Shape& out) {
-  std::array<std::int64_t, Shape::kMaxRank> strides{};
-  std::int64_t stride = 1;
-  for (int d = 1; d <= x.rank(); ++d) {
-    strides[static_cast<std::size_t>(out.rank() - d)] = x[-d] == 1 ? 0 : stride;
-    stride *= x[-d];
-  }
-  return strides;
+/// One row z[i] = f(a[i A], b[i B]) with steps A and B of 0 or 1 that the compiler knows.
+template <int A, int B, class T, class F>
+void map_row(const T* a, const T* b, T* z, std::int64_t n, F f) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) z[i] = f(a[i * A], b[i * B]);
 }
 
 /// out = f(x, y) with broadcasting: one innermost row of `out` at a time.
 template <class T, class F>
 void broadcast(const Tensor& x, const Tensor& y, Tensor& out, F f) {
-  if (x.shape() == y.shape()) {
+  if (x.shape() == out.shape() && y.shape() == out.shape()) {
     map<T>(x, y, out, f);
     return;
   }
-  const Shape shape = out.shape();
-  const auto x_strides = broadcast_strides(x.shape(), shape);
-  const auto y_strides = broadcast_strides(y.shape(), shape);
-  const int last = shape.rank() - 1;
-  const std::int64_t row = shape[last];
-  const std::int64_t x_step = x_strides[static_cast<std::size_t>(last)];
-  const std::int64_t y_step = y_strides[static_cast<std::size_t>(last)];
+  const Shape& shape = out.shape();
+  const auto x_strides = cpu::broadcast_strides(x.shape(), shape);
+  const auto y_strides = cpu::broadcast_strides(y.shape(), shape);
+  cpu::Loops<2> loops;
+  for (std::size_t d = 0; d < static_cast<std::size_t>(shape.rank()); ++d)
+    loops.push({.extent = shape.begin()[d], .strides = {x_strides[d], y_strides[d]}});
+  const cpu::Loops<2>::Axis row = loops.innermost();
   const T* a = x.data<T>();
   const T* b = y.data<T>();
   T* to = out.mutable_data<T>();
-  parallel_for(shape.numel() / row, std::max<std::int64_t>(1, kGrain / row),
-               [=](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t r = begin; r < end; ++r) {
-                   std::int64_t rest = r;
-                   std::int64_t xi = 0;
-                   std::int64_t yi = 0;
-                   for (int d = last - 1; d >= 0; --d) {
-                     const std::int64_t index = rest % shape[d];
-                     rest /= shape[d];
-                     xi += index * x_strides[static_cast<std::size_t>(d)];
-                     yi += index * y_strides[static_cast<std::size_t>(d)];
-                   }
-                   T* z = to + r * row;
-                   for (std::int64_t i = 0; i < row; ++i) z[i] = f(a[xi + i * x_step], b[yi + i * y_step]);
-                 }
-               });
+  const auto run = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const std::array<std::int64_t, 2> at = loops.row_offsets(r);
+      T* z = to + r * row.extent;
+      if (row.strides == std::array<std::int64_t, 2>{})
+        map_row<0, 0>(a + at[0], b + at[1], z, row.extent, f);
+      else if (row.strides[0] == 0)
+        map_row<0, 1>(a + at[0], b + at[1], z, row.extent, f);
+      else if (row.strides[1] == 0)
+        map_row<1, 0>(a + at[0], b + at[1], z, row.extent, f);
+      else
+        map_row<1, 1>(a + at[0], b + at[1], z, row.extent, f);
+    }
+  };
+  parallel_for(shape.numel() / row.extent, std::max<std::int64_t>(1, kGrain / row.extent), run);
 }
 
 void add_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
@@ -99,6 +98,12 @@ void div_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
               [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a / b; }); });
 }
 
+void broadcast_to_cpu(const Tensor& x, double scale, Tensor& y) {
+  visit_float("broadcast_to", x.dtype(), [&]<class T>(TypeTag<T>) {
+    broadcast<T>(x, x, y, [s = static_cast<T>(scale)](T a, T) { return s * a; });
+  });
+}
+
 void scale_shift_cpu(const Tensor& x, double scale, double shift, Tensor& y) {
   visit_float("scale_shift", x.dtype(), [&]<class T>(TypeTag<T>) {
     map<T>(x, y, [a = static_cast<T>(scale), b = static_cast<T>(shift)](T v) { return a * v + b; });
@@ -107,6 +112,20 @@ void scale_shift_cpu(const Tensor& x, double scale, double shift, Tensor& y) {
 
 void exp_cpu(const Tensor& x, Tensor& y) {
   visit_float("exp", x.dtype(), [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::exp(v); }); });
+}
+
+void log_cpu(const Tensor& x, Tensor& y) {
+  visit_float("log", x.dtype(), [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::log(v); }); });
+}
+
+void sqrt_cpu(const Tensor& x, Tensor& y) {
+  visit_float("sqrt", x.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::sqrt(v); }); });
+}
+
+void sqrt_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
+  visit_float("sqrt", y.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d / (2 * v); }); });
 }
 
 void tanh_cpu(const Tensor& x, Tensor& y) {
@@ -119,15 +138,38 @@ void tanh_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
               [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * (1 - v * v); }); });
 }
 
+/// exp of a negative number alone, so that nothing overflows.
+template <class T>
+T sigmoid_of(T x) {
+  const T e = std::exp(-std::abs(x));
+  return (x >= 0 ? 1 : e) / (1 + e);
+}
+
+void sigmoid_cpu(const Tensor& x, Tensor& y) {
+  visit_float("sigmoid", x.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return sigmoid_of(v); }); });
+}
+
+void sigmoid_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
+  visit_float("sigmoid", y.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * v * (1 - v); }); });
+}
+
 }  // namespace
 
 constinit decltype(kernel::add) kernel::add{&add_cpu};
 constinit decltype(kernel::sub) kernel::sub{&sub_cpu};
 constinit decltype(kernel::mul) kernel::mul{&mul_cpu};
 constinit decltype(kernel::div) kernel::div{&div_cpu};
+constinit decltype(kernel::broadcast_to) kernel::broadcast_to{&broadcast_to_cpu};
 constinit decltype(kernel::scale_shift) kernel::scale_shift{&scale_shift_cpu};
 constinit decltype(kernel::exp) kernel::exp{&exp_cpu};
+constinit decltype(kernel::log) kernel::log{&log_cpu};
+constinit decltype(kernel::sqrt) kernel::sqrt{&sqrt_cpu};
+constinit decltype(kernel::sqrt_backward) kernel::sqrt_backward{&sqrt_backward_cpu};
 constinit decltype(kernel::tanh) kernel::tanh{&tanh_cpu};
 constinit decltype(kernel::tanh_backward) kernel::tanh_backward{&tanh_backward_cpu};
+constinit decltype(kernel::sigmoid) kernel::sigmoid{&sigmoid_cpu};
+constinit decltype(kernel::sigmoid_backward) kernel::sigmoid_backward{&sigmoid_backward_cpu};
 
 }  // namespace retrace

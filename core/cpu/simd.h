@@ -3,6 +3,7 @@
 // xmm register; arithmetic operators work lane by lane, also with a scalar on one side.
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace retrace::cpu {
 
@@ -56,6 +57,32 @@ template <class T>
 #pragma GCC unroll 8
     for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
   return lanes[0];
+}
+
+namespace detail {
+template <class T, int kFirst, std::size_t... k>
+[[gnu::always_inline]] inline Vec<T> zip(const Vec<T>& a, const Vec<T>& b, std::index_sequence<k...>) {
+  return __builtin_shufflevector(a, b,
+                                 (kFirst + static_cast<int>(k) / 2 + static_cast<int>(k) % 2 * kLanes<T>)...);
+}
+}  // namespace detail
+
+/// Lane l of row r becomes lane r of row l: log2(lanes) rounds in which pairs of rows are zipped.
+template <class T>
+[[gnu::always_inline]] inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
+  constexpr int kHalf = kLanes<T> / 2;
+  constexpr std::make_index_sequence<kLanes<T>> kAll;
+#pragma GCC unroll 4
+  for (int round = 1; round < kLanes<T>; round *= 2) {
+    Vec<T> zipped[kLanes<T>];
+#pragma GCC unroll 8
+    for (int i = 0; i < kHalf; ++i) {
+      zipped[2 * i] = detail::zip<T, 0>(rows[i], rows[i + kHalf], kAll);
+      zipped[2 * i + 1] = detail::zip<T, kHalf>(rows[i], rows[i + kHalf], kAll);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i) rows[i] = zipped[i];
+  }
 }
 
 }  // namespace retrace::cpu

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,14 @@ struct OpCase {
   double gradient_tolerance = 1e-7;  ///< of the gradient check
   bool on_kinks = false;             ///< the inputs lie on kinks: no comparison with differences
 };
+
+/// The parts, printed one after the other: for names of rows.
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
 
 // Makers of inputs.
 

@@ -4,13 +4,23 @@
 namespace retrace::test {
 
 // The rows of each family; tests/autograd/op_cases_<family>.cpp.
+std::vector<OpCase> activation_cases();
+std::vector<OpCase> copy_cases();
 std::vector<OpCase> elementwise_cases();
+std::vector<OpCase> random_cases();
+std::vector<OpCase> reduce_cases();
+std::vector<OpCase> softmax_cases();
 
 /// The whole table.
 inline std::vector<OpCase> all_op_cases() {
   std::vector<OpCase> all;
   for (const auto family : {
+           &activation_cases,
+           &copy_cases,
            &elementwise_cases,
+           &random_cases,
+           &reduce_cases,
+           &softmax_cases,
        })
     for (OpCase& op_case : family()) all.push_back(std::move(op_case));
   return all;

@@ -212,7 +212,7 @@ TEST_CASE("the loader prefetches, and no further than the ring", "[loader][tsan]
   const auto data = std::make_shared<Indexed>(100);
   Loader loader(data, {.batch_size = 10, .prefetch = 2});
   const auto settles_at = [&](int copies) {
-    for (int wait = 0; wait < 2000 && data->copies < copies; ++wait)
+    for (int wait = 0; wait < 10000 && data->copies < copies; ++wait)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     return data->copies == copies;

@@ -1,0 +1,50 @@
+#include <retrace/autograd/ops/activation.h>
+#include <retrace/autograd/record.h>
+#include <retrace/core/fail.h>
+#include <retrace/core/kernels.h>
+
+namespace retrace {
+
+namespace {
+
+/// One bit for each element of x, when the tape will ask for x's gradient; else undefined.
+Tensor make_mask(const Var& x) {
+  return make_saved(needs_gradient(x), [&] {
+    return Tensor({(x.value().numel() + 7) / 8}, DType::u8, Tag::saved, x.value().device());
+  });
+}
+
+/// dx = dy where the mask's bit is set, else slope dy
+Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tensor& mask, double slope) {
+  return record(op, {x}, y, /*save=*/{mask}, [slope](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+    Tensor dx = like(dy, Tag::gradient);
+    kernel::masked_backward(saved[0], dy, slope, dx);
+    return {dx};
+  });
+}
+
+}  // namespace
+
+Var relu(const Var& x) {
+  Tensor y = like(x.value());
+  Tensor mask = make_mask(x);
+  kernel::relu(x.value(), y, mask);
+  return record_masked("relu", x, y, mask, 0);
+}
+
+Var leaky_relu(const Var& x, double slope) {
+  Tensor y = like(x.value());
+  Tensor mask = make_mask(x);
+  kernel::leaky_relu(x.value(), slope, y, mask);
+  return record_masked("leaky_relu", x, y, mask, slope);
+}
+
+Var clamp(const Var& x, double low, double high) {
+  if (!(low <= high)) fail<ArgumentError>("clamp", "low must be at most high, got {} and {}", low, high);
+  Tensor y = like(x.value());
+  Tensor mask = make_mask(x);
+  kernel::clamp(x.value(), low, high, y, mask);
+  return record_masked("clamp", x, y, mask, 0);
+}
+
+}  // namespace retrace

@@ -1,0 +1,23 @@
+#pragma once
+#include <retrace/autograd/var.h>
+
+#include <vector>
+
+namespace retrace {
+
+// Sums run in double, in an order that depends on the shapes alone. `dims` counts from the end where
+// negative; reduced dimensions are left out of the result, or kept with extent 1. Throws ShapeError unless
+// `dims` names at least one dimension, and each once.
+
+/// The sum of all elements, a scalar.
+Var sum(const Var& x);
+Var sum(const Var& x, const std::vector<int>& dims, bool keepdim = false);
+/// The mean of all elements, a scalar.
+Var mean(const Var& x);
+Var mean(const Var& x, const std::vector<int>& dims, bool keepdim = false);
+
+/// The index (i64) of the largest element along the last dimension, the first of equal ones; x: [.., C],
+/// result: [..].
+Tensor argmax(const Tensor& x);
+
+}  // namespace retrace

@@ -1,0 +1,117 @@
+#include <retrace/core/cpu/parallel.h>
+#include <retrace/core/kernels.h>
+
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace retrace {
+
+namespace {
+
+using cpu::kGrain;
+using cpu::parallel_for;
+
+constexpr std::int64_t kBlock = 64;  // elements whose mask bytes are packed together
+static_assert(kGrain % kBlock == 0, "tasks must begin with a byte of the mask");
+static_assert(std::endian::native == std::endian::little, "pack() reads bytes as a word");
+
+/// Eight bytes of 0 or 1 as eight bits, the first one lowest: byte k times 2^(56 - 7k) lands on bit 56 + k.
+std::uint8_t pack(const std::uint8_t* flags) {
+  std::uint64_t word;
+  std::memcpy(&word, flags, sizeof(word));
+  return static_cast<std::uint8_t>(word * 0x0102040810204080 >> 56);
+}
+
+/// bits[i] = keeps(x[i]) for n elements, n <= kBlock; bits beyond n are 0.
+template <class T, class Keeps>
+void write_mask(const T* x, std::int64_t n, std::uint8_t* bits, Keeps keeps) {
+  std::array<std::uint8_t, kBlock> flags;
+  if (n < kBlock) flags.fill(0);
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i)
+    flags[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(keeps(x[i]));
+  for (std::int64_t i = 0; i < n; i += 8) bits[i / 8] = pack(&flags[static_cast<std::size_t>(i)]);
+}
+
+/// y[i] = f(x[i]), and where a mask is defined, the bits keeps(x[i]), read before y is written over x.
+template <class T, class F, class Keeps>
+void map_masked(const Tensor& x, Tensor& y, Tensor& mask, F f, Keeps keeps) {
+  const T* from = x.data<T>();
+  T* to = y.mutable_data<T>();
+  std::uint8_t* bits = mask.defined() ? mask.mutable_data<std::uint8_t>() : nullptr;
+  parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t b = begin; b < end; b += kBlock) {
+      const std::int64_t n = std::min(kBlock, end - b);
+      if (bits != nullptr) write_mask(from + b, n, bits + b / 8, keeps);
+#pragma omp simd
+      for (std::int64_t i = b; i < b + n; ++i) to[i] = f(from[i]);
+    }
+  });
+}
+
+// A NaN stays one: comparisons are written so that they fail towards x.
+
+void relu_cpu(const Tensor& x, Tensor& y, Tensor& mask) {
+  visit_float("relu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map_masked<T>(
+        x, y, mask, [](T v) { return T{0} > v ? T{0} : v; }, [](T v) { return v > 0; });
+  });
+}
+
+void leaky_relu_cpu(const Tensor& x, double slope, Tensor& y, Tensor& mask) {
+  visit_float("leaky_relu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map_masked<T>(
+        x, y, mask, [s = static_cast<T>(slope)](T v) { return v > 0 ? v : s * v; },
+        [](T v) { return v > 0; });
+  });
+}
+
+void clamp_cpu(const Tensor& x, double low, double high, Tensor& y, Tensor& mask) {
+  visit_float("clamp", x.dtype(), [&]<class T>(TypeTag<T>) {
+    const auto lo = static_cast<T>(low);
+    const auto hi = static_cast<T>(high);
+    map_masked<T>(
+        x, y, mask, [=](T v) { return lo > v   ? lo
+                                      : hi < v ? hi
+                                               : v; },
+        [=](T v) { return (v >= lo) & (v <= hi); });
+  });
+}
+
+/// dx[i] = dy[i] where the mask's bit is set, else other(dy[i]).
+template <class T, class F>
+void map_unmasked(const Tensor& mask, const Tensor& dy, Tensor& dx, F other) {
+  const std::uint8_t* bits = mask.data<std::uint8_t>();
+  const T* from = dy.data<T>();
+  T* to = dx.mutable_data<T>();
+  parallel_for(dy.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
+    const std::int64_t whole = begin + (end - begin) / 8 * 8;
+    for (std::int64_t i = begin; i < whole; i += 8) {
+      const std::uint32_t eight = bits[i / 8];
+#pragma omp simd
+      for (std::uint32_t k = 0; k < 8; ++k)
+        to[i + k] = (eight >> k & 1U) != 0 ? from[i + k] : other(from[i + k]);
+    }
+    for (std::int64_t i = whole; i < end; ++i)
+      to[i] = (bits[i / 8] >> (i % 8) & 1) != 0 ? from[i] : other(from[i]);
+  });
+}
+
+void masked_backward_cpu(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx) {
+  visit_float("masked_backward", dy.dtype(), [&]<class T>(TypeTag<T>) {
+    if (slope == 0)
+      map_unmasked<T>(mask, dy, dx, [](T) { return T{0}; });  // of an infinite dy, too
+    else
+      map_unmasked<T>(mask, dy, dx, [s = static_cast<T>(slope)](T d) { return s * d; });
+  });
+}
+
+}  // namespace
+
+constinit decltype(kernel::relu) kernel::relu{&relu_cpu};
+constinit decltype(kernel::leaky_relu) kernel::leaky_relu{&leaky_relu_cpu};
+constinit decltype(kernel::clamp) kernel::clamp{&clamp_cpu};
+constinit decltype(kernel::masked_backward) kernel::masked_backward{&masked_backward_cpu};
+
+}  // namespace retrace

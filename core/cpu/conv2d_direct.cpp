@@ -1,0 +1,327 @@
+// Convolutions with 3 x 3 filters, stride 1 and padding 1, without im2col.
+//
+// Forward: the lanes of a vector are pixels. An image (a strip of its rows, if it is large) is copied three
+// times, shifted by a column each, with zeros around it. Then the inputs of filter element (u, v) for a run
+// of output pixels, counted through rows, are a run at a constant offset, whatever the width of the image:
+//   y[o][p] = sum over c, t of w[o][c][t] source[c][offset[t] + p]
+// Backward data is the same with the filters turned by 180 degrees and their channels exchanged.
+//
+// Backward weight: the lanes are output channels, dy is transposed to [pixel][lane] with zeros around it, and
+//   dw[lanes][c][u][v] = sum over pixels (i, j) of x[c][i][j] dy[i + 1 - u][j + 1 - v][lanes]
+// keeps its nine sums in registers for a whole strip.
+#include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/simd.h>
+
+#include <array>
+
+namespace retrace::cpu {
+
+namespace {
+
+constexpr int kTaps = 9;
+/// Scratch for the pixels of one strip: they stay in a core's cache.
+constexpr std::int64_t kStripBytes = std::int64_t{512} << 10;
+
+/// A register tile of the forward loop: up to kTileChannels output channels times kTileVectors vectors of
+/// pixels, which with their operands fill 32 (AVX-512) or 16 registers.
+constexpr int kTileVectors = kVectorBytes == 64 ? 4 : 2;
+constexpr int kTileChannels = 6;
+template <class T>
+constexpr std::int64_t kTilePixels = kTileVectors* kLanes<T>;
+
+/// Rows [begin, end) of an image.
+struct Strip {
+  std::int64_t begin, end;
+  std::int64_t rows() const { return end - begin; }
+};
+
+/// Calls f(strip) for strips of at most `rows` rows.
+template <class F>
+void for_each_strip(std::int64_t height, std::int64_t rows, const F& f) {
+  for (std::int64_t row = 0; row < height; row += rows) f(Strip{row, std::min(height, row + rows)});
+}
+
+/// The most rows such that rows + 2 times `row_bytes` fit into a strip's scratch.
+std::int64_t strip_rows(std::int64_t row_bytes, std::int64_t height) {
+  return std::clamp<std::int64_t>(kStripBytes / row_bytes - 2, 1, height);
+}
+
+/// Output channels go through the register tile in blocks of 6, then 4, then 1.
+std::int64_t block_size(std::int64_t left) {
+  if (left >= 12 || (left >= 6 && left % 4 != 0)) return kTileChannels;
+  return left >= 4 ? 4 : 1;
+}
+
+/// The three shifted copies of the channels of a strip.
+template <class T>
+class ShiftedCopies {
+ public:
+  ShiftedCopies(std::int64_t channels, std::int64_t height, std::int64_t width, std::int64_t rows)
+      : channels_(channels), height_(height), width_(width), copy_((rows + 2) * width) {
+    for (std::int64_t t = 0; t < kTaps; ++t)
+      offsets_[static_cast<std::size_t>(t)] = t % 3 * copy_ + t / 3 * width;
+  }
+
+  /// Elements of the buffer. The last tile reads beyond the last copy, and ignores what it gets.
+  std::int64_t size() const { return channels_ * channel_stride() + kTilePixels<T>; }
+  std::int64_t channels() const { return channels_; }
+  std::int64_t channel_stride() const { return 3 * copy_; }
+  const std::array<std::int64_t, kTaps>& offsets() const { return offsets_; }
+
+  /// Fills the buffer from an image [channels, height, width].
+  void fill(const T* image, const Strip& strip, T* buffer) const {
+    const Strip seen{std::max<std::int64_t>(strip.begin - 1, 0), std::min(strip.end + 1, height_)};
+    const std::int64_t above = (seen.begin - (strip.begin - 1)) * width_;
+    const std::int64_t pixels = seen.rows() * width_;
+    for (std::int64_t c = 0; c < channels_; ++c, buffer += channel_stride()) {
+      const T* from = image + (c * height_ + seen.begin) * width_;
+      T* copies[3] = {buffer, buffer + copy_, buffer + 2 * copy_};
+      for (T* to : copies) {
+        std::fill(to, to + above, T{0});
+        std::fill(to + above + pixels, to + (strip.rows() + 2) * width_, T{0});
+      }
+      std::copy(from, from + pixels - 1, copies[0] + above + 1);
+      std::copy(from, from + pixels, copies[1] + above);
+      std::copy(from + 1, from + pixels, copies[2] + above);
+      for (std::int64_t p = above; p < above + pixels; p += width_)
+        copies[0][p] = copies[2][p + width_ - 1] = 0;
+    }
+  }
+
+ private:
+  std::int64_t channels_, height_, width_, copy_;
+  std::array<std::int64_t, kTaps> offsets_{};
+};
+
+/// `pixels` outputs of kBlock channels, which are `plane` elements apart in y. bias may be null.
+template <int kBlock, class T>
+void convolve_block(const ShiftedCopies<T>& copies, const T* source, const T* weights, const T* bias,
+                    std::int64_t pixels, std::int64_t plane, T* y) {
+  for (std::int64_t p = 0; p < pixels; p += kTilePixels<T>) {
+    Vec<T> sums[kBlock][kTileVectors];
+#pragma GCC unroll 8
+    for (int k = 0; k < kBlock; ++k)
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileVectors; ++v) sums[k][v] = splat(bias != nullptr ? bias[k] : T{0});
+    const T* from = source + p;
+    const T* w = weights;
+    for (std::int64_t c = 0; c < copies.channels(); ++c, from += copies.channel_stride())
+      for (const std::int64_t offset : copies.offsets()) {
+        Vec<T> x[kTileVectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < kTileVectors; ++v) x[v] = load(from + offset + v * kLanes<T>);
+#pragma GCC unroll 8
+        for (int k = 0; k < kBlock; ++k)
+#pragma GCC unroll 4
+          for (int v = 0; v < kTileVectors; ++v) sums[k][v] += w[k] * x[v];
+        w += kBlock;
+      }
+    if (p + kTilePixels<T> <= pixels) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kBlock; ++k)
+#pragma GCC unroll 4
+        for (int v = 0; v < kTileVectors; ++v) store<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]);
+    } else {
+      for (int k = 0; k < kBlock; ++k) {
+        T tile[kTilePixels<T>];
+        std::memcpy(tile, sums[k], sizeof tile);
+        std::copy(tile, tile + (pixels - p), y + k * plane + p);
+      }
+    }
+  }
+}
+
+/// y = x * w + bias, where filter(o, c, t) is the element t of the filter from channel c to channel o.
+template <class T, class Filter>
+void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, const T* bias, Tensor& y) {
+  const std::int64_t channels = x.shape()[1];
+  const std::int64_t height = x.shape()[2];
+  const std::int64_t width = x.shape()[3];
+  const std::int64_t plane = height * width;
+  const std::int64_t rows = strip_rows(3 * channels * width * static_cast<std::int64_t>(sizeof(T)), height);
+  const ShiftedCopies<T> copies(channels, height, width, rows);
+  const std::int64_t block_stride = channels * kTaps;
+
+  // [block][c][t][channel of the block]
+  Tensor packed({out_channels * block_stride}, dtype_of<T>(), Tag::workspace);
+  T* weights = packed.mutable_data<T>();
+  for (std::int64_t o = 0, size = 0; o < out_channels; o += size) {
+    size = block_size(out_channels - o);
+    T* to = weights + o * block_stride;
+    for (std::int64_t c = 0; c < channels; ++c)
+      for (std::int64_t t = 0; t < kTaps; ++t)
+        for (std::int64_t k = 0; k < size; ++k) *to++ = filter(o + k, c, t);
+  }
+
+  const T* from = x.data<T>();
+  T* to = y.mutable_data<T>();
+  BatchSlots<T> slots(x.shape()[0], copies.size());
+  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n)
+      for_each_strip(height, rows, [&](const Strip& strip) {
+        copies.fill(from + n * channels * plane, strip, buffer);
+        const std::int64_t pixels = strip.rows() * width;
+        for (std::int64_t o = 0, size = 0; o < out_channels; o += size) {
+          size = block_size(out_channels - o);
+          const T* w = weights + o * block_stride;
+          const T* b = bias != nullptr ? bias + o : nullptr;
+          T* out = to + (n * out_channels + o) * plane + strip.begin * width;
+          if (size == kTileChannels)
+            convolve_block<kTileChannels>(copies, buffer, w, b, pixels, plane, out);
+          else if (size == 4)
+            convolve_block<4>(copies, buffer, w, b, pixels, plane, out);
+          else
+            convolve_block<1>(copies, buffer, w, b, pixels, plane, out);
+        }
+      });
+  });
+}
+
+/// kLanes channels of a strip of dy with a border of zeros, as [pixel][lane].
+template <class T>
+class LaneMajor {
+ public:
+  LaneMajor(std::int64_t height, std::int64_t width, std::int64_t rows)
+      : height_(height), width_(width), rows_(rows) {}
+
+  std::int64_t row_stride() const { return (width_ + 2) * kLanes<T>; }
+  std::int64_t size() const { return (rows_ + 2) * row_stride(); }
+
+  /// Fills the buffer, whose columns at the border are zero already, from `channels` (at most kLanes) planes.
+  void fill(const T* planes, std::int64_t channels, const Strip& strip, T* buffer) const {
+    const Strip seen{std::max<std::int64_t>(strip.begin - 1, 0), std::min(strip.end + 1, height_)};
+    const std::int64_t above = seen.begin - (strip.begin - 1);
+    std::fill(buffer, buffer + above * row_stride(), T{0});
+    T* end = buffer + (strip.rows() + 2) * row_stride();
+    std::fill(buffer + (above + seen.rows()) * row_stride(), end, T{0});
+    const T* from = planes + seen.begin * width_;
+    T* to = buffer + above * row_stride() + kLanes<T>;
+    std::int64_t column = 0;
+    const auto put = [&](const Vec<T>& pixel) {
+      store<T>(to, pixel);
+      to += kLanes<T>;
+      if (++column < width_) return;
+      column = 0;
+      to += 2 * kLanes<T>;
+    };
+    const std::int64_t pixels = seen.rows() * width_;
+    std::int64_t p = 0;
+    for (; p + kLanes<T> <= pixels; p += kLanes<T>) {
+      Vec<T> square[kLanes<T>];
+      for (int k = 0; k < kLanes<T>; ++k)
+        square[k] = k < channels ? load(from + k * height_ * width_ + p) : Vec<T>{};
+      transpose<T>(square);
+      for (const Vec<T>& pixel : square) put(pixel);
+    }
+    for (; p < pixels; ++p) {
+      Vec<T> pixel{};
+      for (int k = 0; k < channels; ++k) pixel[k] = from[k * height_ * width_ + p];
+      put(pixel);
+    }
+  }
+
+ private:
+  std::int64_t height_, width_, rows_;
+};
+
+/// Adds the products of a strip to sums[kChannels][kTaps][lane]; x's planes are `plane` elements apart.
+template <int kChannels, class T>
+void accumulate_taps(const T* dy, std::int64_t row_stride, const T* x, std::int64_t plane, std::int64_t rows,
+                     std::int64_t width, T* sums) {
+  Vec<T> acc[kTaps][kChannels] = {};
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < width; ++j) {
+      const T* pixel = dy + i * row_stride + j * kLanes<T>;
+      Vec<T> value[kChannels];
+#pragma GCC unroll 2
+      for (int c = 0; c < kChannels; ++c) value[c] = splat(x[c * plane + i * width + j]);
+#pragma GCC unroll 9
+      for (int t = 0; t < kTaps; ++t) {
+        const Vec<T> d = load(pixel + (2 - t / 3) * row_stride + (2 - t % 3) * kLanes<T>);
+#pragma GCC unroll 2
+        for (int c = 0; c < kChannels; ++c) acc[t][c] += d * value[c];
+      }
+    }
+#pragma GCC unroll 2
+  for (int c = 0; c < kChannels; ++c)
+#pragma GCC unroll 9
+    for (int t = 0; t < kTaps; ++t) {
+      T* sum = sums + (c * kTaps + t) * kLanes<T>;
+      store<T>(sum, load(sum) + acc[t][c]);
+    }
+}
+
+}  // namespace
+
+bool direct3x3_fits(const Conv2dGeometry& g) {
+  const auto& [stride, padding, dilation, groups] = g.options;
+  // Planes much smaller than a tile of pixels would waste most of it.
+  const bool large = g.plane() * 2 >= kTilePixels<float>;
+  return g.kh == 3 && g.kw == 3 && stride == Size2d(1) && padding == Size2d(1) && dilation == Size2d(1) &&
+         groups == 1 && large;
+}
+
+template <class T>
+void direct3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                       Tensor& y) {
+  const T* w = weight.data<T>();
+  const auto filter = [=](std::int64_t o, std::int64_t c, std::int64_t t) {
+    return w[(o * g.c + c) * kTaps + t];
+  };
+  convolve<T>(x, g.o, filter, bias.defined() ? bias.data<T>() : nullptr, y);
+}
+
+template <class T>
+void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
+  const T* w = weight.data<T>();
+  const auto turned = [=](std::int64_t c, std::int64_t o, std::int64_t t) {
+    return w[(o * g.c + c) * kTaps + kTaps - 1 - t];
+  };
+  convolve<T>(dy, g.c, turned, nullptr, dx);
+}
+
+template <class T>
+void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw) {
+  constexpr int kChannels = kVectorBytes == 64 ? 2 : 1;  // times kTaps sums in registers
+  constexpr std::int64_t kWide = kLanes<T>;
+  const std::int64_t rows = strip_rows((g.w + 2) * kVectorBytes, g.h);
+  const LaneMajor<T> lanes(g.h, g.w, rows);
+  const std::int64_t block_sums = g.c * kTaps * kWide;
+  const std::int64_t sums_size = task_count(g.o, kWide) * block_sums;
+  const T* from_dy = dy.data<T>();
+  const T* from_x = x.data<T>();
+  BatchSlots<T> slots(g.n, sums_size + lanes.size());
+  slots.run([&](T* sums, std::int64_t begin, std::int64_t end) {
+    T* buffer = sums + sums_size;
+    std::fill(sums, buffer + lanes.size(), T{0});
+    for (std::int64_t o = 0; o < g.o; o += kWide, sums += block_sums)
+      for (std::int64_t n = begin; n < end; ++n)
+        for_each_strip(g.h, rows, [&](const Strip& strip) {
+          lanes.fill(from_dy + (n * g.o + o) * g.plane(), std::min(kWide, g.o - o), strip, buffer);
+          const T* image = from_x + n * g.c * g.plane() + strip.begin * g.w;
+          std::int64_t c = 0;
+          for (; c + kChannels <= g.c; c += kChannels)
+            accumulate_taps<kChannels>(buffer, lanes.row_stride(), image + c * g.plane(), g.plane(),
+                                       strip.rows(), g.w, sums + c * kTaps * kWide);
+          for (; c < g.c; ++c)
+            accumulate_taps<1>(buffer, lanes.row_stride(), image + c * g.plane(), g.plane(), strip.rows(),
+                               g.w, sums + c * kTaps * kWide);
+        });
+  });
+  const T* sums = slots.sum(sums_size);
+  T* to = dw.mutable_data<T>();
+  for (std::int64_t o = 0; o < g.o; ++o)
+    for (std::int64_t k = 0; k < g.depth(); ++k)
+      to[o * g.depth() + k] = sums[(o / kWide * g.depth() + k) * kWide + o % kWide];
+}
+
+template void direct3x3_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
+                                       Tensor&);
+template void direct3x3_forward<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
+                                        Tensor&);
+template void direct3x3_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void direct3x3_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void direct3x3_backward_weight<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void direct3x3_backward_weight<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+
+}  // namespace retrace::cpu

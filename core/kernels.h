@@ -82,8 +82,6 @@ extern constinit Kernel<void(const AdamOptions& options, std::int64_t step, cons
 extern constinit Kernel<void(const RmspropOptions& options, const Tensor& grad, Tensor& square_avg, Tensor& grad_avg,
                              Tensor& momentum_buffer, Tensor& parameter)>
     rmsprop_step;
-/// y = x clamped to [-limit, limit]; a NaN stays. In place.
-extern constinit Kernel<void(const Tensor& x, double limit, Tensor& y)> clip;
 /// out = sum of x^2; out: [] f64.
 extern constinit Kernel<void(const Tensor& x, Tensor& out)> square_sum;
 // core/cpu/matmul.cpp

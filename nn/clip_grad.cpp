@@ -40,7 +40,8 @@ double clip_grad_norm(const std::vector<Parameter*>& parameters, double max_norm
 
 void clip_grad_value(const std::vector<Parameter*>& parameters, double limit) {
   if (!(limit >= 0)) fail<ArgumentError>("clip_grad_value", "limit must be at least 0, got {}", limit);
-  for (Tensor& gradient : gradients_of(parameters)) kernel::clip(gradient, limit, gradient);
+  Tensor no_mask;
+  for (Tensor& gradient : gradients_of(parameters)) kernel::clamp(gradient, -limit, limit, gradient, no_mask);
 }
 
 }  // namespace retrace

@@ -28,6 +28,8 @@ struct Conv2dGeometry {
   std::int64_t out_plane() const { return oh * ow; }
   /// The number of products in an element of y.
   std::int64_t depth() const { return group_c() * kh * kw; }
+  /// The number of products of an image.
+  std::int64_t products() const { return o * out_plane() * depth(); }
 
   std::int64_t n, c, h, w, o, kh, kw, oh, ow;
   Conv2dOptions options;
@@ -38,8 +40,13 @@ struct Conv2dGeometry {
 template <class T>
 class BatchSlots {
  public:
-  BatchSlots(std::int64_t images, std::int64_t elements)
-      : images_(images), elements_(elements), count_(slot_count(images, elements)) {
+  /// `elements` of scratch a slot; `products` of an image tell which batches are too small for several
+  /// threads.
+  BatchSlots(std::int64_t images, std::int64_t elements, std::int64_t products)
+      : images_(images),
+        elements_(elements),
+        count_(slot_count(images, elements)),
+        grain_(std::clamp<std::int64_t>(kTaskProducts * count_ / (images * products), 1, count_)) {
     if (elements > 0) workspace_ = Tensor({count_, elements}, dtype_of<T>(), Tag::workspace);
   }
 
@@ -47,8 +54,9 @@ class BatchSlots {
   template <class Body>
   void run(const Body& body) {
     T* scratch = elements_ > 0 ? workspace_.mutable_data<T>() : nullptr;
-    parallel_for(count_, 1, [&](std::int64_t slot, std::int64_t) {
-      body(scratch + slot * elements_, slot * images_ / count_, (slot + 1) * images_ / count_);
+    parallel_for(count_, grain_, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t slot = first; slot < last; ++slot)
+        body(scratch + slot * elements_, slot * images_ / count_, (slot + 1) * images_ / count_);
     });
   }
 
@@ -66,6 +74,7 @@ class BatchSlots {
   static constexpr std::int64_t kWorkspaceBytes = std::int64_t{4} << 20;
   static constexpr std::int64_t kFewestSlots = 4;
   static constexpr std::int64_t kMostSlots = 32;
+  static constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18;
 
   static std::int64_t slot_count(std::int64_t images, std::int64_t elements) {
     const std::int64_t bytes = std::max<std::int64_t>(1, elements) * static_cast<std::int64_t>(sizeof(T));
@@ -75,6 +84,7 @@ class BatchSlots {
   std::int64_t images_;
   std::int64_t elements_;
   std::int64_t count_;
+  std::int64_t grain_;
   Tensor workspace_;
 };
 

@@ -155,7 +155,7 @@ void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, 
 
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
-  BatchSlots<T> slots(x.shape()[0], copies.size());
+  BatchSlots<T> slots(x.shape()[0], copies.size(), out_channels * block_stride * plane);
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(height, rows, [&](const Strip& strip) {
@@ -290,7 +290,7 @@ void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
   const std::int64_t sums_size = task_count(g.o, kWide) * block_sums;
   const T* from_dy = dy.data<T>();
   const T* from_x = x.data<T>();
-  BatchSlots<T> slots(g.n, sums_size + lanes.size());
+  BatchSlots<T> slots(g.n, sums_size + lanes.size(), g.products());
   slots.run([&](T* sums, std::int64_t begin, std::int64_t end) {
     T* buffer = sums + sums_size;
     std::fill(sums, buffer + lanes.size(), T{0});

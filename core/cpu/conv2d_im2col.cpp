@@ -113,7 +113,7 @@ void im2col_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weig
   const T* w = weight.data<T>();
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   T* to = y.mutable_data<T>();
-  BatchSlots<T> slots(g.n, columns.size());
+  BatchSlots<T> slots(g.n, columns.size(), g.products());
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin * g.options.groups; i < end * g.options.groups; ++i) {
       const std::int64_t first = i % g.options.groups * g.group_o();
@@ -134,7 +134,7 @@ void im2col_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tenso
   const T* from = dy.data<T>();
   const T* w = weight.data<T>();
   T* to = dx.mutable_data<T>();
-  BatchSlots<T> slots(g.n, columns.size());
+  BatchSlots<T> slots(g.n, columns.size(), g.products());
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin * g.options.groups; i < end * g.options.groups; ++i) {
       const std::int64_t first = i % g.options.groups * g.group_o();
@@ -156,7 +156,7 @@ void im2col_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Ten
   const T* from_dy = dy.data<T>();
   const T* from_x = x.data<T>();
   const std::int64_t size = g.o * g.depth();
-  BatchSlots<T> slots(g.n, size + columns.size());
+  BatchSlots<T> slots(g.n, size + columns.size(), g.products());
   slots.run([&](T* sums, std::int64_t begin, std::int64_t end) {
     std::fill(sums, sums + size, T{0});
     for (std::int64_t i = begin * g.options.groups; i < end * g.options.groups; ++i) {

@@ -115,18 +115,6 @@ void rmsprop_step_cpu(const RmspropOptions& options, const Tensor& grad, Tensor&
   });
 }
 
-void clip_cpu(const Tensor& x, double limit, Tensor& y) {
-  visit_float("clip", x.dtype(), [&]<class T>(TypeTag<T>) {
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    const T most = static_cast<T>(limit);
-    parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i)
-        to[i] = from[i] > most ? most : from[i] < -most ? -most : from[i];
-    });
-  });
-}
-
 void square_sum_cpu(const Tensor& x, Tensor& out) {
   const std::int64_t tasks = cpu::task_count(x.numel(), kGrain);
   Tensor partial({tasks}, DType::f64, Tag::workspace);
@@ -150,7 +138,6 @@ void square_sum_cpu(const Tensor& x, Tensor& out) {
 constinit decltype(kernel::sgd_step) kernel::sgd_step{&sgd_step_cpu};
 constinit decltype(kernel::adam_step) kernel::adam_step{&adam_step_cpu};
 constinit decltype(kernel::rmsprop_step) kernel::rmsprop_step{&rmsprop_step_cpu};
-constinit decltype(kernel::clip) kernel::clip{&clip_cpu};
 constinit decltype(kernel::square_sum) kernel::square_sum{&square_sum_cpu};
 
 }  // namespace retrace

@@ -227,6 +227,21 @@ TEST_CASE("the ledger knows in which module a tensor was made", "[module]") {
   CHECK(current_scope().node == nullptr);
 }
 
+TEST_CASE("a child without a name is transparent", "[module]") {
+  class Outer final : public Module {
+   public:
+    Var forward(const Var& x) override { return stage(x); }
+    void members(Members& m) override { m.module("", stage); }
+    Stage stage{std::make_shared<Layer>()};
+
+   private:
+    std::shared_ptr<Module> copy() const override { return std::make_shared<Outer>(*this); }
+  } outer;
+  CHECK(names_of(outer.named_parameters()) == Names{"first.weight", "scale", "second.weight", "second.bias"});
+  const Var y = outer(Var(Tensor::full({7}, 0.5, DType::f32)));
+  CHECK(path_of(ledger().alive(Tag::activation).back().scope) == "second");
+}
+
 TEST_CASE("modules with several inputs, and none", "[module]") {
   const Tensor a = Tensor::full({1}, 1, DType::f32);
   const Tensor b = Tensor::full({1}, 2, DType::f32);

@@ -5,8 +5,12 @@ namespace retrace::test {
 
 // The rows of each family; tests/autograd/op_cases_<family>.cpp.
 std::vector<OpCase> activation_cases();
+std::vector<OpCase> batch_norm_cases();
+std::vector<OpCase> conv2d_cases();
 std::vector<OpCase> copy_cases();
 std::vector<OpCase> elementwise_cases();
+std::vector<OpCase> matmul_cases();
+std::vector<OpCase> pool_cases();
 std::vector<OpCase> random_cases();
 std::vector<OpCase> reduce_cases();
 std::vector<OpCase> softmax_cases();
@@ -16,8 +20,12 @@ inline std::vector<OpCase> all_op_cases() {
   std::vector<OpCase> all;
   for (const auto family : {
            &activation_cases,
+           &batch_norm_cases,
+           &conv2d_cases,
            &copy_cases,
            &elementwise_cases,
+           &matmul_cases,
+           &pool_cases,
            &random_cases,
            &reduce_cases,
            &softmax_cases,

@@ -1,0 +1,47 @@
+#include <retrace/autograd/ops/check.h>
+#include <retrace/autograd/ops/conv2d.h>
+#include <retrace/autograd/record.h>
+#include <retrace/core/kernels.h>
+
+namespace retrace {
+
+namespace {
+
+/// The sum over images and pixels: dy [N, O, H, W] -> [O].
+Tensor sum_per_channel(const Tensor& dy) {
+  const std::int64_t channels = dy.shape()[1];
+  Tensor sum = like(dy, {1, channels, 1, 1}, Tag::gradient);
+  kernel::sum_to(dy, sum);
+  return sum.reshape({channels});
+}
+
+}  // namespace
+
+Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& options) {
+  const Shape shape = conv2d_shape(x.shape(), w.shape(), options);
+  detail::check_float("conv2d", x);
+  detail::check_same_dtype("conv2d", x.value(), "w", w.value());
+  detail::check_same_dtype("conv2d", x.value(), "bias", bias.value());
+  if (bias.defined()) detail::check_per_channel("conv2d", shape[1], "bias", bias.value());
+  Tensor y = like(x.value(), shape);
+  kernel::conv2d(x.value(), w.value(), bias.value(), options, y);
+  const Shape x_shape = x.shape();
+  const Shape w_shape = w.shape();
+  return record("conv2d", {x, w, bias}, y,
+                /*save=*/{needs_gradient(w) ? x.value() : Tensor(), needs_gradient(x) ? w.value() : Tensor()},
+                [=](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
+                  Tensor dx;
+                  Tensor dw;
+                  if (wants[0]) {
+                    dx = like(dy, x_shape, Tag::gradient);
+                    kernel::conv2d_backward_data(dy, saved[1], options, dx);
+                  }
+                  if (wants[1]) {
+                    dw = like(dy, w_shape, Tag::gradient);
+                    kernel::conv2d_backward_weight(dy, saved[0], options, dw);
+                  }
+                  return {dx, dw, wants[2] ? sum_per_channel(dy) : Tensor()};
+                });
+}
+
+}  // namespace retrace

@@ -1,0 +1,125 @@
+#include "../../support/catch.h"
+#include "../../support/random_tensor.h"
+#include "../../support/saved.h"
+
+#include <retrace/autograd/ops.h>
+#include <retrace/autograd/tape.h>
+#include <retrace/core/error.h>
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+using Flags = std::vector<bool>;
+
+struct Layer {
+  explicit Layer(std::int64_t channels = 3, DType dtype = DType::f64)
+      : gamma(Tensor::full({channels}, 2, dtype)),
+        beta(Tensor::zeros({channels}, dtype)),
+        mean(Tensor::zeros({channels}, dtype)),
+        var(Tensor::full({channels}, 1, dtype)) {}
+
+  Var operator()(const Var& x, const BatchNormOptions& options = {}) {
+    return batch_norm(x, gamma, beta, mean, var, options);
+  }
+
+  Parameter gamma, beta;
+  Tensor mean, var;
+};
+
+Tensor some(const Shape& shape, DType dtype = DType::f64) { return random_tensor(shape, dtype, 1); }
+
+}  // namespace
+
+TEST_CASE("batch_norm moves its running statistics as PyTorch does", "[batch_norm]") {
+  Layer layer(1);
+  layer(Tensor::from<double>({1, 2, 3, 6}, {4, 1}), {.momentum = 0.5});
+  CHECK(layer.mean.item() == Approx(1.5));           // 0.5 * 0 + 0.5 * 3
+  CHECK(layer.var.item() == Approx(0.5 + 7.0 / 3));  // 0.5 * 1 + 0.5 * (4 + 1 + 0 + 9) / 3
+}
+
+TEST_CASE("batch_norm leaves its running statistics alone in evaluation and in a replay", "[batch_norm]") {
+  Layer layer;
+  const Tensor x = some({4, 3, 2, 2});
+  const std::uint64_t content = layer.mean.storage().content();
+  layer(x, {.training = false});
+  Tensor replayed;
+  {
+    const Recomputing replay;
+    replayed = layer(x).value();
+  }
+  CHECK(layer.mean.to_vector<double>() == std::vector<double>(3, 0));
+  CHECK(layer.var.to_vector<double>() == std::vector<double>(3, 1));
+  CHECK(layer.mean.storage().content() == content);
+  CHECK(bit_equal(layer(x).value(), replayed));
+  CHECK(layer.mean.storage().content() != content);
+}
+
+TEST_CASE("batch_norm saves what its wanted gradients need", "[batch_norm]") {
+  Layer layer;
+  const Tensor x = some({4, 3, 2, 2});
+  const bool training = GENERATE(true, false);
+  const BatchNormOptions options{.training = training};
+  Tape tape;
+  SECTION("all are wanted") {
+    layer(tape.watch(x), options);
+    CHECK(saved_flags(tape) == Flags{true, true, true, true});
+  }
+  SECTION("x is a constant") {
+    layer(x, options);
+    CHECK(saved_flags(tape) == Flags{true, false, true, true});
+  }
+  SECTION("gamma is frozen") {
+    layer.gamma.set_requires_grad(false);
+    const Var watched = tape.watch(x);
+    const Var y = layer(watched, options);
+    CHECK(saved_flags(tape) == Flags{training, true, true, true});
+    tape.backward(y, some(y.shape()));
+    CHECK(tape.grad(watched).defined());
+    CHECK(!layer.gamma.has_grad());
+    CHECK(layer.beta.has_grad());
+  }
+  SECTION("beta alone is wanted") {
+    layer.gamma.set_requires_grad(false);
+    const Var y = layer(x, options);
+    CHECK(saved_flags(tape) == Flags{false, false, true, true});
+    tape.backward(y, some(y.shape()));
+    CHECK(layer.beta.has_grad());
+  }
+}
+
+TEST_CASE("batch_norm in evaluation may be followed by training on the same tape", "[batch_norm]") {
+  Layer layer;
+  const Tensor x = some({4, 3, 2, 2});
+  Tape tape;
+  const Var watched = tape.watch(x);
+  const Var y = layer(watched, {.training = false});
+  layer(x);
+  CHECK_NOTHROW(tape.backward(y, some(y.shape())));
+}
+
+TEST_CASE("batch_norm says what does not fit", "[batch_norm]") {
+  Layer layer;
+  CHECK_THROWS_WITH(layer(some({2, 3, 4})), "[batch_norm] x must be [N,C,H,W] or [N,C], got [2,3,4]");
+  CHECK_THROWS_AS(layer(some({2, 3, 4})), ShapeError);
+  CHECK_THROWS_WITH(layer(some({2, 4})), "[batch_norm] gamma must be [4], one for each channel, got [3]");
+  CHECK_THROWS_WITH(layer(some({2, 3}, DType::f32)), "[batch_norm] gamma must be f32 as x is, got f64");
+  CHECK_THROWS_AS(layer(some({2, 3}, DType::f32)), DTypeError);
+  CHECK_THROWS_WITH(layer(some({2, 3}), {.eps = 0}), "[batch_norm] eps must be above 0, got 0");
+  CHECK_THROWS_AS(layer(some({2, 3}), {.eps = 0}), ArgumentError);
+  CHECK_THROWS_WITH(layer(some({1, 3, 1, 1})),
+                    "[batch_norm] training needs more than one value for each channel, got [1,3,1,1]");
+  CHECK_NOTHROW(layer(some({1, 3, 1, 1}), {.training = false}));
+  CHECK_THROWS_AS(layer(Tensor::zeros({2, 3}, DType::i32)), DTypeError);
+
+  layer.beta = Parameter(some({2}));
+  CHECK_THROWS_WITH(layer(some({2, 3})), "[batch_norm] beta must be [3], one for each channel, got [2]");
+  Layer other;
+  other.var = some({3, 1});
+  CHECK_THROWS_WITH(other(some({2, 3})),
+                    "[batch_norm] running_var must be [3], one for each channel, got [3,1]");
+  other.mean = Tensor();
+  CHECK_THROWS_WITH(other(some({2, 3})),
+                    "[batch_norm] running_mean must be [3], one for each channel, got []");
+}

@@ -1,0 +1,76 @@
+#include "../../support/catch.h"
+#include "../../support/random_tensor.h"
+#include "../../support/saved.h"
+
+#include <retrace/autograd/ops.h>
+#include <retrace/autograd/tape.h>
+#include <retrace/core/error.h>
+#include <retrace/core/memory.h>
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+using Flags = std::vector<bool>;
+
+Tensor some(const Shape& shape, DType dtype = DType::f32) { return random_tensor(shape, dtype, 1); }
+
+}  // namespace
+
+TEST_CASE("conv2d saves x only for w's gradient and w only for x's", "[conv2d]") {
+  const Tensor x = some({1, 2, 4, 4});
+  Parameter w(some({3, 2, 3, 3}));
+  Parameter bias(some({3}));
+  Tape tape;
+  SECTION("all are wanted") {
+    conv2d(tape.watch(x), w, bias);
+    CHECK(saved_flags(tape) == Flags{true, true});
+  }
+  SECTION("x is a constant, as the first layer's") {
+    conv2d(x, w, bias);
+    CHECK(saved_flags(tape) == Flags{true, false});
+  }
+  SECTION("w is frozen") {
+    w.set_requires_grad(false);
+    conv2d(tape.watch(x), w, bias);
+    CHECK(saved_flags(tape) == Flags{false, true});
+  }
+  SECTION("without a bias") {
+    const Var y = conv2d(x, w);
+    tape.backward(y, some(y.shape()));
+    CHECK(w.has_grad());
+  }
+}
+
+TEST_CASE("conv2d's gradients are gradients in the ledger, and nothing else stays", "[conv2d]") {
+  const Tensor x = some({2, 3, 8, 8});
+  Parameter w(some({4, 3, 3, 3}));
+  Parameter bias(some({4}));
+  const std::int64_t before = ledger().live(kStepTags);
+  {
+    Tape tape;
+    const Var watched = tape.watch(x);
+    const Var y = conv2d(watched, w, bias, {.padding = 1});
+    CHECK(ledger().live(kStepTags) - before == y.value().bytes());
+    tape.backward(y, some(y.shape()));
+    CHECK(tape.grad(watched).storage().tag() == Tag::gradient);
+    CHECK(w.grad().storage().tag() == Tag::parameter_gradient);
+    CHECK(bias.grad().shape() == Shape{4});
+  }
+  CHECK(ledger().live(kStepTags) == before);
+}
+
+TEST_CASE("conv2d says what does not fit", "[conv2d]") {
+  const Tensor x = some({2, 16, 8, 8});
+  CHECK_THROWS_WITH(conv2d(x, some({32, 8, 3, 3})), "[conv2d] x has 16 channels but w [32,8,3,3] expects 8");
+  CHECK_THROWS_AS(conv2d(x, some({32, 8, 3, 3})), ShapeError);
+  CHECK_THROWS_WITH(conv2d(x, some({32, 16, 3, 3}, DType::f64)), "[conv2d] w must be f32 as x is, got f64");
+  CHECK_THROWS_WITH(conv2d(x, some({32, 16, 3, 3}), some({32}, DType::f64)),
+                    "[conv2d] bias must be f32 as x is, got f64");
+  CHECK_THROWS_WITH(conv2d(x, some({32, 16, 3, 3}), some({1, 32})),
+                    "[conv2d] bias must be [32], one for each channel, got [1,32]");
+  CHECK_THROWS_AS(conv2d(Tensor::zeros({1, 1, 3, 3}, DType::u8), Tensor::zeros({1, 1, 3, 3}, DType::u8)),
+                  DTypeError);
+  CHECK_THROWS_AS(conv2d(Var(), some({32, 16, 3, 3})), ShapeError);
+}

@@ -41,13 +41,13 @@ class TapeHook {
   /// `conv2d`, `InvertibleModuleWrapper`: a string literal.
   virtual std::string_view name() const = 0;
   /// dy: one gradient for each output, undefined where none arrived. Returns one for each input; it may be
-  /// undefined where `pass.wants` does not ask for it or where it is zero. Gradients of parameters inside a hook
-  /// (not among the node's inputs) go straight into Parameter::accumulate_grad.
+  /// undefined where `pass.wants` does not ask for it or where it is zero. Gradients of parameters inside a
+  /// hook (not among the node's inputs) go straight into Parameter::accumulate_grad.
   virtual Tensors backward(Tensors dy, const BackwardPass& pass) = 0;
   /// The tensors that this hook keeps.
   virtual std::vector<SavedTensor> saved() const { return {}; }
-  /// True for a hook that released storage: it runs even when no gradient reaches it, because an earlier node may
-  /// wait for the bytes.
+  /// True for a hook that released storage: it runs even when no gradient reaches it, because an earlier node
+  /// may wait for the bytes.
   virtual bool must_run() const { return false; }
   /// Backward failed before this hook ran; `why` names where.
   virtual void abandon(std::string_view why) { static_cast<void>(why); }

@@ -15,32 +15,36 @@ thread_local std::vector<Parameter*> session_parameters;
 Parameter::Parameter(Tensor value) : value_(std::move(value)) { value_.storage().set_tag(Tag::parameter); }
 
 Parameter::Parameter(const Parameter& other)
-    : value_(other.defined() ? other.value_.clone(Tag::parameter) : Tensor()), requires_grad_(other.requires_grad_) {}
+    : value_(other.defined() ? other.value_.clone(Tag::parameter) : Tensor()),
+      requires_grad_(other.requires_grad_) {}
 
 Parameter& Parameter::operator=(const Parameter& other) {
   Parameter copy(other);
   std::swap(value_, copy.value_);
   requires_grad_ = copy.requires_grad_;
+  grad_ = Tensor();
   zero_grad();
   return *this;
 }
 
 const Tensor& Parameter::grad() const {
-  if (!invalid_.empty()) fail<GradientError>("parameter", "a gradient must be complete, but {}; call zero_grad() first", invalid_);
-  return grad_;
+  static const Tensor none;
+  if (!invalid_.empty())
+    fail<GradientError>("parameter", "a gradient must be complete, but {}; call zero_grad() first", invalid_);
+  return has_grad_ ? grad_ : none;
 }
 
 void Parameter::zero_grad() {
-  grad_ = Tensor();
+  has_grad_ = false;
   invalid_.clear();
 }
 
 void Parameter::accumulate_grad(Tensor d) {
   if (!(d.shape() == shape()) || d.dtype() != value_.dtype())
-    retrace::fail<GradientError>("parameter", "the gradient must be {} {} as its parameter, got {} {}", value_.dtype(), shape(),
-                                 d.dtype(), d.shape());
+    retrace::fail<GradientError>("parameter", "the gradient must be {} {} as its parameter, got {} {}",
+                                 value_.dtype(), shape(), d.dtype(), d.shape());
   if (session_depth > 0) session_parameters.push_back(this);
-  if (grad_.defined()) {
+  if (std::exchange(has_grad_, true)) {
     kernel::add(grad_, d, grad_);
     return;
   }

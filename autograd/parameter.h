@@ -25,10 +25,10 @@ class Parameter {
   bool requires_grad() const { return requires_grad_; }
   void set_requires_grad(bool requires_grad) { requires_grad_ = requires_grad; }
 
-  bool has_grad() const { return grad_.defined(); }
+  bool has_grad() const { return has_grad_; }
   /// dLoss/dvalue, undefined where none was computed. Throws GradientError after a backward that failed.
   const Tensor& grad() const;
-  /// Forgets the gradient.
+  /// Forgets the gradient. Its bytes stay until the next one takes their place.
   void zero_grad();
   /// grad += d; the first one is taken over.
   void accumulate_grad(Tensor d);
@@ -38,12 +38,14 @@ class Parameter {
  private:
   Tensor value_;
   Tensor grad_;
+  bool has_grad_ = false;
   std::string invalid_;
   bool requires_grad_ = true;
 };
 
 namespace detail {
-/// Knows which parameters got a gradient since the outermost backward began, so that its failure can void them all.
+/// Knows which parameters got a gradient since the outermost backward began, so that its failure can void
+/// them all.
 class BackwardSession {
  public:
   BackwardSession();

@@ -46,9 +46,10 @@ class RecordedOp final : public TapeHook {
 
 }  // namespace detail
 
-/// Puts one operation on the current tape: y = op(inputs), with everything that its derivative needs in `save`.
-/// `derivative(dy, saved, wants)` returns a gradient for each input, undefined where it is not wanted. It may
-/// capture numbers, enums and Shape, but no tensor: every byte kept for the way back stands in `save`.
+/// Puts one operation on the current tape: y = op(inputs), with everything that its derivative needs in
+/// `save`. `derivative(dy, saved, wants)` returns a gradient for each input, undefined where it is not
+/// wanted. It may capture numbers, enums and Shape, but no tensor: every byte kept for the way back stands in
+/// `save`.
 template <class Derivative>
 Var record(std::string_view op, const Vars& inputs, Tensor y, Tensors save, Derivative derivative) {
   static_assert(std::is_trivially_copyable_v<Derivative>,
@@ -59,7 +60,8 @@ Var record(std::string_view op, const Vars& inputs, Tensor y, Tensors save, Deri
   return Tape::current()->attach(inputs, {std::move(y)}, std::move(hook)).front();
 }
 
-/// Makes a tensor of what only the way back needs (a mask, indices), when the tape will ask for it; else undefined.
+/// Makes a tensor of what only the way back needs (a mask, indices), when the tape will ask for it; else
+/// undefined.
 template <class Make>
 Tensor make_saved(bool needed, Make make) {
   return needed ? make() : Tensor();

@@ -68,14 +68,20 @@ Place Tape::add_value(const Shape& shape, bool watched) {
 
 void Tape::check_usable(std::string_view op, const Var& x) const {
   if (x.place().tape != id_)
-    fail<GradientError>(op, "a variable must be on the current tape, got one of another tape; pass its value() instead");
+    fail<GradientError>(
+        op, "a variable must be on the current tape, got one of another tape; pass its value() instead");
   if (values_[static_cast<std::size_t>(x.place().value)].eaten)
-    fail<GradientError>(op, "a variable must still be on the tape, but a backward has eaten it; keep the tape with {{.retain = true}}");
+    fail<GradientError>(op,
+                        "a variable must still be on the tape, but a backward has eaten it; keep the tape "
+                        "with {{.retain = true}}");
 }
 
 Vars Tape::attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook> hook) {
-  Node node{.scope = current_scope(), .inputs = {}, .first_output = static_cast<std::int64_t>(values_.size()),
-            .output_count = outputs.size(), .hook = std::move(hook)};
+  Node node{.scope = current_scope(),
+            .inputs = {},
+            .first_output = static_cast<std::int64_t>(values_.size()),
+            .output_count = outputs.size(),
+            .hook = std::move(hook)};
   node.inputs.reserve(inputs.size());
   for (const Var& x : inputs) {
     if (x.place().tape != 0) check_usable(node.hook->name(), x);
@@ -92,7 +98,8 @@ Vars Tape::attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook>
 }
 
 void Tape::backward(const Var& y, BackwardOptions options) {
-  if (y.value().numel() != 1) fail<ShapeError>("backward", "without dy, y must have one element, got {}", y.shape());
+  if (y.value().numel() != 1)
+    fail<ShapeError>("backward", "without dy, y must have one element, got {}", y.shape());
   backward(Vars{y}, {Tensor::full(y.shape(), 1, y.dtype(), Tag::gradient)}, options);
 }
 
@@ -113,7 +120,8 @@ void Tape::backward(const Vars& roots, const Tensors& dys, BackwardOptions optio
   } catch (...) {
     const Node& failed = nodes_[n - 1];
     const std::string path = path_of(failed.scope.node);
-    const std::string why = fmt::format("backward failed in {}{}{}", failed.hook->name(), path.empty() ? "" : " of ", path);
+    const std::string why =
+        fmt::format("backward failed in {}{}{}", failed.hook->name(), path.empty() ? "" : " of ", path);
     session.fail(why);
     abandon(why);
     throw;
@@ -123,10 +131,12 @@ void Tape::backward(const Vars& roots, const Tensors& dys, BackwardOptions optio
 
 void Tape::start(const Vars& roots, const Tensors& dys) {
   if (roots.size() != dys.size())
-    fail<ArgumentError>("backward", "there must be one dy for each root, got {} for {}", dys.size(), roots.size());
+    fail<ArgumentError>("backward", "there must be one dy for each root, got {} for {}", dys.size(),
+                        roots.size());
   for (std::size_t r = 0; r < roots.size(); ++r) {
     if (roots[r].place().tape == 0)
-      fail<GradientError>("backward", "y must depend on a parameter or a watched tensor of this tape, got a constant");
+      fail<GradientError>("backward",
+                          "y must depend on a parameter or a watched tensor of this tape, got a constant");
     check_usable("backward", roots[r]);
     if (!(dys[r].shape() == roots[r].shape()))
       fail<ShapeError>("backward", "dy must have y's shape {}, got {}", roots[r].shape(), dys[r].shape());
@@ -138,7 +148,8 @@ void Tape::run(Node& node, bool retain) {
   Tensors dy;
   bool any = false;
   for (std::size_t i = 0; i < node.output_count; ++i) {
-    dy.push_back(std::exchange(value_at(node.first_output + static_cast<std::int64_t>(i)).gradient, Tensor()));
+    dy.push_back(
+        std::exchange(value_at(node.first_output + static_cast<std::int64_t>(i)).gradient, Tensor()));
     any = any || dy.back().defined();
   }
   if (!any && !node.hook->must_run()) return;
@@ -156,8 +167,10 @@ void Tape::deliver(const Node& node, Tensors dx) {
   for (std::size_t i = 0; i < dx.size(); ++i) {
     if (!dx[i].defined()) continue;
     const Input& input = node.inputs[i];
-    if (input.parameter != nullptr) input.parameter->accumulate_grad(std::move(dx[i]));
-    else if (input.value >= 0) accumulate(node.hook->name(), input.value, std::move(dx[i]));
+    if (input.parameter != nullptr)
+      input.parameter->accumulate_grad(std::move(dx[i]));
+    else if (input.value >= 0)
+      accumulate(node.hook->name(), input.value, std::move(dx[i]));
   }
 }
 
@@ -188,11 +201,19 @@ void Tape::abandon(const std::string& why) {
   forget_gradients(true);
 }
 
-Tensor Tape::grad(const Var& x) const {
+const Tape::Value& Tape::watched(const Var& x) const {
   check_usable("grad", x);
   const Value& value = values_[static_cast<std::size_t>(x.place().value)];
-  if (!value.watched) fail<GradientError>("grad", "the variable must be a watched one, got the result of an operation");
-  return value.gradient;
+  if (!value.watched)
+    fail<GradientError>("grad", "the variable must be a watched one, got the result of an operation");
+  return value;
+}
+
+Tensor Tape::grad(const Var& x) const { return watched(x).gradient; }
+
+Tensor Tape::take_grad(const Var& x) {
+  static_cast<void>(watched(x));
+  return std::exchange(value_at(x.place().value).gradient, Tensor());
 }
 
 std::vector<SavedTensor> Tape::saved() const {
@@ -211,7 +232,8 @@ void Tape::print(std::ostream& out) const {
     std::vector<std::string> shapes;
     for (const SavedTensor& s : node.hook->saved())
       if (s.tensor.defined())
-        shapes.push_back(fmt::format("{}{}{}", s.tensor.dtype(), s.tensor.shape(), s.tensor.storage().released() ? " (released)" : ""));
+        shapes.push_back(fmt::format("{}{}{}", s.tensor.dtype(), s.tensor.shape(),
+                                     s.tensor.storage().released() ? " (released)" : ""));
     const std::string path = path_of(node.scope.node);
     out << fmt::format("{:>4}  {:<26}  {:<28}  {:>12}  {}\n", n, node.hook->name(), path.empty() ? "-" : path,
                        node.hook->saved_bytes(), fmt::join(shapes, ", "));
@@ -221,7 +243,10 @@ void Tape::print(std::ostream& out) const {
 
 void Tape::report(TapeEvent::Kind kind, const Node& node) const {
   if (observer_ == nullptr) return;
-  observer_->on({.kind = kind, .op = node.hook->name(), .scope = node.scope.node, .depth = depth_,
+  observer_->on({.kind = kind,
+                 .op = node.hook->name(),
+                 .scope = node.scope.node,
+                 .depth = depth_,
                  .live_bytes = ledger().live(kStepTags)});
 }
 
@@ -253,8 +278,10 @@ void detail::check_contents(std::string_view op, const std::vector<SavedTensor>&
     if (!s.tensor.defined()) continue;
     static_cast<void>(std::as_const(s.tensor.storage()).data());  // throws when released
     if (s.tensor.storage().content() != s.content)
-      fail<GradientError>(op, "what was saved, {} {}, must be unchanged when backward reaches it, but {} wrote it since",
-                          s.tensor.dtype(), s.tensor.shape(), s.tensor.storage().writer().empty() ? "the program" : s.tensor.storage().writer());
+      fail<GradientError>(
+          op, "what was saved, {} {}, must be unchanged when backward reaches it, but {} wrote it since",
+          s.tensor.dtype(), s.tensor.shape(),
+          s.tensor.storage().writer().empty() ? "the program" : s.tensor.storage().writer());
   }
 }
 

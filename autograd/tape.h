@@ -38,8 +38,8 @@ struct BackwardOptions {
   bool retain = false;  ///< keep the tape for another backward
 };
 
-/// The record of one forward pass, in the order in which it ran. While it exists it is its thread's current tape;
-/// tapes nest. backward() eats it from the back, so memory falls as it goes.
+/// The record of one forward pass, in the order in which it ran. While it exists it is its thread's current
+/// tape; tapes nest. backward() eats it from the back, so memory falls as it goes.
 class Tape {
  public:
   Tape();
@@ -59,6 +59,8 @@ class Tape {
 
   /// The gradient of a watched variable, summed over the passes; undefined where none arrived.
   Tensor grad(const Var& x) const;
+  /// The same, handed over: the tape forgets it.
+  Tensor take_grad(const Var& x);
 
   /// Each node with what it saved, in shapes and bytes.
   void print(std::ostream& out) const;
@@ -96,6 +98,7 @@ class Tape {
 
   void check_usable(std::string_view op, const Var& x) const;
   Value& value_at(std::int64_t value) { return values_[static_cast<std::size_t>(value)]; }
+  const Value& watched(const Var& x) const;
   Place add_value(const Shape& shape, bool watched);
   void start(const Vars& roots, const Tensors& dys);
   void run(Node& node, bool retain);

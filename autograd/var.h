@@ -13,16 +13,17 @@ struct Place {
   std::int64_t value = -1;
 };
 
-/// A tensor and its place on a tape. A constant has no place; a Parameter is a leaf whose gradient the tape adds
-/// to Parameter::grad.
+/// A tensor and its place on a tape. A constant has no place; a Parameter is a leaf whose gradient the tape
+/// adds to Parameter::grad.
 class Var {
  public:
   Var() = default;
   /// A constant.
   Var(Tensor constant) : value_(std::move(constant)) {}  // NOLINT: implicit by intent
-  /// A leaf, unless the parameter is frozen.
+  /// A leaf, unless the parameter is frozen or undefined.
   Var(Parameter& parameter)  // NOLINT: implicit by intent
-      : value_(parameter.value()), parameter_(parameter.requires_grad() ? &parameter : nullptr) {}
+      : value_(parameter.value()),
+        parameter_(parameter.defined() && parameter.requires_grad() ? &parameter : nullptr) {}
   /// For the tape.
   Var(Tensor value, Place place) : value_(std::move(value)), place_(place) {}
 

@@ -38,7 +38,9 @@ class CpuAllocator final : public Allocator {
   void give_back(std::byte* data, std::int64_t) override { std::free(data); }
 };
 
-std::int64_t round_up(std::int64_t bytes) { return (bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment; }
+std::int64_t round_up(std::int64_t bytes) {
+  return (bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment;
+}
 
 }  // namespace
 
@@ -98,13 +100,15 @@ std::byte* Allocator::take_cached(std::int64_t bytes) {
 
 void Allocator::fail_out_of_memory(std::int64_t bytes) {
   const std::int64_t budget = ledger_.budget();
-  const std::string limit = budget > 0 ? fmt::format("the budget of {}", format_bytes(budget)) : "what the machine has";
-  fail<OutOfMemoryError>("allocate", "{} must fit into {}, of which {} are alive:\n{}", format_bytes(bytes), limit,
-                         format_bytes(ledger_.live()), table_of(ledger_.alive()));
+  const std::string limit =
+      budget > 0 ? fmt::format("the budget of {}", format_bytes(budget)) : "what the machine has";
+  fail<OutOfMemoryError>("allocate", "{} must fit into {}, of which {} are alive:\n{}", format_bytes(bytes),
+                         limit, format_bytes(ledger_.live()), table_of(ledger_.alive()));
 }
 
 Allocator& allocator(Device) {
-  static CpuAllocator& cpu = *new CpuAllocator;  // never destroyed: tensors in static objects outlive it otherwise
+  static CpuAllocator& cpu =
+      *new CpuAllocator;  // never destroyed: tensors in static objects outlive it otherwise
   return cpu;
 }
 

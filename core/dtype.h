@@ -7,7 +7,8 @@
 
 namespace retrace {
 
-/// The element types of tensors: floating-point numbers to compute with, integers for labels, indices and bit masks.
+/// The element types of tensors: floating-point numbers to compute with, integers for labels, indices and bit
+/// masks.
 enum class DType : std::uint8_t { f32, f64, u8, i32, i64 };
 
 /// `f32`, `f64`, `u8`, `i32` or `i64`.
@@ -29,12 +30,18 @@ inline constexpr bool kNoSuchDType = false;
 /// The DType of a C++ type.
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, double>) return DType::f64;
-  else if constexpr (std::is_same_v<T, std::uint8_t>) return DType::u8;
-  else if constexpr (std::is_same_v<T, std::int32_t>) return DType::i32;
-  else if constexpr (std::is_same_v<T, std::int64_t>) return DType::i64;
-  else static_assert(kNoSuchDType<T>, "tensors hold float, double, uint8_t, int32_t or int64_t");
+  if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, double>)
+    return DType::f64;
+  else if constexpr (std::is_same_v<T, std::uint8_t>)
+    return DType::u8;
+  else if constexpr (std::is_same_v<T, std::int32_t>)
+    return DType::i32;
+  else if constexpr (std::is_same_v<T, std::int64_t>)
+    return DType::i64;
+  else
+    static_assert(kNoSuchDType<T>, "tensors hold float, double, uint8_t, int32_t or int64_t");
 }
 
 /// Throws the DTypeError of an operation that takes floating-point tensors alone.
@@ -44,11 +51,16 @@ constexpr DType dtype_of() {
 template <class F>
 decltype(auto) visit(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f64: return std::forward<F>(f)(TypeTag<double>{});
-    case DType::u8: return std::forward<F>(f)(TypeTag<std::uint8_t>{});
-    case DType::i32: return std::forward<F>(f)(TypeTag<std::int32_t>{});
-    case DType::i64: return std::forward<F>(f)(TypeTag<std::int64_t>{});
-    case DType::f32: break;
+    case DType::f64:
+      return std::forward<F>(f)(TypeTag<double>{});
+    case DType::u8:
+      return std::forward<F>(f)(TypeTag<std::uint8_t>{});
+    case DType::i32:
+      return std::forward<F>(f)(TypeTag<std::int32_t>{});
+    case DType::i64:
+      return std::forward<F>(f)(TypeTag<std::int64_t>{});
+    case DType::f32:
+      break;
   }
   return std::forward<F>(f)(TypeTag<float>{});
 }

@@ -1,8 +1,8 @@
 #pragma once
 // Internal: not installed.
-#include <retrace/core/format.h>
 #include <retrace/core/dtype.h>
 #include <retrace/core/error.h>
+#include <retrace/core/format.h>
 #include <retrace/core/shape.h>
 
 #include <string>

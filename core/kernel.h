@@ -10,11 +10,12 @@ namespace retrace {
 template <class Signature>
 class Kernel;
 
-/// One operation on raw tensors: a function for each kind of device, chosen by the first tensor among the arguments.
+/// One operation on raw tensors: a function for each kind of device, chosen by the first tensor among the
+/// arguments.
 ///
-/// Kernels write into tensors that the caller allocated and never allocate a result. The constructor is consteval
-/// and takes the CPU's function, so a kernel without one does not link, and nothing depends on the order of
-/// static initialisation.
+/// Kernels write into tensors that the caller allocated and never allocate a result. The constructor is
+/// consteval and takes the CPU's function, so a kernel without one does not link, and nothing depends on the
+/// order of static initialisation.
 template <class... Args>
 class Kernel<void(Args...)> {
  public:
@@ -30,8 +31,10 @@ class Kernel<void(Args...)> {
  private:
   template <class First, class... Rest>
   static std::size_t device_index(const First& first, const Rest&... rest) {
-    if constexpr (std::is_same_v<First, Tensor>) return static_cast<std::size_t>(first.device().kind());
-    else return device_index(rest...);
+    if constexpr (std::is_same_v<First, Tensor>)
+      return static_cast<std::size_t>(first.device().kind());
+    else
+      return device_index(rest...);
   }
 
   std::array<Function, kDeviceKinds> functions_;

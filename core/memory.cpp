@@ -38,8 +38,9 @@ struct Ledger::State {
 };
 
 std::string_view name_of(Tag tag) {
-  constexpr std::array<std::string_view, kTagCount> kNames = {
-      "parameter", "buffer", "parameter_gradient", "optimizer", "activation", "saved", "gradient", "workspace", "data"};
+  constexpr std::array<std::string_view, kTagCount> kNames = {"parameter", "buffer",     "parameter_gradient",
+                                                              "optimizer", "activation", "saved",
+                                                              "gradient",  "workspace",  "data"};
   return kNames[static_cast<std::size_t>(tag)];
 }
 
@@ -64,9 +65,11 @@ std::string table_of(const std::vector<AllocationRecord>& records, std::size_t m
     ++group.count;
   }
   std::vector<std::pair<Key, Group>> rows(groups.begin(), groups.end());
-  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
 
-  std::string text = fmt::format("{:>12}  {:>5}  {:<18}  {:<16}  {}\n", "bytes", "count", "tag", "operation", "where");
+  std::string text =
+      fmt::format("{:>12}  {:>5}  {:<18}  {:<16}  {}\n", "bytes", "count", "tag", "operation", "where");
   Group rest;
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const auto& [key, group] = rows[r];
@@ -156,7 +159,8 @@ void Ledger::add_cached(std::int64_t bytes) {
 
 Ledger& ledger(Device device) { return allocator(device).ledger(); }
 
-Counter::Counter(TagSet tags, bool remember, Device device) : ledger_(ledger(device)), tags_(tags), remember_(remember) {
+Counter::Counter(TagSet tags, bool remember, Device device)
+    : ledger_(ledger(device)), tags_(tags), remember_(remember) {
   const std::lock_guard lock(ledger_.state_->mutex);
   live_ = peak_ = Ledger::State::sum(ledger_.state_->live, tags_);
   if (remember_)
@@ -176,7 +180,8 @@ void Counter::on_change(const AllocationRecord& record, bool alive) {
   live_ += alive ? record.bytes : -record.bytes;
   if (alive) total_ += record.bytes;
   if (remember_)
-    events_.push_back({record, alive, std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count()});
+    events_.push_back(
+        {record, alive, std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count()});
   if (live_ > peak_) {
     peak_ = live_;
     events_at_peak_ = events_.size();
@@ -199,7 +204,8 @@ std::int64_t Counter::total() const {
 }
 
 void Counter::check_remembers() const {
-  if (!remember_) fail<ArgumentError>("counter", "a counter that lists allocations must be made with remember = true");
+  if (!remember_)
+    fail<ArgumentError>("counter", "a counter that lists allocations must be made with remember = true");
 }
 
 std::vector<Counter::Event> Counter::events() const {
@@ -213,8 +219,10 @@ std::vector<AllocationRecord> Counter::alive_at_peak() const {
   const std::lock_guard lock(ledger_.state_->mutex);
   std::unordered_map<std::uint64_t, AllocationRecord> alive;
   for (std::size_t e = 0; e < events_at_peak_; ++e) {
-    if (events_[e].alive) alive[events_[e].record.serial] = events_[e].record;
-    else alive.erase(events_[e].record.serial);
+    if (events_[e].alive)
+      alive[events_[e].record.serial] = events_[e].record;
+    else
+      alive.erase(events_[e].record.serial);
   }
   std::vector<AllocationRecord> result;
   for (auto& [serial, record] : alive) {

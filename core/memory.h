@@ -44,7 +44,8 @@ constexpr TagSet operator|(Tag a, Tag b) { return TagSet(a) | TagSet(b); }
 /// What "activation bytes of a training step" means everywhere in retrace: see docs/design/memory.md.
 inline constexpr TagSet kStepTags = Tag::activation | Tag::saved | Tag::gradient | Tag::workspace;
 
-/// One allocation that is (or was) alive: how many bytes, what for, where in the network and by which operation.
+/// One allocation that is (or was) alive: how many bytes, what for, where in the network and by which
+/// operation.
 struct AllocationRecord {
   std::int64_t bytes = 0;
   Tag tag = Tag::activation;
@@ -58,8 +59,8 @@ std::string table_of(const std::vector<AllocationRecord>& records, std::size_t m
 
 class Counter;
 
-/// Exact account of the bytes that tensors hold on one device. Thread-safe. Bytes are those of the allocator's
-/// blocks, rounded up to kBlockAlignment; cached blocks that nobody holds are counted apart.
+/// Exact account of the bytes that tensors hold on one device. Thread-safe. Bytes are those of the
+/// allocator's blocks, rounded up to kBlockAlignment; cached blocks that nobody holds are counted apart.
 class Ledger {
  public:
   Ledger();

@@ -56,7 +56,8 @@ float uniform_at(const RandomStream& stream, std::uint64_t index) {
 }
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t z = a * 0x9E3779B97F4A7C15 + b + 0x7F4A7C159E3779B9;  // splitmix64's finaliser on a combination
+  std::uint64_t z =
+      a * 0x9E3779B97F4A7C15 + b + 0x7F4A7C159E3779B9;  // splitmix64's finaliser on a combination
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
   return z ^ (z >> 31);

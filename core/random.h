@@ -19,8 +19,8 @@ void set_generator_state(const GeneratorState& state);
 /// Goes to the next step. The tape calls this at each outermost recorded forward.
 void advance_generator();
 
-/// One sequence of random numbers. Element i is a function of (seed, stream, i) alone: nothing is carried from one
-/// element to the next, so any part can be drawn again at any time, on any thread or device.
+/// One sequence of random numbers. Element i is a function of (seed, stream, i) alone: nothing is carried
+/// from one element to the next, so any part can be drawn again at any time, on any thread or device.
 struct RandomStream {
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;

@@ -35,22 +35,18 @@ Interner& interner() {
   return instance;
 }
 
-struct Frame {
-  ScopeState state;
-  std::uint64_t draws = 0;
-  std::vector<std::pair<const ScopeNode*, std::uint64_t>> entered;  // children, and how often each
-
-  std::uint64_t count_entry(const ScopeNode* child) {
-    const auto found = std::find_if(entered.begin(), entered.end(), [&](const auto& e) { return e.first == child; });
-    if (found != entered.end()) return found->second++;
-    entered.emplace_back(child, 1);
-    return 0;
-  }
-};
-
-std::vector<Frame>& frames() {
-  thread_local std::vector<Frame> stack(1);
+std::vector<ScopeSnapshot>& frames() {
+  thread_local std::vector<ScopeSnapshot> stack(1);
   return stack;
+}
+
+/// Counts one more entry of `child` and returns how many there were before.
+std::uint64_t count_entry(ScopeSnapshot& frame, const ScopeNode* child) {
+  const auto found = std::find_if(frame.entered.begin(), frame.entered.end(),
+                                  [&](const auto& entry) { return entry.first == child; });
+  if (found != frame.entered.end()) return found->second++;
+  frame.entered.emplace_back(child, 1);
+  return 0;
 }
 
 std::uint64_t hash_of(std::string_view text) {
@@ -65,7 +61,7 @@ thread_local std::string_view running_op;
 
 std::string path_of(const ScopeNode* node) {
   if (node == nullptr) return "";
-  const std::string above = path_of(node->parent);
+  std::string above = path_of(node->parent);
   return above.empty() ? node->name : above + "." + node->name;
 }
 
@@ -78,14 +74,24 @@ ScopeState current_scope() {
 Scope::Scope(std::string_view name) {
   const ScopeState outer = current_scope();
   const ScopeNode* node = interner().child(outer.node, name);
-  const std::uint64_t count = frames().back().count_entry(node);
+  const std::uint64_t count = count_entry(frames().back(), node);
   const std::uint64_t key = mix(mix(outer.random.key, hash_of(name)), count);
-  frames().push_back({.state = {.node = node, .random = {.step = outer.random.step, .key = key}}, .draws = 0, .entered = {}});
+  frames().push_back({.state = {.node = node, .random = {.step = outer.random.step, .key = key}},
+                      .draws = 0,
+                      .entered = {}});
 }
 
 Scope::~Scope() { frames().pop_back(); }
 
+ScopeSnapshot scope_snapshot() {
+  ScopeSnapshot snapshot = frames().back();
+  snapshot.state = current_scope();
+  return snapshot;
+}
+
 Reenter::Reenter(const ScopeState& state) { frames().push_back({.state = state, .draws = 0, .entered = {}}); }
+
+Reenter::Reenter(const ScopeSnapshot& snapshot) { frames().push_back(snapshot); }
 
 Reenter::~Reenter() { frames().pop_back(); }
 

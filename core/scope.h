@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace retrace {
 
@@ -15,7 +17,7 @@ struct ScopeNode {
 /// `stage1.block2.F.conv1`; empty for the root.
 std::string path_of(const ScopeNode* node);
 
-/// What a replay needs to draw the numbers that its forward drew: 16 bytes.
+/// Which random numbers a scope draws.
 struct RandomState {
   std::uint64_t step = 0;  ///< the generator's step in which the forward ran
   std::uint64_t key = 0;   ///< the scope path with its call counts, hashed
@@ -30,8 +32,9 @@ struct ScopeState {
 /// The scope in which this thread runs.
 ScopeState current_scope();
 
-/// Enters the scope `name` inside the current one. The n-th entry of a name counts n in the random key, so two
-/// calls of a module draw different numbers, and F and G draw the same ones in whatever order they are replayed.
+/// Enters the scope `name` inside the current one. The n-th entry of a name counts n in the random key, so
+/// two calls of a module draw different numbers, and F and G draw the same ones in whatever order they are
+/// replayed.
 class Scope {
  public:
   explicit Scope(std::string_view name);
@@ -40,16 +43,29 @@ class Scope {
   Scope& operator=(const Scope&) = delete;
 };
 
-/// Goes back to a scope as it was when its `current_scope()` was taken: same path, same random numbers.
+/// A scope with all that decides which random numbers are drawn next in it.
+struct ScopeSnapshot {
+  ScopeState state{};
+  std::uint64_t draws = 0;  ///< streams drawn so far
+  std::vector<std::pair<const ScopeNode*, std::uint64_t>>
+      entered{};  ///< scopes inside, and how often each was entered
+};
+
+/// The current scope as it is now.
+ScopeSnapshot scope_snapshot();
+
+/// Goes back to a scope as it was: same path, same random numbers.
 class Reenter {
  public:
   explicit Reenter(const ScopeState& state);
+  explicit Reenter(const ScopeSnapshot& snapshot);
   ~Reenter();
   Reenter(const Reenter&) = delete;
   Reenter& operator=(const Reenter&) = delete;
 };
 
-/// The name of the operation that runs, for the ledger; a string literal or another text that outlives the program.
+/// The name of the operation that runs, for the ledger; a string literal or another text that outlives the
+/// program.
 std::string_view current_op();
 
 /// Sets the name of the operation that runs on this thread.

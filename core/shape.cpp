@@ -21,7 +21,8 @@ Shape::Shape(std::span<const std::int64_t> extents) {
     if (extent < 1)
       fail<ShapeError>("shape", "every extent must be at least 1, got [{}]", fmt::join(extents, ","));
     if (extent > kMaxElements / elements)
-      fail<ShapeError>("shape", "the product of the extents must be at most 2^62, got [{}]", fmt::join(extents, ","));
+      fail<ShapeError>("shape", "the product of the extents must be at most 2^62, got [{}]",
+                       fmt::join(extents, ","));
     elements *= extent;
     push_back(extent);
   }

@@ -23,12 +23,12 @@ Storage::~Storage() {
 }
 
 const std::byte* Storage::data() const {
-  if (released())
-    fail<ReleasedError>("storage", "a tensor that is read must hold its bytes, but {} released them{}", released_by_,
-                        released_by_.find(';') == std::string::npos
-                            ? "; they come back during backward, or set keep_input = true to keep them"
-                            : "");
-  return block_.data;
+  if (!released()) return block_.data;
+  const std::string outlook = lost_because_.empty()
+                                  ? "they come back during backward, or set keep_input = true to keep them"
+                                  : "they will not come back, because " + lost_because_;
+  fail<ReleasedError>("storage", "a tensor that is read must hold its bytes, but {} released them; {}",
+                      released_by_, outlook);
 }
 
 std::byte* Storage::mutable_data() {
@@ -51,12 +51,14 @@ void Storage::set_op(std::string_view op) {
 void Storage::release(std::string by) {
   if (released()) return;
   released_by_ = std::move(by);
+  lost_because_.clear();
   allocator(device_).deallocate(std::exchange(block_, Block{}));
 }
 
 void Storage::restore_from(Storage& source) {
   if (!released() || source.released() || source.bytes_ != bytes_ || !(source.device_ == device_))
-    fail<ArgumentError>("storage", "released storage of {} bytes must be restored from as many, got {}", bytes_, source.bytes_);
+    fail<ArgumentError>("storage", "released storage of {} bytes must be restored from as many, got {}",
+                        bytes_, source.bytes_);
   block_ = std::exchange(source.block_, Block{});
   source.released_by_ = "the storage that took them over";
   if (source.tag_ != tag_) allocator(device_).ledger().set_tag(block_.serial, tag_);
@@ -67,7 +69,7 @@ void Storage::restore() {
 }
 
 void Storage::give_up(std::string_view why) {
-  if (released()) released_by_ += fmt::format("; they will not come back, because {}", why);
+  if (released() && lost_because_.empty()) lost_because_ = why;
 }
 
 }  // namespace retrace

@@ -8,7 +8,8 @@
 
 namespace retrace {
 
-/// Bytes that tensors share. They can be released and later restored, and they know whether they were written.
+/// Bytes that tensors share. They can be released and later restored, and they know whether they were
+/// written.
 class Storage {
  public:
   /// Uninitialised bytes. Throws OutOfMemoryError.
@@ -36,7 +37,7 @@ class Storage {
   /// Takes over the bytes of `source`, which is left released, or allocates uninitialised ones.
   void restore_from(Storage& source);
   void restore();
-  /// Adds to the ReleasedError's text why the bytes will not come back.
+  /// The bytes will not come back: the ReleasedError says why. The first reason stays.
   void give_up(std::string_view why);
 
   /// Changes with every write; equal numbers mean equal content. Unique across all storages.
@@ -59,6 +60,7 @@ class Storage {
   std::uint64_t content_;
   std::string_view writer_;
   std::string released_by_;
+  std::string lost_because_;
 };
 
 }  // namespace retrace

@@ -37,7 +37,8 @@ template Tensor Tensor::from(std::span<const std::int64_t>, const Shape&, Tag);
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype, Tag tag) {
   Tensor result(shape, dtype, tag);
-  visit(dtype, [&]<class T>(TypeTag<T>) { std::ranges::fill(result.mutable_values<T>(), static_cast<T>(value)); });
+  visit(dtype,
+        [&]<class T>(TypeTag<T>) { std::ranges::fill(result.mutable_values<T>(), static_cast<T>(value)); });
   return result;
 }
 
@@ -69,7 +70,8 @@ Tensor Tensor::reshape(const Shape& shape) const {
 
 Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
   if (shape_.rank() == 0 || begin < 0 || end > shape_[0] || begin >= end)
-    fail<ShapeError>("slice", "rows must satisfy 0 <= begin < end <= the first extent of {}, got [{},{})", shape_, begin, end);
+    fail<ShapeError>("slice", "rows must satisfy 0 <= begin < end <= the first extent of {}, got [{},{})",
+                     shape_, begin, end);
   Tensor result = *this;
   result.shape_ = shape_.with(0, end - begin);
   result.offset_ += begin * (bytes() / shape_[0]);
@@ -97,12 +99,15 @@ Storage& Tensor::storage() const {
 }
 
 Storage& Tensor::checked(DType wanted) const {
-  if (wanted != dtype_) fail<DTypeError>("tensor", "the elements are {}, but {} was asked for", dtype_, wanted);
+  if (wanted != dtype_)
+    fail<DTypeError>("tensor", "the elements are {}, but {} was asked for", dtype_, wanted);
   return storage();
 }
 
 Tensor like(const Tensor& x, Tag tag) { return like(x, x.shape(), tag); }
 
-Tensor like(const Tensor& x, const Shape& shape, Tag tag) { return Tensor(shape, x.dtype(), tag, x.device()); }
+Tensor like(const Tensor& x, const Shape& shape, Tag tag) {
+  return Tensor(shape, x.dtype(), tag, x.device());
+}
 
 }  // namespace retrace

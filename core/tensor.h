@@ -10,8 +10,8 @@
 
 namespace retrace {
 
-/// A contiguous array (row-major) of one element type on shared storage. Cheap to copy: copies share their bytes.
-/// It has no gradient; a Var is a tensor with a place on the tape.
+/// A contiguous array (row-major) of one element type on shared storage. Cheap to copy: copies share their
+/// bytes. It has no gradient; a Var is a tensor with a place on the tape.
 class Tensor {
  public:
   /// An undefined tensor, which has no shape and no bytes.
@@ -27,7 +27,9 @@ class Tensor {
     return from(std::span<const T>(values.begin(), values.size()), shape, tag);
   }
   static Tensor full(const Shape& shape, double value, DType dtype, Tag tag = Tag::data);
-  static Tensor zeros(const Shape& shape, DType dtype, Tag tag = Tag::data) { return full(shape, 0, dtype, tag); }
+  static Tensor zeros(const Shape& shape, DType dtype, Tag tag = Tag::data) {
+    return full(shape, 0, dtype, tag);
+  }
 
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }

@@ -7,8 +7,8 @@ namespace retrace {
 
 namespace {
 
-constexpr std::int64_t kEdge = 3;       // elements shown at each end of a long dimension
-constexpr std::int64_t kLongest = 8;    // a dimension with more is abbreviated
+constexpr std::int64_t kEdge = 3;     // elements shown at each end of a long dimension
+constexpr std::int64_t kLongest = 8;  // a dimension with more is abbreviated
 
 template <class T>
 void print_dimension(std::string& text, const Tensor& x, const T* values, int dim) {
@@ -19,7 +19,8 @@ void print_dimension(std::string& text, const Tensor& x, const T* values, int di
   const std::int64_t extent = x.shape()[dim];
   const std::int64_t stride = x.shape().numel_after(dim);
   const bool innermost = dim + 1 == x.shape().rank();
-  const std::string separator = innermost ? ", " : ",\n" + std::string(static_cast<std::size_t>(dim) + 8, ' ');
+  const std::string separator =
+      innermost ? ", " : ",\n" + std::string(static_cast<std::size_t>(dim) + 8, ' ');
   text += "[";
   for (std::int64_t i = 0; i < extent; ++i) {
     if (i > 0) text += separator;

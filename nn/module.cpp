@@ -12,7 +12,8 @@ namespace retrace {
 namespace {
 
 std::string join(const std::string& path, std::string_view name) {
-  return path.empty() ? std::string(name) : path + "." + std::string(name);
+  if (path.empty() || name.empty()) return path + std::string(name);
+  return path + "." + std::string(name);
 }
 
 /// Walks a module and everything below it once, in the order of `members`.
@@ -76,13 +77,15 @@ class Detach final : public Members {
 
 Var Module::operator()(const Var& x) {
   name_children();
-  const std::optional<Scope> scope = name_.empty() ? std::nullopt : std::optional<Scope>(std::in_place, name_);
+  const std::optional<Scope> scope =
+      name_.empty() ? std::nullopt : std::optional<Scope>(std::in_place, name_);
   return forward(x);
 }
 
 Vars Module::operator()(const Vars& xs) {
   name_children();
-  const std::optional<Scope> scope = name_.empty() ? std::nullopt : std::optional<Scope>(std::in_place, name_);
+  const std::optional<Scope> scope =
+      name_.empty() ? std::nullopt : std::optional<Scope>(std::in_place, name_);
   return forward_all(xs);
 }
 

@@ -26,13 +26,14 @@ class Members {
   void buffer(std::string_view name, Tensor& buffer) {
     if (buffer.defined()) on_buffer(name, buffer);
   }
-  /// A child held by value.
+  /// A child held by value. A child named "" is transparent: its members appear as the parent's own.
   void module(std::string_view name, Module& child) { on_module(name, child, nullptr); }
   /// A child that may be shared; an empty pointer is passed over.
   template <class M>
   void module(std::string_view name, std::shared_ptr<M>& child) {
     if (child == nullptr) return;
-    on_module(name, *child, [&child](std::shared_ptr<Module> other) { child = std::dynamic_pointer_cast<M>(other); });
+    on_module(name, *child,
+              [&child](std::shared_ptr<Module> other) { child = std::dynamic_pointer_cast<M>(other); });
   }
 
  protected:
@@ -50,8 +51,8 @@ using Named = std::pair<std::string, T>;
 
 /// A part of a network: it computes, and it owns parameters, buffers and other modules.
 ///
-/// A concrete module overrides `forward` (or `forward_all` for several inputs or outputs), lists what it owns in
-/// `members`, and copies itself in `copy`:
+/// A concrete module overrides `forward` (or `forward_all` for several inputs or outputs), lists what it owns
+/// in `members`, and copies itself in `copy`:
 /// ```cpp
 /// void members(Members& m) override { m.parameter("weight", weight_); m.module("norm", norm_); }
 /// std::shared_ptr<Module> copy() const override { return std::make_shared<MyLayer>(*this); }
@@ -93,6 +94,10 @@ class Module {
   /// Converts parameters and floating-point buffers.
   void to(DType dtype);
 
+  /// Tells the children their names; done by operator(), and by containers that call `forward` in a scope of
+  /// their own.
+  void name_children();
+
   /// A copy that shares nothing with this module; modules shared inside it stay shared inside the copy.
   std::shared_ptr<Module> clone() const;
 
@@ -102,7 +107,6 @@ class Module {
 
  private:
   virtual std::shared_ptr<Module> copy() const = 0;
-  void name_children();
 
   std::string name_;
   bool children_named_ = false;

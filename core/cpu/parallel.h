@@ -13,8 +13,9 @@ inline constexpr std::int64_t kGrain = 16384;
 constexpr std::int64_t task_count(std::int64_t n, std::int64_t grain) { return (n + grain - 1) / grain; }
 
 /// Runs `body(begin, end)` for consecutive pieces of [0, n), each of `grain` items but the last.
-/// The pieces depend on n and grain alone, never on the number of threads, so that each element is computed by the
-/// same instructions (vector body or scalar tail) and each partial sum has the same terms. `body` must not throw.
+/// The pieces depend on n and grain alone, never on the number of threads, so that each element is computed
+/// by the same instructions (vector body or scalar tail) and each partial sum has the same terms. `body` must
+/// not throw.
 template <class Body>
 void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
   const std::int64_t tasks = task_count(n, grain);

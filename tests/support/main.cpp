@@ -1,2 +1,3 @@
-#define CATCH_CONFIG_MAIN
-#include "catch.h"
+#include "run.h"
+
+int main(int argc, char** argv) { return retrace::test::run_cases(argc, argv); }

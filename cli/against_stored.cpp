@@ -1,0 +1,110 @@
+#include <retrace/cli/against_stored.h>
+#include <retrace/cli/step.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+namespace retrace::cli {
+
+namespace {
+
+constexpr double kAllowedF64 = 1e-9;
+constexpr double kTimesOwnDistance = 3;
+constexpr double kLeastAllowedF32 = 1e-6;  // a few roundings, where the stored run happens to meet f64
+constexpr double kMomentum = 0.9;
+
+/// What is remembered of a run.
+struct Trace {
+  std::vector<Named<Tensor>> gradients;  // of the first step
+  std::vector<Named<Tensor>> buffers;    // after the first step
+  std::vector<double> losses;
+};
+
+void remember_first_step(ResidualNetwork& network, Trace& trace) {
+  for (const auto& [name, parameter] : network.named_parameters())
+    trace.gradients.emplace_back(name, parameter->grad().clone(Tag::data));
+  for (const auto& [name, buffer] : network.named_buffers())
+    trace.buffers.emplace_back(name, buffer->clone(Tag::data));
+}
+
+Trace trace_of(const AgainstStoredOptions& options, const std::string& dtype, Policy policy,
+               const std::vector<Batch>& batches) {
+  RunChoice run = options.run;
+  run.dtype = dtype;
+  const auto network = make_network(options.network, run, policy);
+  SGD optimizer(network->parameters(), {.lr = options.lr, .momentum = kMomentum});
+  Trace trace;
+  for (std::size_t s = 0; s < batches.size(); ++s) {
+    Batch batch = batches[s];
+    batch.images = batch.images.to(dtype_from_name(dtype), Tag::data);
+    trace.losses.push_back(forward_backward(*network, batch, static_cast<std::int64_t>(s) + 1).loss);
+    if (s == 0) remember_first_step(*network, trace);
+    optimizer.step();
+    optimizer.zero_grad();
+  }
+  return trace;
+}
+
+/// ||a - b|| / ||b||, or ||a|| where b is 0.
+double distance(const Tensor& a, const Tensor& b) {
+  const std::vector<double> x = a.to_vector<double>();
+  const std::vector<double> y = b.to_vector<double>();
+  double difference = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    difference += (x[i] - y[i]) * (x[i] - y[i]);
+    norm += y[i] * y[i];
+  }
+  return std::sqrt(norm > 0 ? difference / norm : difference);
+}
+
+bool bit_equal(const Tensor& a, const Tensor& b) {
+  return visit(a.dtype(), [&]<class T>(TypeTag<T>) {
+    return std::memcmp(a.data<T>(), b.data<T>(), static_cast<std::size_t>(a.bytes())) == 0;
+  });
+}
+
+/// What the stored run's own rounding allows; null for f64.
+double allowed(double own_distance) { return std::max(kTimesOwnDistance * own_distance, kLeastAllowedF32); }
+
+AgainstStored compare(Policy policy, const Trace& trace, const Trace& stored, const Trace* exact) {
+  AgainstStored result{.policy = policy};
+  for (std::size_t p = 0; p < stored.gradients.size(); ++p) {
+    const auto& [name, truth] = stored.gradients[p];
+    const double limit =
+        exact == nullptr ? kAllowedF64 : allowed(distance(truth, exact->gradients[p].second));
+    result.gradients.push_back(
+        {.name = name, .error = distance(trace.gradients[p].second, truth), .allowed = limit});
+  }
+  double own = 0;
+  for (std::size_t s = 0; s < stored.losses.size(); ++s) {
+    if (exact != nullptr) own = std::max(own, std::abs(stored.losses[s] - exact->losses[s]));
+    result.losses.push_back({.name = "step " + std::to_string(s + 1),
+                             .error = std::abs(trace.losses[s] - stored.losses[s]),
+                             .allowed = exact == nullptr ? kAllowedF64 : allowed(own)});
+  }
+  for (std::size_t b = 0; b < stored.buffers.size(); ++b)
+    if (!bit_equal(trace.buffers[b].second, stored.buffers[b].second))
+      result.different_buffers.push_back(stored.buffers[b].first);
+  return result;
+}
+
+}  // namespace
+
+std::vector<AgainstStored> against_stored(const AgainstStoredOptions& options,
+                                          const std::vector<Policy>& policies,
+                                          const std::vector<Batch>& batches) {
+  const std::string& dtype = options.run.dtype;
+  const Trace stored = trace_of(options, dtype, Policy::stored, batches);
+  std::optional<Trace> exact;
+  if (dtype != "f64") exact = trace_of(options, "f64", Policy::stored, batches);
+  std::vector<AgainstStored> results;
+  for (const Policy policy : policies)
+    results.push_back(
+        compare(policy, trace_of(options, dtype, policy, batches), stored, exact ? &*exact : nullptr));
+  return results;
+}
+
+}  // namespace retrace::cli

@@ -1,0 +1,41 @@
+#pragma once
+#include <retrace/cli/options.h>
+#include <retrace/nn/data/loader.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace retrace::cli {
+
+/// A number that must not be above another.
+struct Comparison {
+  std::string name{};  ///< a parameter's path, or `step 3`
+  double error = 0;
+  double allowed = 0;
+
+  bool passed() const { return error <= allowed; }
+};
+
+/// One policy's run beside the stored one, with the same weights, images and random numbers.
+struct AgainstStored {
+  Policy policy = Policy::reversible;
+  std::vector<Comparison> gradients{};           ///< of the first step: ||g - g_stored|| / ||g_stored||
+  std::vector<Comparison> losses{};              ///< of each step: |loss - loss_stored|
+  std::vector<std::string> different_buffers{};  ///< running statistics that are not bit-equal after a step
+};
+
+struct AgainstStoredOptions {
+  NetworkOptions network{};
+  RunChoice run{};
+  double lr = 0.1;
+};
+
+/// In f64 1e-9 is allowed. In f32 it is three times the distance of the stored run from itself in f64 (of a
+/// step's loss: the largest so far), because two f32 runs that round differently differ in a few ReLUs. One
+/// step for each batch; the batches are f32.
+std::vector<AgainstStored> against_stored(const AgainstStoredOptions& options,
+                                          const std::vector<Policy>& policies,
+                                          const std::vector<Batch>& batches);
+
+}  // namespace retrace::cli

@@ -1,0 +1,31 @@
+#pragma once
+#include <retrace/core/error.h>
+
+#include <utility>
+
+namespace retrace::cli {
+
+/// Exit statuses of the program.
+inline constexpr int kDone = 0;
+inline constexpr int kFailed = 1;    ///< the work could not be done, or a check found something wrong
+inline constexpr int kWrongUse = 2;  ///< options that make no sense
+
+/// Wrong use, known before any work.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Runs `f`, in which options are checked: what does not fit in it is wrong use.
+template <class F>
+decltype(auto) check_use(F&& f) {
+  try {
+    return std::forward<F>(f)();
+  } catch (const ArgumentError& error) {
+    throw UsageError(error.what());
+  } catch (const ShapeError& error) {
+    throw UsageError(error.what());
+  }
+}
+
+}  // namespace retrace::cli

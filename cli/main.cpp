@@ -1,0 +1,235 @@
+#include <retrace/cli/bench.h>
+#include <retrace/cli/check.h>
+#include <retrace/cli/demo.h>
+#include <retrace/cli/eval.h>
+#include <retrace/cli/exit.h>
+#include <retrace/cli/info.h>
+#include <retrace/cli/train.h>
+#include <retrace/core/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <functional>
+#include <new>
+
+namespace retrace::cli {
+
+namespace {
+
+/// What the program was asked to do.
+using Work = std::function<int()>;
+
+void add_batch(CLI::App& app, std::int64_t& batch) {
+  app.add_option("-b,--batch", batch, "images in a batch")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N");
+}
+
+void add_json(CLI::App& app, bool& json) { app.add_flag("--json", json, "print JSON, for machines"); }
+
+void add_train_length(CLI::App& app, TrainOptions& o) {
+  auto* steps = app.add_option("--steps", o.steps, "how many steps to train")->check(CLI::PositiveNumber);
+  app.add_option("--epochs", o.epochs, "how often to see all images (default: 1)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N")
+      ->excludes(steps->type_name("N"));
+  app.add_option("--checkpoint-every", o.checkpoint_every, "steps (default: at the end of each epoch)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  app.add_option("--eval-every", o.eval_every, "steps (default: at the end of each epoch)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+}
+
+void add_train(CLI::App& program, TrainOptions& o, Work& work) {
+  CLI::App& app = *program.add_subcommand("train", "train a network; what was killed goes on with --resume");
+  add_network_options(app, o.network);
+  add_data_options(app, o.data);
+  add_policy_option(app, o.policy);
+  add_batch(app, o.batch);
+  add_train_length(app, o);
+  add_optimizer_options(app, o.optimizer);
+  app.add_option("--pad", o.pad,
+                 "black pixels around an image before it is cut (default: usual for the data)")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  app.add_flag("--flip,!--no-flip", o.flip,
+               "exchange left and right at random (default: usual for the data)");
+  add_run_options(app, o.run);
+  app.add_option("-o,--out", o.out, "folder for log.jsonl, checkpoints and model.safetensors")
+      ->required()
+      ->type_name("DIR");
+  app.add_flag("--resume", o.resume, "go on from the newest checkpoint in the folder, or from the start");
+  app.add_flag("-q,--quiet", o.quiet, "show no progress");
+  app.footer(
+      "Examples:\n"
+      "  retrace train --data fashion-mnist --network tiny --epochs 2 --out runs/first\n"
+      "  retrace train --data cifar10 --data-dir ~/data --network revnet110 --epochs 160 \\\n"
+      "      --lr-steps 40000,60000 --checkpoint-every 500 --out runs/revnet110\n"
+      "  ... the same command with --resume, after it was stopped in whatever way: the weights come out\n"
+      "  bit for bit as if it had not been.");
+  app.callback([&] { work = [&o] { return train(o), kDone; }; });
+}
+
+void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
+  CLI::App& app = *program.add_subcommand("eval", "accuracy and loss on the test images");
+  app.add_option("-w,--weights", o.weights, "a safetensors file, as train writes it")
+      ->required()
+      ->type_name("FILE");
+  add_network_options(app, o.network);
+  add_data_options(app, o.data);
+  add_batch(app, o.batch);
+  app.add_option("-t,--threads", o.threads, "(default: all cores)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  app.add_option("--budget", o.budget, "most bytes that tensors may hold, as in 512MiB")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("BYTES");
+  add_json(app, o.json);
+  app.footer(
+      "The file tells its network and data set; options are for files that do not, or other data.\n\n"
+      "Example:\n"
+      "  retrace eval --weights runs/first/model.safetensors");
+  app.callback([&] { work = [&o] { return run_eval(o); }; });
+}
+
+void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
+  CLI::App& bench = *program.add_subcommand("bench", "measure what training costs");
+  bench.require_subcommand(1);
+  CLI::App& app = *bench.add_subcommand("memory", "activation bytes and time of one training step");
+  add_network_options(app, o.network);
+  add_data_options(app, o.data);
+  add_policy_option(app, o.policies);
+  app.add_option("-b,--batch", o.batches, "images in a batch; a list makes a row each")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N,...");
+  app.add_option("--steps", o.steps, "timed steps, of which the median is told")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N");
+  add_run_options(app, o.run);
+  add_json(app, o.json);
+  app.footer(
+      "Examples:\n"
+      "  retrace bench memory --network revnet38 --policy stored,checkpoint,reversible\n"
+      "  retrace bench memory --network revnet38 --blocks 30,30,30 --batch 32,64 --policy reversible\n"
+      "Compare the last one with --blocks 3,3,3: the bytes are the same.");
+  app.callback([&] { work = [&o] { return run_bench_memory(o); }; });
+}
+
+void add_check(CLI::App& program, CheckOptions& o, Work& work) {
+  CLI::App& app = *program.add_subcommand("check", "does the network invert, are the gradients right?");
+  add_network_options(app, o.network);
+  add_data_options(app, o.data);
+  add_policy_option(app, o.policies);
+  add_batch(app, o.batch);
+  app.add_option("--steps", o.steps, "steps whose losses are compared")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->type_name("N");
+  app.add_option("--lr", o.lr, "learning rate in these steps")->capture_default_str()->type_name("X");
+  add_run_options(app, o.run);
+  add_json(app, o.json);
+  app.footer(
+      "Three questions: does the inverse of each reversible block give its input back, from the block's "
+      "output\n"
+      "and from the end of the stage; is every parameter's gradient that of the run with stored activations; "
+      "do\n"
+      "losses and running statistics agree? In f64 (the default) up to 1e-9, in f32 up to three times what "
+      "the\n"
+      "stored run itself differs from f64. Exit status 1 when something is out of tolerance.\n\n"
+      "Examples:\n"
+      "  retrace check --network revnet110\n"
+      "  retrace check --network revnet38 --dtype f32 --dropout 0.2 --steps 20");
+  app.callback([&] { work = [&o] { return run_check(o); }; });
+}
+
+void add_info(CLI::App& program, InfoOptions& o, Work& work) {
+  CLI::App& app = *program.add_subcommand("info", "a network's layers, parameters and bytes");
+  add_network_options(app, o.network);
+  app.add_option("-d,--data", o.data.name, "the data set that decides input channels and classes")
+      ->capture_default_str()
+      ->type_name("NAME");
+  add_batch(app, o.batch);
+  add_json(app, o.json);
+  app.footer(
+      "Examples:\n"
+      "  retrace info --network revnet38\n"
+      "  retrace info --network revnet110 --blocks 3,3,3 --data cifar100 --json");
+  app.callback([&] { work = [&o] { return run_info(o); }; });
+}
+
+void add_demo(CLI::App& program, DemoOptions& o, Work& work) {
+  CLI::App& app =
+      *program.add_subcommand("demo", "see it: a network learns real images without its activations");
+  app.add_option("-o,--out", o.out, "folder for summary.json and memory.svg")
+      ->capture_default_str()
+      ->type_name("DIR");
+  app.add_option("--data-dir", o.data_dir,
+                 "folder of Fashion-MNIST (default: where Debian's package puts it)")
+      ->type_name("DIR");
+  app.add_option("-t,--threads", o.threads, "(default: all cores)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  app.add_flag("-q,--quiet", o.quiet, "show no progress");
+  app.callback([&] { work = [&o] { return run_demo(o); }; });
+}
+
+struct AllOptions {
+  TrainOptions train{};
+  EvalOptions eval{};
+  BenchOptions bench{};
+  CheckOptions check{};
+  InfoOptions info{};
+  DemoOptions demo{};
+};
+
+int run(int argc, char** argv) {
+  CLI::App program("retrace: reversible networks that forget their activations and get them back", "retrace");
+  program.require_subcommand(1);
+  program.footer("`retrace COMMAND --help` tells more. Begin with `retrace demo`.");
+  AllOptions options;
+  Work work;
+  add_demo(program, options.demo, work);
+  add_train(program, options.train, work);
+  add_eval(program, options.eval, work);
+  add_bench(program, options.bench, work);
+  add_check(program, options.check, work);
+  add_info(program, options.info, work);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);
+    throw UsageError(fmt::format("[command line] {} (see retrace --help)", error.what()));
+  }
+  const int status = work();
+  if (std::fflush(stdout) != 0) throw IoError("[retrace] the output could not be written");
+  return status;
+}
+
+int complain(const char* text, int status) {
+  fmt::print(stderr, "retrace: {}\n", text);
+  return status;
+}
+
+}  // namespace
+
+}  // namespace retrace::cli
+
+int main(int argc, char** argv) {
+  using namespace retrace::cli;
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error with a text, as a full disk is
+  try {
+    return run(argc, argv);
+  } catch (const UsageError& error) {
+    return complain(error.what(), kWrongUse);
+  } catch (const std::bad_alloc&) {
+    return complain("[retrace] the machine has no more memory", kFailed);
+  } catch (const std::exception& error) {
+    return complain(error.what(), kFailed);
+  }
+}

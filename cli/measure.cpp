@@ -1,0 +1,133 @@
+#include <retrace/cli/measure.h>
+#include <retrace/cli/resident.h>
+#include <retrace/cli/step.h>
+#include <retrace/cli/table.h>
+#include <retrace/core/allocator.h>
+#include <retrace/core/fail.h>
+#include <retrace/core/random.h>
+#include <retrace/core/threads.h>
+#include <retrace/nn/weights.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace retrace::cli {
+
+namespace {
+
+constexpr double kMomentum = 0.9;
+constexpr double kWeightDecay = 2e-4;
+
+/// A network that trains under one policy.
+struct Subject {
+  MemoryRun run;
+  std::shared_ptr<ResidualNetwork> network;
+  std::unique_ptr<Optimizer> optimizer;
+  GeneratorState generator = generator_state();  // so that dropout is the same under each policy
+  std::vector<double> seconds;
+
+  Subject(const MeasureOptions& options, Policy policy, std::int64_t batch)
+      : network(make_network(options.network, options.run, policy)) {
+    if (options.from != nullptr) load_state_dict(*network, state_dict(*options.from));
+    optimizer = std::make_unique<SGD>(
+        network->parameters(),
+        SgdOptions{.lr = options.lr, .momentum = kMomentum, .weight_decay = kWeightDecay});
+    run = {.network = options.name,
+           .policy = policy,
+           .batch = batch,
+           .threads = num_threads(),
+           .parameters = network->parameter_count(),
+           .after_forward_bytes = 0,
+           .peak_bytes = 0,
+           .step_seconds = 0,
+           .resident_bytes = 0,
+           .loss = 0};
+  }
+
+  StepResult step(const Batch& batch, std::int64_t number) {
+    set_generator_state(generator);
+    const StepResult result = training_step(*network, *optimizer, batch, number);
+    generator = generator_state();
+    run.after_forward_bytes = std::max(run.after_forward_bytes, result.after_forward_bytes);
+    run.peak_bytes = std::max(run.peak_bytes, result.peak_bytes);
+    run.loss = result.loss;
+    return result;
+  }
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+std::string mebibytes(std::int64_t bytes) {
+  return fmt::format("{:.1f}", static_cast<double>(bytes) / (1024.0 * 1024.0));
+}
+
+}  // namespace
+
+std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch) {
+  std::vector<Subject> subjects;
+  for (const Policy policy : options.policies) subjects.emplace_back(options, policy, batch.labels.numel());
+  for (Subject& subject : subjects) {
+    allocator().flush();  // what the others freed is not this one's
+    const ResidentPeak resident;
+    subject.step(batch, 1);
+    subject.run.resident_bytes = resident.bytes();
+  }
+  for (std::int64_t s = 0; s < options.steps; ++s)
+    for (Subject& subject : subjects) subject.seconds.push_back(subject.step(batch, s + 2).seconds());
+
+  std::vector<MemoryRun> runs;
+  for (Subject& subject : subjects) {
+    subject.run.step_seconds = median(subject.seconds);
+    runs.push_back(subject.run);
+  }
+  return runs;
+}
+
+Batch first_batch(const std::shared_ptr<const Dataset>& data, std::int64_t size, const RunChoice& run) {
+  Loader loader(data, {.batch_size = size,
+                       .seed = run.seed,
+                       .drop_last = true,
+                       .augmentation = {.normalise = data->statistics()},
+                       .dtype = dtype_from_name(run.dtype),
+                       .prefetch = 0});
+  loader.start_epoch(0);
+  return *loader.next();
+}
+
+nlohmann::ordered_json json_of(const MemoryRun& run) {
+  return {{"network", run.network},       {"policy", name_of(run.policy)},
+          {"batch", run.batch},           {"threads", run.threads},
+          {"parameters", run.parameters}, {"after_forward_bytes", run.after_forward_bytes},
+          {"peak_bytes", run.peak_bytes}, {"step_seconds", run.step_seconds}};
+}
+
+std::string table_of(const std::vector<MemoryRun>& runs, bool with_loss) {
+  std::vector<Table::Column> columns = {{.title = "policy", .text = true}, {.title = "batch"},
+                                        {.title = "after forward, MiB"},   {.title = "peak, MiB"},
+                                        {.title = "peak, share"},          {.title = "step, ms"},
+                                        {.title = "step, share"},          {.title = "process peak, MiB"}};
+  if (with_loss) columns.push_back({.title = "loss"});
+  Table table(std::move(columns));
+  const MemoryRun* first = nullptr;
+  for (const MemoryRun& run : runs) {
+    if (first == nullptr || first->batch != run.batch) first = &run;
+    std::vector<std::string> cells = {
+        std::string(name_of(run.policy)),
+        std::to_string(run.batch),
+        mebibytes(run.after_forward_bytes),
+        mebibytes(run.peak_bytes),
+        fmt::format("{:.2f}", static_cast<double>(run.peak_bytes) / static_cast<double>(first->peak_bytes)),
+        fmt::format("{:.1f}", 1e3 * run.step_seconds),
+        fmt::format("{:.2f}", run.step_seconds / first->step_seconds),
+        run.resident_bytes > 0 ? mebibytes(run.resident_bytes) : "-"};
+    if (with_loss) cells.push_back(fmt::format("{:.6f}", run.loss));
+    table.add(std::move(cells));
+  }
+  return table.to_string();
+}
+
+}  // namespace retrace::cli

@@ -1,0 +1,106 @@
+#include <retrace/cli/optimizer.h>
+#include <retrace/cli/options.h>
+#include <retrace/core/fail.h>
+#include <retrace/nn/lr_schedule.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace retrace::cli {
+
+namespace {
+
+constexpr double kSgdRate = 0.1;
+constexpr double kSgdMomentum = 0.9;
+constexpr double kSgdWeightDecay = 2e-4;
+constexpr double kAdaptiveRate = 1e-3;
+
+/// The choice with nothing left open.
+struct Settled {
+  bool sgd;
+  double lr;
+  double momentum;
+  double weight_decay;
+
+  explicit Settled(const OptimizerChoice& choice)
+      : sgd(choice.name == "sgd"),
+        lr(choice.lr.value_or(sgd ? kSgdRate : kAdaptiveRate)),
+        momentum(choice.momentum.value_or(sgd ? kSgdMomentum : 0)),
+        weight_decay(choice.weight_decay.value_or(sgd ? kSgdWeightDecay : 0)) {}
+};
+
+}  // namespace
+
+void add_optimizer_options(CLI::App& app, OptimizerChoice& choice) {
+  app.add_option("--optimizer", choice.name, "sgd, adam or rmsprop")
+      ->check(CLI::IsMember({"sgd", "adam", "rmsprop"}))
+      ->capture_default_str()
+      ->type_name("NAME");
+  app.add_option("--lr", choice.lr, "learning rate (default: 0.1, for adam and rmsprop 0.001)")
+      ->type_name("X");
+  app.add_option("--momentum", choice.momentum, "of sgd and rmsprop (default: 0.9, for rmsprop 0)")
+      ->type_name("X");
+  app.add_option("--weight-decay", choice.weight_decay, "(default: 2e-4, for adam and rmsprop 0)")
+      ->type_name("X");
+  app.add_flag("--nesterov", choice.nesterov, "Nesterov's momentum, for sgd");
+  app.add_option("--lr-schedule", choice.schedule,
+                 "steps (falls after each of --lr-steps), linear or cosine (falls to 0 at the end)")
+      ->check(CLI::IsMember({"steps", "linear", "cosine"}))
+      ->capture_default_str()
+      ->type_name("NAME");
+  app.add_option("--lr-steps", choice.lr_steps, "steps after which the rate is multiplied with --lr-decay")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N,N,...");
+  app.add_option("--lr-decay", choice.lr_decay, "")->capture_default_str()->type_name("X");
+  app.add_option("--warmup", choice.warmup, "steps over which the rate rises to --lr")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, Module& network) {
+  const Settled settled(choice);
+  const std::vector<Parameter*> parameters = network.parameters();
+  if (choice.nesterov && !settled.sgd)
+    fail<ArgumentError>("optimizer", "--nesterov goes with sgd, got {}", choice.name);
+  if (settled.sgd)
+    return std::make_unique<SGD>(parameters, SgdOptions{.lr = settled.lr,
+                                                        .momentum = settled.momentum,
+                                                        .weight_decay = settled.weight_decay,
+                                                        .nesterov = choice.nesterov});
+  if (choice.name == "rmsprop")
+    return std::make_unique<RMSprop>(
+        parameters,
+        RmspropOptions{.lr = settled.lr, .weight_decay = settled.weight_decay, .momentum = settled.momentum});
+  if (choice.momentum) fail<ArgumentError>("optimizer", "adam takes no --momentum, got {}", *choice.momentum);
+  return std::make_unique<Adam>(parameters,
+                                AdamOptions{.lr = settled.lr, .weight_decay = settled.weight_decay});
+}
+
+double learning_rate(const OptimizerChoice& choice, std::int64_t step, std::int64_t steps) {
+  double lr = Settled(choice).lr;
+  if (step <= choice.warmup) lr *= static_cast<double>(step) / static_cast<double>(choice.warmup + 1);
+  const double done = static_cast<double>(step - 1) / static_cast<double>(steps);
+  if (choice.schedule == "linear") return lr * (1 - done);
+  if (choice.schedule == "cosine") return lr * (1 + std::cos(std::numbers::pi * done)) / 2;
+  return MultiStepLR{.lr = lr, .milestones = choice.lr_steps, .gamma = choice.lr_decay}(step - 1);
+}
+
+bool depends_on_steps(const OptimizerChoice& choice) { return choice.schedule != "steps"; }
+
+Metadata metadata_of(const OptimizerChoice& choice) {
+  const Settled settled(choice);
+  return {{"optimizer", choice.name},
+          {"lr", fmt::format("{}", settled.lr)},
+          {"momentum", fmt::format("{}", settled.momentum)},
+          {"weight-decay", fmt::format("{}", settled.weight_decay)},
+          {"nesterov", choice.nesterov ? "yes" : "no"},
+          {"lr-schedule", choice.schedule},
+          {"lr-steps", list_of(choice.lr_steps)},
+          {"lr-decay", fmt::format("{}", choice.lr_decay)},
+          {"warmup", fmt::format("{}", choice.warmup)}};
+}
+
+}  // namespace retrace::cli

@@ -1,0 +1,61 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace retrace::cli {
+
+/// A line of log.jsonl: what one training step did. Everything in it is a function of the options, so that a
+/// run that was killed and resumed leaves the same log as one that was not.
+struct LogLine {
+  std::int64_t step = 0;
+  double loss = 0;
+  double lr = 0;
+  std::int64_t after_forward_bytes = 0;
+  std::int64_t peak_bytes = 0;
+  std::optional<double> test_accuracy{};
+};
+
+/// The folder of one training run: log.jsonl, checkpoint-NNNNNN.safetensors, model.safetensors.
+class RunFolder {
+ public:
+  /// A checkpoint of the run.
+  struct Checkpoint {
+    std::int64_t step = 0;
+    std::filesystem::path path{};
+  };
+
+  /// Creates the folder. Throws IoError.
+  explicit RunFolder(std::filesystem::path folder);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  /// A run was begun here.
+  bool used() const;
+  /// Begins the log, or goes on with it behind `step`: later lines and a torn last one are dropped.
+  void open_log(std::int64_t step);
+  /// One line, whole. Throws IoError.
+  void append(const LogLine& line);
+  /// Brings the log to the disk.
+  void sync_log();
+
+  /// The newest first.
+  std::vector<Checkpoint> checkpoints() const;
+  std::filesystem::path checkpoint_path(std::int64_t step) const;
+  std::filesystem::path model_path() const { return folder_ / "model.safetensors"; }
+  std::filesystem::path log_path() const { return folder_ / "log.jsonl"; }
+  /// Removes all checkpoints but the newest ones.
+  void keep_newest(std::size_t count) const;
+
+ private:
+  void close_log();
+  [[noreturn]] void fail_to_log(std::string_view what) const;
+
+  std::filesystem::path folder_;
+  int log_ = -1;
+};
+
+}  // namespace retrace::cli

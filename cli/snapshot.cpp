@@ -1,0 +1,149 @@
+#include <retrace/cli/exit.h>
+#include <retrace/cli/options.h>
+#include <retrace/cli/snapshot.h>
+#include <retrace/core/fail.h>
+#include <retrace/core/random.h>
+#include <retrace/nn/weights.h>
+
+#include <charconv>
+
+namespace retrace::cli {
+
+namespace {
+
+constexpr std::string_view kModel = "model.";
+constexpr std::string_view kOptimizer = "optimizer.";
+constexpr const char* kStep = "checkpoint.step";
+constexpr const char* kGeneratorSeed = "checkpoint.generator-seed";
+constexpr const char* kGeneratorStep = "checkpoint.generator-step";
+
+template <class T>
+T number_from(const std::string& text, const std::string& key) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    fail<FormatError>("weights", "the file's metadata must have a number as '{}', got '{}'", key, text);
+  return value;
+}
+
+template <class T>
+T number_in(const Metadata& metadata, const std::string& key) {
+  const std::optional<std::string> text = find(metadata, key);
+  if (!text) fail<FormatError>("weights", "the file's metadata must have '{}', got none", key);
+  return number_from<T>(*text, key);
+}
+
+template <class T>
+std::vector<T> numbers_in(const Metadata& metadata, const std::string& key) {
+  std::vector<T> numbers;
+  const std::optional<std::string> found = find(metadata, key);
+  if (!found || found->empty()) return numbers;
+  std::size_t begin = 0;
+  for (;;) {
+    const std::size_t comma = found->find(',', begin);
+    numbers.push_back(number_from<T>(found->substr(begin, comma - begin), key));
+    if (comma == std::string::npos) return numbers;
+    begin = comma + 1;
+  }
+}
+
+std::string join(const std::vector<double>& numbers) { return fmt::format("{}", fmt::join(numbers, ",")); }
+
+void add_prefixed(std::vector<Named<Tensor>>& all, std::string_view prefix,
+                  const std::vector<Named<Tensor>>& tensors) {
+  for (const auto& [name, tensor] : tensors) all.emplace_back(std::string(prefix) + name, tensor);
+}
+
+std::vector<Named<Tensor>> without_prefix(const std::vector<Named<Tensor>>& all, std::string_view prefix) {
+  std::vector<Named<Tensor>> found;
+  for (const auto& [name, tensor] : all)
+    if (name.starts_with(prefix)) found.emplace_back(name.substr(prefix.size()), tensor);
+  return found;
+}
+
+/// `--lr was 0.1 and is 0.2, ...`; empty when nothing differs.
+std::string differences(const Metadata& then, const Metadata& now) {
+  std::vector<std::string> found;
+  for (const auto& [key, value] : now) {
+    const std::string before = find(then, key).value_or("");
+    if (before != value) found.push_back(fmt::format("{} was '{}' and is '{}'", key, before, value));
+  }
+  return fmt::format("{}", fmt::join(found, ", "));
+}
+
+}  // namespace
+
+Metadata network_metadata(const std::string& name, const NetworkOptions& options, const std::string& dtype) {
+  return {{"network", name},
+          {"channels", list_of(options.channels)},
+          {"blocks", list_of(options.blocks)},
+          {"dropout", fmt::format("{}", options.dropout)},
+          {"in-channels", std::to_string(options.in_channels)},
+          {"classes", std::to_string(options.classes)},
+          {"dtype", dtype}};
+}
+
+Metadata data_metadata(const std::string& name, const Dataset& train, const Augmentation& augmentation) {
+  Metadata metadata = {{"data", name},
+                       {"train-images", std::to_string(train.size())},
+                       {"pad", std::to_string(augmentation.pad)},
+                       {"flip", augmentation.flip ? "yes" : "no"}};
+  if (augmentation.normalise) {
+    metadata["mean"] = join(augmentation.normalise->mean);
+    metadata["stddev"] = join(augmentation.normalise->stddev);
+  }
+  return metadata;
+}
+
+std::optional<std::string> find(const Metadata& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<NetworkOptions> network_from(const Metadata& metadata) {
+  const std::optional<std::string> name = find(metadata, "network");
+  if (!name) return std::nullopt;
+  NetworkOptions options = retrace::network_options(*name);
+  options.channels = numbers_in<std::int64_t>(metadata, "channels");
+  options.blocks = numbers_in<std::int64_t>(metadata, "blocks");
+  options.in_channels = number_in<std::int64_t>(metadata, "in-channels");
+  options.classes = number_in<std::int64_t>(metadata, "classes");
+  return options;
+}
+
+std::optional<ChannelStatistics> normalisation_from(const Metadata& metadata) {
+  ChannelStatistics statistics{.mean = numbers_in<double>(metadata, "mean"),
+                               .stddev = numbers_in<double>(metadata, "stddev")};
+  if (statistics.mean.empty()) return std::nullopt;
+  return statistics;
+}
+
+void save_snapshot(const std::filesystem::path& path, const Metadata& options, ResidualNetwork& network,
+                   const Optimizer& optimizer, std::int64_t step) {
+  std::vector<Named<Tensor>> tensors;
+  add_prefixed(tensors, kModel, state_dict(network));
+  add_prefixed(tensors, kOptimizer, optimizer.state());
+  Metadata metadata = options;
+  metadata[kStep] = std::to_string(step);
+  metadata[kGeneratorSeed] = std::to_string(generator_state().seed);
+  metadata[kGeneratorStep] = std::to_string(generator_state().step);
+  save_tensors(path, tensors, metadata);
+}
+
+std::int64_t load_snapshot(const std::filesystem::path& path, const Metadata& options,
+                           ResidualNetwork& network, Optimizer& optimizer) {
+  const TensorFile file = load_tensors(path);
+  const auto step = number_in<std::int64_t>(file.metadata, kStep);
+  const GeneratorState generator{.seed = number_in<std::uint64_t>(file.metadata, kGeneratorSeed),
+                                 .step = number_in<std::uint64_t>(file.metadata, kGeneratorStep)};
+  const std::string different = differences(file.metadata, options);
+  if (!different.empty())
+    fail<UsageError>("train", "a run must go on with the options that it began with, but in {} {}",
+                     path.string(), different);
+  load_state_dict(network, without_prefix(file.tensors, kModel));
+  optimizer.load_state(without_prefix(file.tensors, kOptimizer));
+  set_generator_state(generator);
+  return step;
+}
+
+}  // namespace retrace::cli

@@ -1,0 +1,38 @@
+#pragma once
+#include <retrace/nn/data/augment.h>
+#include <retrace/nn/data/dataset.h>
+#include <retrace/nn/optimizer.h>
+#include <retrace/nn/safetensors.h>
+#include <retrace/revnet/networks.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace retrace::cli {
+
+/// What a file of weights tells of its network: its name, its shape, its element type.
+Metadata network_metadata(const std::string& name, const NetworkOptions& options, const std::string& dtype);
+/// What it tells of the images: the data set, and how they were changed on their way into the network.
+Metadata data_metadata(const std::string& name, const Dataset& train, const Augmentation& augmentation);
+
+/// The value under `key`, or none.
+std::optional<std::string> find(const Metadata& metadata, const std::string& key);
+/// The network that network_metadata describes, or none where it says nothing of it. Throws FormatError for
+/// values that are no network.
+std::optional<NetworkOptions> network_from(const Metadata& metadata);
+/// How images were normalised, or none.
+std::optional<ChannelStatistics> normalisation_from(const Metadata& metadata);
+
+/// All that a training needs to go on behind `step`: weights and buffers, the optimizer's state, the
+/// generator's state, and `options`, with which it must go on.
+void save_snapshot(const std::filesystem::path& path, const Metadata& options, ResidualNetwork& network,
+                   const Optimizer& optimizer, std::int64_t step);
+
+/// Puts everything back and returns the step. Throws UsageError naming the options that differ, FormatError
+/// for a file that is no whole checkpoint, and IoError.
+std::int64_t load_snapshot(const std::filesystem::path& path, const Metadata& options,
+                           ResidualNetwork& network, Optimizer& optimizer);
+
+}  // namespace retrace::cli

@@ -1,0 +1,89 @@
+#include <retrace/autograd/ops.h>
+#include <retrace/autograd/tape.h>
+#include <retrace/cli/step.h>
+#include <retrace/core/fail.h>
+#include <retrace/core/memory.h>
+
+#include <retrace/nn/metrics.h>
+
+#include <chrono>
+#include <cmath>
+
+namespace retrace::cli {
+
+namespace {
+
+class Stopwatch {
+ public:
+  /// Seconds since the last call.
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    return std::chrono::duration<double>(now - std::exchange(last_, now)).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+/// Loss and gradients, counted by `counter`, which sees the rest of the step too.
+StepResult run(Module& network, const Batch& batch, std::int64_t number, const Counter& counter,
+               Stopwatch& watch) {
+  StepResult result;
+  Tape tape;
+  const Var loss = [&] {
+    const Var logits = network(batch.images);
+    result.correct = count_correct(logits.value(), batch.labels);
+    return cross_entropy(logits, batch.labels);
+  }();
+  result.loss = loss.value().item();
+  result.after_forward_bytes = counter.live();
+  result.forward_seconds = watch.lap();
+  if (!std::isfinite(result.loss))
+    fail<Error>("train", "the loss must be finite, got {} at step {}", result.loss, number);
+  tape.backward(loss);
+  result.backward_seconds = watch.lap();
+  return result;
+}
+
+}  // namespace
+
+StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number) {
+  const Counter counter(kStepTags);
+  Stopwatch watch;
+  StepResult result = run(network, batch, number, counter, watch);
+  result.peak_bytes = counter.peak();
+  return result;
+}
+
+StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number) {
+  const Counter counter(kStepTags);
+  Stopwatch watch;
+  StepResult result = run(network, batch, number, counter, watch);
+  optimizer.step();
+  optimizer.zero_grad();
+  result.update_seconds = watch.lap();
+  result.peak_bytes = counter.peak();
+  return result;
+}
+
+Evaluation evaluate(Module& network, Loader& loader) {
+  const NoTape no_tape;
+  const bool training = network.training();
+  network.eval();
+  Evaluation result;
+  std::int64_t correct = 0;
+  loader.start_epoch(0);
+  while (const std::optional<Batch> batch = loader.next()) {
+    const Var logits = network(batch->images);
+    const std::int64_t count = batch->labels.numel();
+    result.loss += cross_entropy(logits, batch->labels).value().item() * static_cast<double>(count);
+    correct += count_correct(logits.value(), batch->labels);
+    result.images += count;
+  }
+  network.train(training);
+  result.loss /= static_cast<double>(result.images);
+  result.accuracy = static_cast<double>(correct) / static_cast<double>(result.images);
+  return result;
+}
+
+}  // namespace retrace::cli

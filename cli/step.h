@@ -1,0 +1,39 @@
+#pragma once
+#include <retrace/nn/data/loader.h>
+#include <retrace/nn/module.h>
+#include <retrace/nn/optimizer.h>
+
+#include <cstdint>
+#include <string_view>
+
+namespace retrace::cli {
+
+/// What one training step did and what it took. Bytes are those of kStepTags.
+struct StepResult {
+  double loss = 0;
+  std::int64_t correct = 0;  ///< images whose largest logit is their label's
+  std::int64_t after_forward_bytes = 0;
+  std::int64_t peak_bytes = 0;
+  double forward_seconds = 0;
+  double backward_seconds = 0;
+  double update_seconds = 0;
+
+  double seconds() const { return forward_seconds + backward_seconds + update_seconds; }
+};
+
+/// Forward, loss and backward; the gradients are left in the parameters. Throws an Error that names step
+/// `number` when the loss is not finite, before anything is changed but running statistics.
+StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number);
+
+/// The same, then the optimizer's step; the gradients are freed.
+StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number);
+
+/// How a network does on the images of a loader, in evaluation mode.
+struct Evaluation {
+  double loss = 0;      ///< mean over the images
+  double accuracy = 0;  ///< in [0, 1]
+  std::int64_t images = 0;
+};
+Evaluation evaluate(Module& network, Loader& loader);
+
+}  // namespace retrace::cli

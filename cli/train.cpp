@@ -1,0 +1,199 @@
+#include <retrace/cli/exit.h>
+#include <retrace/cli/progress.h>
+#include <retrace/cli/run_folder.h>
+#include <retrace/cli/snapshot.h>
+#include <retrace/cli/step.h>
+#include <retrace/cli/train.h>
+#include <retrace/core/fail.h>
+#include <retrace/nn/data/load.h>
+#include <retrace/nn/weights.h>
+
+#include <chrono>
+
+namespace retrace::cli {
+
+namespace {
+
+constexpr std::size_t kCheckpointsKept = 2;
+
+/// Everything that can be wrong in the options and is known before the data is read.
+const TrainOptions& checked(const TrainOptions& options) {
+  check_use([&] {
+    check_names(options.network, options.data);
+    if (options.out.empty()) fail<ArgumentError>("train", "a folder must be given with --out");
+    if (options.steps > 0 && options.epochs > 0)
+      fail<ArgumentError>("train", "either --steps or --epochs must be given, got both");
+  });
+  return options;
+}
+
+Augmentation augmentation_for(const TrainOptions& options, const Dataset& train) {
+  Augmentation augmentation = usual_augmentation(options.data.name, train);
+  augmentation.pad = options.pad.value_or(augmentation.pad);
+  augmentation.flip = options.flip.value_or(augmentation.flip);
+  return augmentation;
+}
+
+/// One training run, from its first or a later step to its last.
+class Training {
+ public:
+  explicit Training(const TrainOptions& options);
+
+  TrainResult run();
+
+ private:
+  LoaderOptions loader_options() const;
+  Metadata metadata() const;
+  void begin();
+  void resume();
+  void step(std::int64_t number, const Batch& batch);
+  void save(std::int64_t number);
+  bool due(std::int64_t number, std::int64_t every) const;
+
+  const TrainOptions& options_;
+  RunFolder folder_;
+  Progress progress_;
+  std::shared_ptr<Dataset> train_;
+  std::shared_ptr<Dataset> test_;
+  Augmentation augmentation_;
+  NetworkOptions network_options_;
+  Policy policy_;
+  std::shared_ptr<ResidualNetwork> network_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Loader loader_;
+  Loader test_loader_;
+  std::int64_t steps_;
+  std::int64_t saved_ = 0;  // the step of the newest checkpoint
+  TrainResult result_;
+};
+
+Training::Training(const TrainOptions& options)
+    : options_(checked(options)),
+      folder_(options.out),
+      progress_(options.quiet),
+      train_(load(options.data, Split::train)),
+      test_(load(options.data, Split::test)),
+      augmentation_(augmentation_for(options, *train_)),
+      network_options_(network_options(options.network, image_format(*train_))),
+      policy_(check_use([&] { return policy_for(options.policy, network_options_); })),
+      network_(check_use([&] { return make_network(network_options_, options.run, policy_); })),
+      optimizer_(check_use([&] { return make_optimizer(options.optimizer, *network_); })),
+      loader_(check_use([&] { return Loader(train_, loader_options()); })),
+      test_loader_(test_, loader_options().for_evaluation()),
+      steps_(options.steps > 0 ? options.steps
+                               : std::max<std::int64_t>(options.epochs, 1) * loader_.batches()) {}
+
+LoaderOptions Training::loader_options() const {
+  return {.batch_size = options_.batch,
+          .seed = options_.run.seed,
+          .augmentation = augmentation_,
+          .dtype = dtype_from_name(options_.run.dtype)};
+}
+
+Metadata Training::metadata() const {
+  Metadata all = network_metadata(options_.network.name, network_options_, options_.run.dtype);
+  all.merge(data_metadata(options_.data.name, *train_, augmentation_));
+  all.merge(metadata_of(options_.optimizer));
+  all["policy"] = name_of(policy_);
+  all["batch"] = std::to_string(options_.batch);
+  all["seed"] = std::to_string(options_.run.seed);
+  if (depends_on_steps(options_.optimizer)) all["steps"] = std::to_string(steps_);
+  return all;
+}
+
+void Training::begin() {
+  if (options_.resume) {
+    resume();
+  } else if (folder_.used()) {
+    fail<UsageError>(
+        "train",
+        "--out must be a folder without a run, but {} holds one; go on with it (--resume), remove "
+        "it, or give another folder",
+        options_.out.string());
+  }
+  folder_.open_log(saved_);
+}
+
+void Training::resume() {
+  for (const RunFolder::Checkpoint& checkpoint : folder_.checkpoints()) {
+    try {
+      saved_ = load_snapshot(checkpoint.path, metadata(), *network_, *optimizer_);
+    } catch (const FormatError& error) {
+      progress_.say(fmt::format("retrace: passing over a damaged checkpoint: {}", error.what()));
+      continue;
+    }
+    if (saved_ > steps_)
+      fail<UsageError>("train", "the run must not be past its last step {}, but {} is of step {}", steps_,
+                       checkpoint.path.string(), saved_);
+    progress_.say(fmt::format("going on from {}", checkpoint.path.string()));
+    return;
+  }
+}
+
+bool Training::due(std::int64_t number, std::int64_t every) const {
+  return number % (every > 0 ? every : loader_.batches()) == 0;
+}
+
+TrainResult Training::run() {
+  begin();
+  const auto start = std::chrono::steady_clock::now();
+  std::int64_t number = saved_;
+  while (number < steps_) {
+    loader_.start_epoch(number / loader_.batches(), number % loader_.batches());
+    while (number < steps_) {
+      const std::optional<Batch> batch = loader_.next();
+      if (!batch) break;
+      step(++number, *batch);
+    }
+  }
+  save_weights(*network_, folder_.model_path(), metadata());
+  progress_.say(fmt::format("weights: {}", folder_.model_path().string()));
+  result_.steps = steps_;
+  result_.test_images = test_->size();
+  result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result_;
+}
+
+void Training::step(std::int64_t number, const Batch& batch) {
+  const double lr = learning_rate(options_.optimizer, number, steps_);
+  optimizer_->set_lr(lr);
+  const StepResult step = training_step(*network_, *optimizer_, batch, number);
+  LogLine line{.step = number,
+               .loss = step.loss,
+               .lr = lr,
+               .after_forward_bytes = step.after_forward_bytes,
+               .peak_bytes = step.peak_bytes};
+  progress_.show({.step = number,
+                  .steps = steps_,
+                  .epoch = batch.epoch + 1,
+                  .epochs = (steps_ + loader_.batches() - 1) / loader_.batches(),
+                  .loss = step.loss,
+                  .images = batch.labels.numel(),
+                  .correct = step.correct});
+  if (number == steps_ || due(number, options_.eval_every)) {
+    const Evaluation test = evaluate(*network_, test_loader_);
+    line.test_accuracy = test.accuracy;
+    progress_.say(fmt::format("step {}: test accuracy {:.2f} %, test loss {:.4f}", number,
+                              100 * test.accuracy, test.loss));
+  }
+  folder_.append(line);
+  result_.loss = line.loss;
+  result_.test_accuracy = line.test_accuracy;
+  if (number == steps_ || due(number, options_.checkpoint_every)) save(number);
+}
+
+void Training::save(std::int64_t number) {
+  folder_.sync_log();
+  save_snapshot(folder_.checkpoint_path(number), metadata(), *network_, *optimizer_, number);
+  folder_.keep_newest(kCheckpointsKept);
+  saved_ = number;
+}
+
+}  // namespace
+
+TrainResult train(const TrainOptions& options) {
+  apply(options.run);
+  return Training(options).run();
+}
+
+}  // namespace retrace::cli

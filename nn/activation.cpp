@@ -1,0 +1,15 @@
+#include <retrace/autograd/ops/activation.h>
+#include <retrace/autograd/ops/elementwise.h>
+#include <retrace/nn/activation.h>
+
+namespace retrace {
+
+Var ReLU::forward(const Var& x) { return relu(x); }
+
+Var LeakyReLU::forward(const Var& x) { return leaky_relu(x, negative_slope_); }
+
+Var Tanh::forward(const Var& x) { return tanh(x); }
+
+Var Sigmoid::forward(const Var& x) { return sigmoid(x); }
+
+}  // namespace retrace

@@ -1,0 +1,40 @@
+#pragma once
+#include <retrace/core/shape_rules.h>
+#include <retrace/nn/module.h>
+
+namespace retrace {
+
+struct Conv2dLayerOptions {
+  Size2d kernel = 3;
+  Size2d stride = 1;
+  Size2d padding = 0;  ///< zeros on each side
+  Size2d dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = true;
+};
+
+/// y = x * weight + bias, a cross-correlation (see autograd/ops/conv2d.h).
+/// x: [N, in, H, W], weight: [out, in / groups, h, w], bias: [out] -> [N, out, H', W']
+class Conv2d final : public Module {
+ public:
+  /// Begins with init::layer_default. Throws ArgumentError for channels or options out of range, and when
+  /// groups do not divide the channels.
+  Conv2d(std::int64_t in_channels, std::int64_t out_channels, const Conv2dLayerOptions& options = {});
+
+  Var forward(const Var& x) override;
+  void members(Members& m) override;
+
+  const Conv2dOptions& options() const { return options_; }
+  Parameter& weight() { return weight_; }
+  /// Undefined without one.
+  Parameter& bias() { return bias_; }
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<Conv2d>(*this); }
+
+  Conv2dOptions options_;
+  Parameter weight_;
+  Parameter bias_;
+};
+
+}  // namespace retrace

@@ -1,0 +1,200 @@
+#include <retrace/core/fail.h>
+#include <retrace/core/kernels.h>
+#include <retrace/core/scope.h>
+#include <retrace/nn/optimizer.h>
+
+#include <map>
+#include <set>
+
+namespace retrace {
+
+namespace {
+
+constexpr std::string_view kStepName = "step";
+
+/// Throws unless `value` is a number from 0; `value < 0` would let a NaN through.
+void check_not_negative(std::string_view op, std::string_view option, double value) {
+  if (!(value >= 0)) fail<ArgumentError>(op, "{} must be at least 0, got {}", option, value);
+}
+
+/// Throws unless 0 <= value < 1.
+void check_fraction(std::string_view op, std::string_view option, double value) {
+  if (!(value >= 0 && value < 1)) fail<ArgumentError>(op, "{} must be in [0,1), got {}", option, value);
+}
+
+/// Throws unless a tensor of state has its parameter's shape and element type.
+void check_fits(std::string_view op, const std::string& name, const Tensor& state, const Tensor& parameter) {
+  if (!(state.shape() == parameter.shape()))
+    fail<ShapeError>(op, "the state {} must have its parameter's shape {}, got {}", name, parameter.shape(),
+                     state.shape());
+  if (state.dtype() != parameter.dtype())
+    fail<DTypeError>(op, "the state {} must have its parameter's element type {}, got {}", name,
+                     parameter.dtype(), state.dtype());
+}
+
+std::string name_at(const std::string& name, std::size_t index) { return fmt::format("{}.{}", name, index); }
+
+}  // namespace
+
+Optimizer::Optimizer(std::string_view name, std::vector<Parameter*> parameters, double lr,
+                     std::vector<std::string> state_names)
+    : name_(name),
+      parameters_(std::move(parameters)),
+      lr_(lr),
+      state_names_(std::move(state_names)),
+      steps_(parameters_.size()),
+      states_(parameters_.size()) {
+  check_not_negative(name_, "lr", lr_);
+  if (parameters_.empty()) fail<ArgumentError>(name_, "there must be at least one parameter, got none");
+  if (std::set<Parameter*>(parameters_.begin(), parameters_.end()).size() != parameters_.size())
+    fail<ArgumentError>(name_, "each parameter must be given once, got one twice");
+}
+
+void Optimizer::set_lr(double lr) {
+  check_not_negative(name_, "lr", lr);
+  lr_ = lr;
+}
+
+void Optimizer::zero_grad() {
+  for (Parameter* parameter : parameters_) parameter->zero_grad();
+}
+
+void Optimizer::check(std::size_t index) const {
+  const Parameter& parameter = *parameters_[index];
+  if (!parameter.grad().defined()) return;
+  for (std::size_t s = 0; s < states_[index].size(); ++s)
+    check_fits(name_, name_at(state_names_[s], index), states_[index][s], parameter.value());
+}
+
+void Optimizer::step() {
+  const OpName op(name_);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) check(i);
+  allocate_states();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    Parameter& parameter = *parameters_[i];
+    if (!parameter.has_grad()) continue;
+    update(parameter.grad(), states_[i], ++steps_[i], parameter.value());
+  }
+}
+
+void Optimizer::allocate_states() {
+  std::vector<std::pair<std::size_t, Tensors>> made;  // taken over when all allocations have succeeded
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Parameter& parameter = *parameters_[i];
+    if (!parameter.has_grad() || steps_[i] > 0) continue;
+    Tensors& states = made.emplace_back(i, Tensors()).second;
+    for (std::size_t s = 0; s < state_names_.size(); ++s)
+      states.push_back(Tensor::zeros(parameter.shape(), parameter.value().dtype(), Tag::optimizer));
+  }
+  for (auto& [index, states] : made) states_[index] = std::move(states);
+}
+
+std::vector<Named<Tensor>> Optimizer::state() const {
+  std::vector<Named<Tensor>> result;
+  const Shape shape{static_cast<std::int64_t>(steps_.size())};
+  result.emplace_back(kStepName, Tensor::from(std::span(steps_), shape, Tag::optimizer));
+  for (std::size_t s = 0; s < state_names_.size(); ++s)
+    for (std::size_t i = 0; i < states_.size(); ++i)
+      if (!states_[i].empty()) result.emplace_back(name_at(state_names_[s], i), states_[i][s]);
+  return result;
+}
+
+void Optimizer::load_state(const std::vector<Named<Tensor>>& state) {
+  std::map<std::string_view, const Tensor*> given;
+  for (const auto& [name, tensor] : state)
+    if (!given.emplace(name, &tensor).second)
+      fail<ArgumentError>(name_, "the state must have each name once, got '{}' twice", name);
+  const auto take = [&](const std::string& name) -> const Tensor& {
+    const auto found = given.find(name);
+    if (found == given.end()) fail<ArgumentError>(name_, "the state must have '{}', got none", name);
+    const Tensor& tensor = *found->second;
+    given.erase(found);
+    return tensor;
+  };
+
+  const Tensor& step = take(std::string(kStepName));
+  const Shape shape{static_cast<std::int64_t>(parameters_.size())};
+  if (step.dtype() != DType::i64 || !(step.shape() == shape))
+    fail<ShapeError>(name_, "the state {} must be i64 {}, got {} {}", kStepName, shape, step.dtype(),
+                     step.shape());
+  const auto steps = step.to_vector<std::int64_t>();
+  std::vector<Tensors> states(parameters_.size());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (steps[i] < 0)
+      fail<ArgumentError>(name_, "the steps of a parameter must be at least 0, got {}", steps[i]);
+    if (steps[i] == 0) continue;
+    for (const std::string& state_name : state_names_) {
+      const std::string name = name_at(state_name, i);
+      const Tensor& tensor = take(name);
+      check_fits(name_, name, tensor, parameters_[i]->value());
+      states[i].push_back(tensor.clone(Tag::optimizer));
+    }
+  }
+  if (!given.empty())
+    fail<ArgumentError>(name_, "the state must have what this optimizer keeps, got '{}' too",
+                        given.begin()->first);
+  steps_ = steps;
+  states_ = std::move(states);
+}
+
+namespace {
+
+std::vector<std::string> state_names_of(const RmspropOptions& options) {
+  std::vector<std::string> names = {"square_avg"};
+  if (options.centered) names.emplace_back("grad_avg");
+  if (options.momentum > 0) names.emplace_back("momentum_buffer");
+  return names;
+}
+
+}  // namespace
+
+SGD::SGD(std::vector<Parameter*> parameters, const SgdOptions& options)
+    : Optimizer(
+          "sgd", std::move(parameters), options.lr,
+          options.momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{}),
+      options_(options) {
+  check_not_negative("sgd", "momentum", options.momentum);
+  check_not_negative("sgd", "weight_decay", options.weight_decay);
+  if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
+    fail<ArgumentError>(
+        "sgd",
+        "Nesterov's momentum must have a momentum above 0 and no dampening, got momentum {} and dampening {}",
+        options.momentum, options.dampening);
+}
+
+void SGD::update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) {
+  options_.lr = lr();
+  Tensor none;
+  kernel::sgd_step(options_, step == 1, grad, state.empty() ? none : state[0], parameter);
+}
+
+Adam::Adam(std::vector<Parameter*> parameters, const AdamOptions& options)
+    : Optimizer("adam", std::move(parameters), options.lr, {"exp_avg", "exp_avg_sq"}), options_(options) {
+  check_fraction("adam", "beta1", options.beta1);
+  check_fraction("adam", "beta2", options.beta2);
+  check_not_negative("adam", "eps", options.eps);
+  check_not_negative("adam", "weight_decay", options.weight_decay);
+}
+
+void Adam::update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) {
+  options_.lr = lr();
+  kernel::adam_step(options_, step, grad, state[0], state[1], parameter);
+}
+
+RMSprop::RMSprop(std::vector<Parameter*> parameters, const RmspropOptions& options)
+    : Optimizer("rmsprop", std::move(parameters), options.lr, state_names_of(options)), options_(options) {
+  check_not_negative("rmsprop", "alpha", options.alpha);
+  check_not_negative("rmsprop", "eps", options.eps);
+  check_not_negative("rmsprop", "momentum", options.momentum);
+  check_not_negative("rmsprop", "weight_decay", options.weight_decay);
+}
+
+void RMSprop::update(const Tensor& grad, Tensors& state, std::int64_t, Tensor& parameter) {
+  options_.lr = lr();
+  Tensor none;
+  Tensor& grad_avg = options_.centered ? state[1] : none;
+  Tensor& momentum_buffer = options_.momentum > 0 ? state.back() : none;
+  kernel::rmsprop_step(options_, grad, state[0], grad_avg, momentum_buffer, parameter);
+}
+
+}  // namespace retrace

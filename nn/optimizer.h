@@ -1,0 +1,99 @@
+#pragma once
+#include <retrace/autograd/parameter.h>
+#include <retrace/core/optimizer_options.h>
+#include <retrace/nn/module.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace retrace {
+
+/// Changes parameters along their gradients. The parameters must outlive it; `Module::to` comes before it.
+///
+/// A concrete one names the state that it keeps for each parameter and computes one parameter's step; tensors
+/// of state (Tag::optimizer) are made at the first step in which the parameter has a gradient, and begin with
+/// zeros.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  /// One step for every parameter that has a gradient. Throws GradientError after a backward that failed, and
+  /// DTypeError or ShapeError for a parameter that was converted since; then nothing has changed.
+  void step();
+  /// Forgets the gradients.
+  void zero_grad();
+
+  double lr() const { return lr_; }
+  /// Throws ArgumentError for a negative one.
+  void set_lr(double lr);
+  const std::vector<Parameter*>& parameters() const { return parameters_; }
+
+  /// What training needs to go on as if it had not stopped: `step` (i64, the steps of each parameter), then
+  /// each tensor of state as `exp_avg.3`, by the parameter's position. Shares bytes with this optimizer.
+  std::vector<Named<Tensor>> state() const;
+  /// Takes over copies of what `state()` gave. Throws ArgumentError for names that do not fit, ShapeError and
+  /// DTypeError; then nothing has changed.
+  void load_state(const std::vector<Named<Tensor>>& state);
+
+ protected:
+  /// `name` stands in errors and in the ledger: a string literal. Throws ArgumentError when there is no
+  /// parameter, or one is given twice.
+  Optimizer(std::string_view name, std::vector<Parameter*> parameters, double lr,
+            std::vector<std::string> state_names);
+
+ private:
+  /// One parameter's step. `state` is in the order of the names; `step` counts the parameter's steps from 1.
+  virtual void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) = 0;
+
+  void check(std::size_t index) const;
+  void allocate_states();
+
+  std::string_view name_;
+  std::vector<Parameter*> parameters_;
+  double lr_;
+  std::vector<std::string> state_names_;
+  std::vector<std::int64_t> steps_;
+  std::vector<Tensors> states_;  // of each parameter; empty before its first step
+};
+
+/// d = grad + weight_decay p;  b = momentum b + (1 - dampening) d, in the first step b = d;
+/// p -= lr b, or with Nesterov's momentum p -= lr (d + momentum b).
+class SGD final : public Optimizer {
+ public:
+  /// Throws ArgumentError for options out of range.
+  explicit SGD(std::vector<Parameter*> parameters, const SgdOptions& options = {});
+
+ private:
+  void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) override;
+  SgdOptions options_;
+};
+
+/// d = grad + weight_decay p;  m = beta1 m + (1 - beta1) d;  v = beta2 v + (1 - beta2) d^2;
+/// p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) in the parameter's t-th step.
+class Adam final : public Optimizer {
+ public:
+  /// Throws ArgumentError for options out of range.
+  explicit Adam(std::vector<Parameter*> parameters, const AdamOptions& options = {});
+
+ private:
+  void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) override;
+  AdamOptions options_;
+};
+
+/// d = grad + weight_decay p;  s = alpha s + (1 - alpha) d^2;  c = d / (sqrt(s) + eps), where a centered one
+/// first takes the square of a = alpha a + (1 - alpha) d from s;  b = momentum b + c;  p -= lr b.
+class RMSprop final : public Optimizer {
+ public:
+  /// Throws ArgumentError for options out of range.
+  explicit RMSprop(std::vector<Parameter*> parameters, const RmspropOptions& options = {});
+
+ private:
+  void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) override;
+  RmspropOptions options_;
+};
+
+}  // namespace retrace

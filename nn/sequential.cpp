@@ -1,0 +1,44 @@
+#include <retrace/core/fail.h>
+#include <retrace/nn/sequential.h>
+
+#include <algorithm>
+
+namespace retrace {
+
+Sequential::Sequential(const std::vector<Named<std::shared_ptr<Module>>>& modules) {
+  for (const auto& [name, module] : modules) append(name, module);
+}
+
+Sequential& Sequential::append(std::shared_ptr<Module> module) {
+  return append(std::to_string(size()), std::move(module));
+}
+
+Sequential& Sequential::append(std::string name, std::shared_ptr<Module> module) {
+  if (module == nullptr)
+    fail<ArgumentError>("sequential", "the module '{}' must be one, got an empty pointer", name);
+  if (name.empty() || name.find('.') != std::string::npos)
+    fail<ArgumentError>("sequential", "a name must not be empty or contain a '.', got '{}'", name);
+  if (std::ranges::find(modules_, name, &Named<std::shared_ptr<Module>>::first) != modules_.end())
+    fail<ArgumentError>("sequential", "each name must occur once, got '{}' twice", name);
+  modules_.emplace_back(std::move(name), std::move(module));
+  children_changed();
+  return *this;
+}
+
+const std::shared_ptr<Module>& Sequential::operator[](std::size_t position) const {
+  if (position >= size())
+    fail<ArgumentError>("sequential", "a position must be below {}, got {}", size(), position);
+  return modules_[position].second;
+}
+
+Var Sequential::forward(const Var& x) {
+  Var y = x;
+  for (const auto& [name, module] : modules_) y = (*module)(y);
+  return y;
+}
+
+void Sequential::members(Members& m) {
+  for (auto& [name, module] : modules_) m.module(name, module);
+}
+
+}  // namespace retrace

@@ -1,0 +1,56 @@
+#include <retrace/autograd/record.h>
+#include <retrace/revnet/checkpoint.h>
+#include <retrace/revnet/replay.h>
+
+#include <utility>
+
+namespace retrace {
+
+namespace {
+
+constexpr std::string_view kName = "checkpoint";
+
+class CheckpointHook final : public TapeHook {
+ public:
+  CheckpointHook(std::shared_ptr<Module> module, const Vars& x)
+      : module_(std::move(module)), state_(*module_), x_(detail::note_contents(kName, values_of(x))) {}
+
+  std::string_view name() const override { return kName; }
+  std::vector<SavedTensor> saved() const override { return x_; }
+  Tensors backward(Tensors dy, const BackwardPass&) override {
+    state_.check(kName, *module_);
+    detail::check_contents(kName, x_);
+    const Recomputing recomputing;
+    const Reenter scope(state_.scope());
+    Tensors x;
+    for (const SavedTensor& saved : x_) x.push_back(saved.tensor);
+    return differentiate([&](const Vars& v) { return module_->forward_all(v); }, x, dy);
+  }
+
+ private:
+  std::shared_ptr<Module> module_;
+  ReplayState state_;
+  std::vector<SavedTensor> x_;
+};
+
+}  // namespace
+
+Vars checkpoint(const std::shared_ptr<Module>& module, const Vars& x) {
+  module->name_children();
+  if (!wants_backward(*module, x)) {
+    const NoTape no_tape;
+    return module->forward_all(x);
+  }
+  auto hook = std::make_unique<CheckpointHook>(module, x);
+  const Tensors y = [&] {
+    const NoTape no_tape;
+    return values_of(module->forward_all(x));
+  }();
+  return Tape::current()->attach(x, y, std::move(hook));
+}
+
+Var checkpoint(const std::shared_ptr<Module>& module, const Var& x) {
+  return checkpoint(module, Vars{x}).front();
+}
+
+}  // namespace retrace

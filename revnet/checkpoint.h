@@ -1,0 +1,13 @@
+#pragma once
+#include <retrace/nn/module.h>
+
+#include <memory>
+
+namespace retrace {
+
+/// Runs a module so that on a tape only its inputs are kept; backward runs it again from them.
+/// Chen, Xu, Zhang, Guestrin: "Training deep nets with sublinear memory cost", 2016.
+Vars checkpoint(const std::shared_ptr<Module>& module, const Vars& x);
+Var checkpoint(const std::shared_ptr<Module>& module, const Var& x);
+
+}  // namespace retrace

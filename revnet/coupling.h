@@ -1,0 +1,110 @@
+#pragma once
+#include <retrace/revnet/invertible.h>
+
+#include <functional>
+#include <memory>
+
+namespace retrace {
+
+struct CouplingOptions {
+  int split_dim = 1;  ///< the dimension that is cut into the two streams
+};
+
+/// Two streams that change in turn, each by a function of the other, so that every step can be undone:
+///
+///     y1 = step(x1, F(x2))        x2 = undo(y2, G(y1))
+///     y2 = step(x2, G(y1))        x1 = undo(y1, F(x2))
+///
+/// Takes one tensor, whose dimension `split_dim` holds both streams, or the two streams themselves.
+/// F and G run twice in a training step: once in forward, and once when the stream that they changed is
+/// rebuilt, which is the evaluation that is also differentiated. Gomez, Ren, Urtasun, Grosse: "The Reversible
+/// Residual Network", NIPS 2017, algorithm 1.
+class Coupling : public InvertibleModule {
+ public:
+  Var forward(const Var& x) override;
+  Var inverse(const Var& y) override;
+  Vars forward_all(const Vars& x) override;
+  Vars inverse_all(const Vars& y) override;
+  Tensors advance(Tensors x) override;
+  Tensors retreat(Tensors y) override;
+  Rewound rewind(Tensors y, Tensors dy) override;
+  Rewound rewind_inverse(Tensors x, Tensors dx) override;
+  void members(Members& m) override;
+
+  int split_dim() const { return options_.split_dim; }
+
+  /// x1 and x2, cut from x. Throws ShapeError when the dimension is odd.
+  Tensors split(const Tensor& x) const;
+  /// One tensor of two streams.
+  Tensor join(const Tensors& streams) const;
+
+ protected:
+  /// Without G, it is a copy of F that shares nothing with it.
+  Coupling(std::shared_ptr<Module> F, std::shared_ptr<Module> G, const CouplingOptions& options);
+
+  enum class Direction { forward, inverse };
+  static Direction opposite(Direction d) {
+    return d == Direction::forward ? Direction::inverse : Direction::forward;
+  }
+
+  /// A stream and its gradient on the way back.
+  struct Stream {
+    Tensor value;
+    Tensor gradient;
+  };
+
+ private:
+  /// The recorded half step: what becomes of `target`, given m(source).
+  virtual Var half_step(Module& m, const Var& target, const Var& source, Direction direction) = 0;
+  /// The same without a tape, in target's own bytes where nobody else holds them.
+  virtual Tensor half_step(Module& m, Tensor target, const Tensor& source, Direction direction) = 0;
+  /// Undoes the half step that `direction` names: `target` goes from after to before it, with its gradient;
+  /// source.gradient gets what flows through m.
+  virtual void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) = 0;
+
+  Vars run(const Vars& streams, Direction direction);
+  Var run_joined(const Var& x, Direction direction);
+  Tensors run_in_place(Tensors streams, Direction direction);
+  Rewound rewind_streams(Tensors y, Tensors dy, Direction direction);
+  void check_pair(std::size_t count) const;
+  std::int64_t half_of(const Shape& shape) const;
+
+  std::shared_ptr<Module> F_;
+  std::shared_ptr<Module> G_;
+  CouplingOptions options_;
+};
+
+/// y1 = x1 + F(x2); y2 = x2 + G(y1).
+/// Dinh, Krueger, Bengio: "NICE: non-linear independent components estimation", 2014.
+class AdditiveCoupling final : public Coupling {
+ public:
+  explicit AdditiveCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm = nullptr,
+                            const CouplingOptions& options = {})
+      : Coupling(std::move(Fm), std::move(Gm), options) {}
+
+ private:
+  Var half_step(Module& m, const Var& target, const Var& source, Direction direction) override;
+  Tensor half_step(Module& m, Tensor target, const Tensor& source, Direction direction) override;
+  void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) override;
+  std::shared_ptr<Module> copy() const override { return std::make_shared<AdditiveCoupling>(*this); }
+};
+
+/// Makes of a module f a module that returns a scale and a shift, (s, t).
+using AffineAdapter = std::function<std::shared_ptr<Module>(std::shared_ptr<Module>)>;
+
+/// y1 = s x1 + t with (s, t) = F(x2); y2 = s x2 + t with (s, t) = G(y1). s is the scale itself, not its
+/// logarithm, and must not be 0. With an adapter, A(F) and A(G) stand in the place of F and G. Dinh,
+/// Sohl-Dickstein, Bengio: "Density estimation using real NVP", ICLR 2017.
+class AffineCoupling final : public Coupling {
+ public:
+  explicit AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm = nullptr,
+                          const AffineAdapter& adapter = nullptr, const CouplingOptions& options = {});
+
+ private:
+  Var half_step(Module& m, const Var& target, const Var& source, Direction direction) override;
+  Tensor half_step(Module& m, Tensor target, const Tensor& source, Direction direction) override;
+  void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) override;
+  std::shared_ptr<Module> copy() const override { return std::make_shared<AffineCoupling>(*this); }
+};
+
+}  // namespace retrace

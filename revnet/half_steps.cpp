@@ -1,0 +1,131 @@
+#include <retrace/autograd/ops.h>
+#include <retrace/core/fail.h>
+#include <retrace/core/kernels.h>
+#include <retrace/revnet/coupling.h>
+
+#include <utility>
+
+// The half steps of the two couplings. `target` changes by a function of `source`; each comes in three forms:
+// on the tape, without a tape in place, and backwards with gradients.
+
+namespace retrace {
+
+namespace {
+
+/// x op y, in the bytes of x, else of y, where nobody else holds them.
+template <class BinaryKernel>
+Tensor combine(const BinaryKernel& op, Tensor x, Tensor y) {
+  Tensor out = x.unique() ? x : y.unique() ? y : like(x, x.storage().tag());
+  op(x, y, out);
+  return out;
+}
+
+Tensor scaled(const Tensor& x, double scale) {
+  Tensor y = like(x, Tag::gradient);
+  kernel::scale_shift(x, scale, 0, y);
+  return y;
+}
+
+void add_gradient(Tensor& gradient, Tensor d) {
+  if (d.defined()) gradient = combine(kernel::add, std::move(gradient), std::move(d));
+}
+
+void check_same(const Shape& wanted, const Shape& got, std::string_view what) {
+  if (!(wanted == got))
+    fail<ShapeError>("coupling", "{} must have the stream's shape {}, got {}", what, wanted, got);
+}
+
+struct ScaleShift {
+  Var s;
+  Var t;
+};
+
+ScaleShift scale_and_shift(Module& m, const Var& source, const Shape& target) {
+  Vars st = m(Vars{source});
+  if (st.size() != 2)
+    fail<ArgumentError>("coupling",
+                        "F and G of an affine coupling must return a scale and a shift, got {} tensors",
+                        st.size());
+  check_same(target, st[0].shape(), "the scale");
+  check_same(target, st[1].shape(), "the shift");
+  return {std::move(st[0]), std::move(st[1])};
+}
+
+/// Backward from those roots that are on the tape.
+void backward_from(Tape& tape, const Vars& roots, const Tensors& dys) {
+  Vars on_tape;
+  Tensors gradients;
+  for (std::size_t r = 0; r < roots.size(); ++r) {
+    if (roots[r].place().tape == 0) continue;
+    on_tape.push_back(roots[r]);
+    gradients.push_back(dys[r]);
+  }
+  if (!on_tape.empty()) tape.backward(on_tape, gradients);
+}
+
+}  // namespace
+
+Var AdditiveCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
+  const Var r = m(source);
+  check_same(target.shape(), r.shape(), "the result of F and G");
+  return direction == Direction::forward ? target + r : target - r;
+}
+
+Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
+  Tensor r = m(Var(source)).value();
+  check_same(target.shape(), r.shape(), "the result of F and G");
+  return combine(direction == Direction::forward ? kernel::add : kernel::sub, std::move(target),
+                 std::move(r));
+}
+
+void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
+  Tape tape;
+  const Var v = tape.watch(source.value);
+  const Var r = m(v);
+  target.value = combine(direction == Direction::forward ? kernel::sub : kernel::add, std::move(target.value),
+                         r.value());
+  backward_from(tape, {r}, {direction == Direction::forward ? target.gradient : scaled(target.gradient, -1)});
+  add_gradient(source.gradient, tape.take_grad(v));
+}
+
+AffineCoupling::AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm,
+                               const AffineAdapter& adapter, const CouplingOptions& options)
+    : Coupling(adapter ? adapter(Fm) : Fm, adapter && Gm ? adapter(Gm) : Gm, options) {}
+
+Var AffineCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
+  const auto [s, t] = scale_and_shift(m, source, target.shape());
+  return direction == Direction::forward ? s * target + t : (target - t) / s;
+}
+
+Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
+  ScaleShift st = scale_and_shift(m, source, target.shape());
+  const Tensor s = st.s.value();
+  const Tensor t = st.t.value();
+  if (direction == Direction::forward)
+    return combine(kernel::add, combine(kernel::mul, std::move(target), s), t);
+  return combine(kernel::div, combine(kernel::sub, std::move(target), t), s);
+}
+
+void AffineCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
+  Tape tape;
+  const Var v = tape.watch(source.value);
+  const auto [s, t] = scale_and_shift(m, v, target.value.shape());
+  Tensor ds = like(target.value, Tag::gradient);
+  Tensor dt = target.gradient;
+  if (direction == Direction::forward) {
+    // y = s x + t:  x = (y - t) / s;  ds = dy x, dt = dy, dx = dy s.
+    target.value = combine(kernel::div, combine(kernel::sub, std::move(target.value), t.value()), s.value());
+    kernel::mul(target.gradient, target.value, ds);
+    target.gradient = combine(kernel::mul, std::move(target.gradient), s.value());
+  } else {
+    // x = (y - t) / s:  dy = dx / s;  ds = -dy x, dt = -dy;  y = s x + t.
+    target.gradient = combine(kernel::div, std::move(target.gradient), s.value());
+    dt = scaled(target.gradient, -1);
+    kernel::mul(dt, target.value, ds);
+    target.value = combine(kernel::add, combine(kernel::mul, std::move(target.value), s.value()), t.value());
+  }
+  backward_from(tape, {s, t}, {ds, dt});
+  add_gradient(source.gradient, tape.take_grad(v));
+}
+
+}  // namespace retrace

@@ -1,0 +1,148 @@
+#include <retrace/autograd/ops.h>
+#include <retrace/core/fail.h>
+#include <retrace/nn/init.h>
+#include <retrace/revnet/coupling.h>
+#include <retrace/revnet/networks.h>
+#include <retrace/revnet/residual.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace retrace {
+
+namespace {
+
+const NetworkOptions& checked(const NetworkOptions& options) {
+  if (options.blocks.empty() || options.channels.size() != options.blocks.size() + 1)
+    fail<ArgumentError>("network", "channels must list the stem's and each stage's, got {} for {} stages",
+                        options.channels.size(), options.blocks.size());
+  for (const auto& list : {options.channels, options.blocks})
+    if (std::any_of(list.begin(), list.end(), [](std::int64_t n) { return n < 1; }))
+      fail<ArgumentError>("network", "channels and blocks must be at least 1, got {}", fmt::join(list, ","));
+  if (options.in_channels < 1 || options.classes < 1)
+    fail<ArgumentError>("network", "there must be at least 1 input channel and 1 class, got {} and {}",
+                        options.in_channels, options.classes);
+  if (options.dropout < 0 || options.dropout >= 1)
+    fail<ArgumentError>("network", "the dropout probability must be in [0,1), got {}", options.dropout);
+  return options;
+}
+
+std::int64_t width_out(const NetworkOptions& options, std::size_t stage) {
+  return options.channels[stage + 1] * expansion(options.bottleneck);
+}
+
+std::shared_ptr<InvertibleModule> coupling(std::int64_t in, std::int64_t width, const BranchOptions& branch) {
+  if (in % 2 != 0 || width % 2 != 0)
+    fail<ShapeError>("network",
+                     "a reversible block needs an even number of channels to cut into two streams, got {}",
+                     width);
+  auto F = std::make_shared<ResidualBranch>(in / 2, width / 2, branch);
+  auto G = std::make_shared<ResidualBranch>(in / 2, width / 2, branch);
+  return std::make_shared<AdditiveCoupling>(std::move(F), std::move(G));
+}
+
+std::shared_ptr<Stage> make_stage(const NetworkOptions& options, std::size_t stage) {
+  const std::int64_t width = options.channels[stage + 1];
+  std::int64_t in = stage == 0 ? options.channels[0] : width_out(options, stage - 1);
+  std::vector<std::shared_ptr<Module>> ordinary;
+  std::vector<std::shared_ptr<InvertibleModule>> invertible;
+  for (std::int64_t b = 0; b < options.blocks[stage]; ++b) {
+    const BranchOptions branch{.stride = stage > 0 && b == 0 ? 2 : 1,
+                               .bottleneck = options.bottleneck,
+                               .preactivation = stage > 0 || b > 0,
+                               .dropout = options.dropout};
+    const bool keeps_shape = branch.stride == 1 && in == width_out(options, stage);
+    if (options.reversible && keeps_shape)
+      invertible.push_back(coupling(in, width, branch));
+    else
+      ordinary.push_back(std::make_shared<ResidualBlock>(in, width, branch));
+    in = width_out(options, stage);
+  }
+  return std::make_shared<Stage>(std::move(ordinary), std::move(invertible));
+}
+
+/// He, Zhang, Ren, Sun: "Delving deep into rectifiers", ICCV 2015, for the way back (fan-out).
+void initialise(Module& network) {
+  for (const auto& [name, module] : network.named_modules())
+    if (auto* conv = dynamic_cast<Conv2d*>(module)) init::he_normal(conv->weight().value(), init::Fan::out);
+}
+
+}  // namespace
+
+ResidualNetwork::ResidualNetwork(const NetworkOptions& options)
+    : options_(checked(options)),
+      stem_(options.in_channels, options.channels[0], {.kernel = 3, .padding = 1, .bias = false}),
+      stem_norm_(options.channels[0]),
+      final_norm_(width_out(options, options.blocks.size() - 1)),
+      classifier_(width_out(options, options.blocks.size() - 1), options.classes) {
+  for (std::size_t s = 0; s < options_.blocks.size(); ++s) stages_.push_back(make_stage(options_, s));
+  initialise(*this);
+}
+
+Var ResidualNetwork::forward(const Var& x) {
+  Var h = relu(stem_norm_(stem_(x)));
+  for (const auto& stage : stages_) h = (*stage)(h);
+  h = relu(final_norm_(h));
+  return classifier_(flatten(adaptive_avg_pool2d(h, 1)));
+}
+
+void ResidualNetwork::members(Members& m) {
+  m.module("conv1", stem_);
+  m.module("bn1", stem_norm_);
+  for (std::size_t s = 0; s < stages_.size(); ++s) m.module("stage" + std::to_string(s + 1), stages_[s]);
+  m.module("bn_final", final_norm_);
+  m.module("fc", classifier_);
+}
+
+void ResidualNetwork::set_policy(Policy policy) {
+  const bool any = std::any_of(stages_.begin(), stages_.end(),
+                               [](const auto& stage) { return stage->has_invertible_blocks(); });
+  if (policy == Policy::reversible && !any)
+    fail<ArgumentError>(
+        "network", "policy reversible needs a network with reversible blocks (a revnet), got one without");
+  policy_ = policy;
+  for (const auto& stage : stages_) stage->set_policy(policy);
+}
+
+namespace {
+
+struct NamedNetwork {
+  std::string_view name;
+  bool reversible;
+  bool bottleneck;
+  std::int64_t blocks;
+  std::array<std::int64_t, 4> channels;
+};
+
+constexpr std::array kNetworks = {
+    NamedNetwork{"resnet32", false, false, 5, {16, 16, 32, 64}},
+    NamedNetwork{"resnet110", false, false, 18, {16, 16, 32, 64}},
+    NamedNetwork{"resnet164", false, true, 18, {16, 16, 32, 64}},
+    NamedNetwork{"revnet38", true, false, 3, {32, 32, 64, 112}},
+    NamedNetwork{"revnet110", true, false, 9, {32, 32, 64, 128}},
+    NamedNetwork{"revnet164", true, true, 9, {32, 32, 64, 128}},
+    NamedNetwork{"tiny", true, false, 2, {8, 8, 16, 32}},
+};
+
+}  // namespace
+
+std::vector<std::string> network_names() {
+  std::vector<std::string> names;
+  for (const NamedNetwork& network : kNetworks) names.emplace_back(network.name);
+  return names;
+}
+
+NetworkOptions network_options(std::string_view name) {
+  const auto* found =
+      std::find_if(kNetworks.begin(), kNetworks.end(), [&](const NamedNetwork& n) { return n.name == name; });
+  if (found == kNetworks.end())
+    fail<ArgumentError>("network", "the name must be one of {}, got '{}'", fmt::join(network_names(), ", "),
+                        name);
+  return {.channels = {found->channels.begin(), found->channels.end()},
+          .blocks = std::vector<std::int64_t>(3, found->blocks),
+          .bottleneck = found->bottleneck,
+          .reversible = found->reversible};
+}
+
+}  // namespace retrace

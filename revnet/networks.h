@@ -1,0 +1,64 @@
+#pragma once
+#include <retrace/nn/batch_norm.h>
+#include <retrace/nn/conv2d.h>
+#include <retrace/nn/linear.h>
+#include <retrace/revnet/policy.h>
+#include <retrace/revnet/stage.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace retrace {
+
+/// A residual network of the CIFAR kind: a 3x3 stem, stages of blocks (each after the first halves the
+/// image), a final batch norm + ReLU + average pool + linear layer.
+struct NetworkOptions {
+  std::vector<std::int64_t> channels = {32, 32, 64,
+                                        112};    ///< of the stem and of each stage, before expansion
+  std::vector<std::int64_t> blocks = {3, 3, 3};  ///< of each stage
+  bool bottleneck = false;                       ///< 1x1, 3x3, 1x1 with expansion 4 instead of two 3x3
+  bool reversible = true;                        ///< blocks that keep width and size are additive couplings
+  std::int64_t in_channels = 3;
+  std::int64_t classes = 10;
+  double dropout = 0;  ///< probability in front of the last convolution of each branch
+};
+
+/// ResNet (He, Zhang, Ren, Sun: "Identity mappings in deep residual networks", ECCV 2016) and RevNet (Gomez,
+/// Ren, Urtasun, Grosse: "The reversible residual network", NIPS 2017), with pre-activation everywhere but in
+/// the first block.
+class ResidualNetwork final : public Module {
+ public:
+  /// He-normal weights (fan-out) from the current random stream. Throws ArgumentError for options that make
+  /// no network.
+  explicit ResidualNetwork(const NetworkOptions& options);
+
+  /// x: [N, in_channels, H, W] -> logits [N, classes].
+  Var forward(const Var& x) override;
+  void members(Members& m) override;
+
+  const NetworkOptions& options() const { return options_; }
+  Policy policy() const { return policy_; }
+  /// Throws ArgumentError for `reversible` when no block is reversible.
+  void set_policy(Policy policy);
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<ResidualNetwork>(*this); }
+
+  NetworkOptions options_;
+  Policy policy_ = Policy::stored;
+  Conv2d stem_;
+  BatchNorm2d stem_norm_;
+  std::vector<std::shared_ptr<Stage>> stages_;
+  BatchNorm2d final_norm_;
+  Linear classifier_;
+};
+
+/// resnet32, resnet110, resnet164, revnet38, revnet110, revnet164, and `tiny` for demonstrations.
+std::vector<std::string> network_names();
+/// Throws ArgumentError with the list of known names.
+NetworkOptions network_options(std::string_view name);
+
+}  // namespace retrace

@@ -1,0 +1,39 @@
+#pragma once
+#include <retrace/core/scope.h>
+#include <retrace/nn/module.h>
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+namespace retrace {
+
+/// What a replay of a module must find as its forward left it: the scope (with its random numbers), the
+/// contents of parameters, of buffers that are read (those of modules in evaluation), and who was training.
+class ReplayState {
+ public:
+  /// Notes the state now: the module is about to run.
+  explicit ReplayState(Module& module);
+
+  /// Throws GradientError, naming what changed, unless the module is as it was.
+  void check(std::string_view op, Module& module) const;
+  const ScopeSnapshot& scope() const { return scope_; }
+
+ private:
+  ScopeSnapshot scope_;
+  std::vector<std::uint64_t> noted_;
+};
+
+/// The constants, watched on a new local tape, go through `f`; then backward from dy. Returns the gradients
+/// of x, undefined where none arrives; gradients of parameters are added to Parameter::grad.
+Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& x, const Tensors& dy);
+
+/// The current tape will ask for a gradient of x or of a parameter of the module.
+bool wants_backward(Module& module, const Vars& x);
+
+/// The tensors of variables, and constants of tensors.
+Tensors values_of(const Vars& vars);
+Vars constants(const Tensors& tensors);
+
+}  // namespace retrace

@@ -1,0 +1,70 @@
+#include <retrace/autograd/ops.h>
+#include <retrace/revnet/residual.h>
+
+#include <string>
+
+namespace retrace {
+
+namespace {
+
+Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
+  return Conv2d(in, out, {.kernel = kernel, .stride = stride, .padding = kernel / 2, .bias = false});
+}
+
+}  // namespace
+
+ResidualBranch::ResidualBranch(std::int64_t in, std::int64_t width, const BranchOptions& options)
+    : dropout_(options.dropout) {
+  const auto unit = [&](std::int64_t from, std::int64_t to, std::int64_t kernel, std::int64_t stride) {
+    const bool normed = options.preactivation || !units_.empty();
+    units_.push_back({normed ? std::optional<BatchNorm2d>(std::in_place, from) : std::nullopt,
+                      convolution(from, to, kernel, stride)});
+  };
+  if (options.bottleneck) {
+    unit(in, width, 1, 1);
+    unit(width, width, 3, options.stride);
+    unit(width, width * expansion(true), 1, 1);
+  } else {
+    unit(in, width, 3, options.stride);
+    unit(width, width, 3, 1);
+  }
+}
+
+Var ResidualBranch::forward(const Var& x) {
+  Var h = x;
+  for (std::size_t i = 0; i < units_.size(); ++i) {
+    if (units_[i].norm) h = relu((*units_[i].norm)(h));
+    if (i + 1 == units_.size() && dropout_ > 0) h = dropout(h, dropout_, training());
+    h = units_[i].conv(h);
+  }
+  return h;
+}
+
+void ResidualBranch::members(Members& m) {
+  for (std::size_t i = 0; i < units_.size(); ++i) {
+    const std::string number = std::to_string(i + 1);
+    if (units_[i].norm) m.module("bn" + number, *units_[i].norm);
+    m.module("conv" + number, units_[i].conv);
+  }
+}
+
+ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t width, const BranchOptions& options)
+    : F_(in, width, options) {
+  const std::int64_t out = width * expansion(options.bottleneck);
+  if (options.stride != 1 || in != out)
+    shortcut_.emplace(Shortcut{convolution(in, out, 1, options.stride), BatchNorm2d(out)});
+}
+
+Var ResidualBlock::forward(const Var& x) {
+  const Var f = F_(x);
+  return shortcut_ ? shortcut_->norm(shortcut_->conv(x)) + f : x + f;
+}
+
+void ResidualBlock::members(Members& m) {
+  m.module("F", F_);
+  if (!shortcut_) return;
+  m.module("shortcut_conv", shortcut_->conv);
+  m.module("shortcut_bn", shortcut_->norm);
+}
+
+}  // namespace retrace

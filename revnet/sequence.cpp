@@ -1,0 +1,123 @@
+#include <retrace/core/fail.h>
+#include <retrace/revnet/coupling.h>
+#include <retrace/revnet/replay.h>
+#include <retrace/revnet/sequence.h>
+
+#include <utility>
+
+namespace retrace {
+
+namespace {
+
+const Coupling* as_coupling(const std::shared_ptr<InvertibleModule>& block) {
+  return dynamic_cast<const Coupling*>(block.get());
+}
+
+bool all_cut_alike(const std::vector<std::shared_ptr<InvertibleModule>>& blocks) {
+  const Coupling* first = as_coupling(blocks.front());
+  for (const auto& block : blocks) {
+    const Coupling* coupling = as_coupling(block);
+    if (coupling == nullptr || coupling->split_dim() != first->split_dim()) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+InvertibleSequence::InvertibleSequence(std::vector<std::shared_ptr<InvertibleModule>> blocks,
+                                       std::size_t first_number)
+    : blocks_(std::move(blocks)), first_number_(first_number) {
+  if (blocks_.empty())
+    fail<ArgumentError>("InvertibleSequence", "there must be at least one block, got none");
+  for (const auto& block : blocks_)
+    if (block == nullptr)
+      fail<ArgumentError>("InvertibleSequence", "every block must be a module, got an empty pointer");
+  couplings_alike_ = all_cut_alike(blocks_);
+}
+
+void InvertibleSequence::members(Members& m) {
+  for (std::size_t i = 0; i < blocks_.size(); ++i) m.module(name_of_block(i), blocks_[i]);
+}
+
+bool InvertibleSequence::cuts_into_streams(const Tensors& x) const {
+  return couplings_alike_ && x.size() == 1;
+}
+
+/// Calls `step(block)` for each block in the scope of its name, which is the same in forward and on the way
+/// back.
+template <class Step>
+void InvertibleSequence::for_each_block(bool from_the_back, const Step& step) {
+  for (std::size_t n = 0; n < blocks_.size(); ++n) {
+    const std::size_t i = from_the_back ? blocks_.size() - 1 - n : n;
+    const Scope scope(name_of_block(i));
+    blocks_[i]->name_children();
+    step(*blocks_[i]);
+  }
+}
+
+Vars InvertibleSequence::forward_all(const Vars& x) {
+  if (Tape::current() == nullptr) return constants(advance(values_of(x)));
+  Vars state = x;
+  for_each_block(false, [&](InvertibleModule& block) { state = block.forward_all(state); });
+  return state;
+}
+
+Vars InvertibleSequence::inverse_all(const Vars& y) {
+  if (Tape::current() == nullptr) return constants(retreat(values_of(y)));
+  Vars state = y;
+  for_each_block(true, [&](InvertibleModule& block) { state = block.inverse_all(state); });
+  return state;
+}
+
+template <class Step>
+Tensors InvertibleSequence::walk(Tensors x, bool from_the_back, const Step& step) {
+  const bool cut = cuts_into_streams(x);
+  if (cut) x = as_coupling(blocks_.front())->split(std::exchange(x.front(), Tensor()));
+  for_each_block(from_the_back, [&](InvertibleModule& block) { x = step(block, std::move(x)); });
+  return cut ? Tensors{as_coupling(blocks_.front())->join(x)} : x;
+}
+
+Tensors InvertibleSequence::advance(Tensors x) {
+  return walk(std::move(x), false,
+              [](InvertibleModule& block, Tensors t) { return block.advance(std::move(t)); });
+}
+
+Tensors InvertibleSequence::retreat(Tensors y) {
+  return walk(std::move(y), true,
+              [](InvertibleModule& block, Tensors t) { return block.retreat(std::move(t)); });
+}
+
+template <class Step>
+Rewound InvertibleSequence::walk_with_gradients(Tensors y, Tensors dy, bool from_the_back, const Step& step) {
+  Rewound state{std::move(y), std::move(dy)};
+  const bool cut = cuts_into_streams(state.x);
+  const Coupling* coupling = as_coupling(blocks_.front());
+  if (cut) {
+    state.x = coupling->split(std::exchange(state.x.front(), Tensor()));
+    const Tensor gradient = std::exchange(state.dx.front(), Tensor());
+    state.dx = gradient.defined() ? coupling->split(gradient) : Tensors(2);
+  }
+  for_each_block(from_the_back, [&](InvertibleModule& block) {
+    state = step(block, std::move(state.x), std::move(state.dx));
+  });
+  if (!cut) return state;
+  state.x = {coupling->join(std::exchange(state.x, {}))};
+  state.dx = {coupling->join(std::exchange(state.dx, {}))};
+  return state;
+}
+
+Rewound InvertibleSequence::rewind(Tensors y, Tensors dy) {
+  return walk_with_gradients(std::move(y), std::move(dy), true,
+                             [](InvertibleModule& block, Tensors t, Tensors dt) {
+                               return block.rewind(std::move(t), std::move(dt));
+                             });
+}
+
+Rewound InvertibleSequence::rewind_inverse(Tensors x, Tensors dx) {
+  return walk_with_gradients(std::move(x), std::move(dx), false,
+                             [](InvertibleModule& block, Tensors t, Tensors dt) {
+                               return block.rewind_inverse(std::move(t), std::move(dt));
+                             });
+}
+
+}  // namespace retrace

@@ -1,0 +1,33 @@
+#pragma once
+#include <retrace/revnet/policy.h>
+#include <retrace/revnet/sequence.h>
+#include <retrace/revnet/wrapper.h>
+
+#include <memory>
+#include <vector>
+
+namespace retrace {
+
+/// Ordinary blocks, then a run of invertible ones (either may be absent), and a policy for how they get their
+/// activations back. Blocks are named "0", "1", ... through both. All policies compute the same numbers.
+class Stage final : public Module {
+ public:
+  Stage(std::vector<std::shared_ptr<Module>> ordinary,
+        std::vector<std::shared_ptr<InvertibleModule>> invertible);
+
+  Var forward(const Var& x) override;
+  void members(Members& m) override;
+
+  bool has_invertible_blocks() const { return run_ != nullptr; }
+  void set_policy(Policy policy) { policy_ = policy; }
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<Stage>(*this); }
+  Var run_block(const std::shared_ptr<Module>& block, std::size_t number, const Var& x) const;
+
+  std::vector<std::shared_ptr<Module>> ordinary_;
+  std::shared_ptr<InvertibleSequence> run_;
+  Policy policy_ = Policy::stored;
+};
+
+}  // namespace retrace

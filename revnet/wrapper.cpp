@@ -1,0 +1,186 @@
+#include <retrace/autograd/record.h>
+#include <retrace/core/fail.h>
+#include <retrace/core/random.h>
+#include <retrace/revnet/replay.h>
+#include <retrace/revnet/wrapper.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace retrace {
+
+namespace {
+
+constexpr std::string_view kName = "InvertibleModuleWrapper";
+
+/// Owns the outputs of a module that ran without a tape, and gets the inputs back from them.
+class ReverseHook final : public TapeHook {
+ public:
+  ReverseHook(std::shared_ptr<InvertibleModule> fn, const WrapperOptions& options)
+      : fn_(std::move(fn)),
+        state_(*fn_),
+        passes_(options.num_bwd_passes),
+        preserve_rng_state_(options.preserve_rng_state) {}
+  ~ReverseHook() override { give_up("their tape ended without a backward"); }
+
+  /// `x[i]` is undefined where the input was neither released nor asked to be kept.
+  void own(const Tensors& x, const Tensors& y) {
+    x_ = detail::note_contents(kName, x);
+    y_ = detail::note_contents(kName, y);
+  }
+  /// To be called once the node is on the tape: from here on forward's inputs are gone.
+  void release(const std::vector<bool>& releasable) {
+    const std::string path = path_of(state_.scope().state.node);
+    for (std::size_t i = 0; i < x_.size(); ++i)
+      if (releasable[i]) x_[i].tensor.storage().release(path.empty() ? std::string(kName) : path);
+  }
+
+  std::string_view name() const override { return kName; }
+  std::vector<SavedTensor> saved() const override {
+    std::vector<SavedTensor> all = y_;
+    all.insert(all.end(), x_.begin(), x_.end());
+    return all;
+  }
+  bool must_run() const override { return std::any_of(x_.begin(), x_.end(), is_released); }
+  void abandon(std::string_view why) override { give_up(why); }
+  Tensors backward(Tensors dy, const BackwardPass& pass) override;
+
+ private:
+  static bool is_released(const SavedTensor& x) {
+    return x.tensor.defined() && x.tensor.storage().released();
+  }
+  static bool is_there(const SavedTensor& x) { return x.tensor.defined() && !x.tensor.storage().released(); }
+
+  void give_up(std::string_view why) {
+    for (SavedTensor& x : x_)
+      if (is_released(x)) x.tensor.storage().give_up(why);
+  }
+  Tensors take_outputs(bool retain);
+  Tensors inputs() const;
+  void restore(Tensors x);
+
+  std::shared_ptr<InvertibleModule> fn_;
+  ReplayState state_;
+  int passes_;
+  int passes_run_ = 0;
+  bool preserve_rng_state_;
+  std::vector<SavedTensor> x_;
+  std::vector<SavedTensor> y_;
+};
+
+ScopeSnapshot other_random_numbers(ScopeSnapshot scope) {
+  scope.state.random.key = mix(scope.state.random.key, 1);
+  return scope;
+}
+
+Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
+  if (++passes_run_ > passes_)
+    fail<GradientError>(kName, "backward may run num_bwd_passes = {} times through one forward, got one more", passes_);
+  state_.check(kName, *fn_);
+  const Recomputing recomputing;
+  const Reenter scope(preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));
+  if (std::all_of(x_.begin(), x_.end(), is_there)) {
+    detail::check_contents(kName, x_);
+    return differentiate([&](const Vars& x) { return fn_->forward_all(x); }, inputs(), dy);
+  }
+  detail::check_contents(kName, y_);
+  if (std::none_of(dy.begin(), dy.end(), [](const Tensor& d) { return d.defined(); })) {
+    restore(fn_->retreat(take_outputs(pass.retain)));
+    return Tensors(x_.size());
+  }
+  Rewound back = fn_->rewind(take_outputs(pass.retain), std::move(dy));
+  restore(std::move(back.x));
+  return std::move(back.dx);
+}
+
+/// The outputs, to be overwritten unless another pass will come.
+Tensors ReverseHook::take_outputs(bool retain) {
+  Tensors y;
+  for (SavedTensor& saved : y_) y.push_back(retain ? saved.tensor : std::exchange(saved.tensor, Tensor()));
+  return y;
+}
+
+Tensors ReverseHook::inputs() const {
+  Tensors x;
+  for (const SavedTensor& saved : x_) x.push_back(saved.tensor);
+  return x;
+}
+
+/// Puts what was rebuilt into the storage that forward released, so that whoever saved it finds it again.
+void ReverseHook::restore(Tensors x) {
+  for (std::size_t i = 0; i < x_.size(); ++i) {
+    if (!is_released(x_[i])) continue;
+    Tensor source = x[i].unique() ? std::move(x[i]) : x[i].clone(x_[i].tensor.storage().tag());
+    x_[i].tensor.storage().restore_from(source.storage());
+  }
+}
+
+/// See the class comment of the wrapper.
+bool may_release(const Var& x, const Tensors& y) {
+  if (x.place().tape == 0) return false;
+  const Storage& storage = x.value().storage();
+  const bool fixed = storage.tag() == Tag::parameter || storage.tag() == Tag::buffer;
+  const bool covers_all = !storage.sliced() && x.value().bytes() == storage.bytes();
+  const bool is_output =
+      std::any_of(y.begin(), y.end(), [&](const Tensor& t) { return t.shares_storage(x.value()); });
+  return !fixed && covers_all && !is_output && !storage.released();
+}
+
+Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& x, const WrapperOptions& options,
+                    bool keep_input) {
+  if (options.num_bwd_passes < 1)
+    fail<ArgumentError>(kName, "num_bwd_passes must be at least 1, got {}", options.num_bwd_passes);
+  fn->name_children();
+  if (!wants_backward(*fn, x)) {
+    const NoTape no_tape;
+    return fn->forward_all(x);
+  }
+  auto hook = std::make_unique<ReverseHook>(fn, options);
+  const Tensors y = fn->advance(values_of(x));
+  std::vector<bool> releasable;
+  Tensors held;
+  for (const Var& input : x) {
+    releasable.push_back(!keep_input && may_release(input, y));
+    held.push_back(keep_input || releasable.back() ? input.value() : Tensor());
+  }
+  hook->own(held, y);
+  ReverseHook& attached = *hook;
+  Vars results = Tape::current()->attach(x, y, std::move(hook));
+  attached.release(releasable);
+  return results;
+}
+
+}  // namespace
+
+InvertibleModuleWrapper::InvertibleModuleWrapper(Checked, std::shared_ptr<InvertibleModule> fn,
+                                                 const WrapperOptions& options)
+    : fn_(std::move(fn)), options_(options) {
+  if (fn_ == nullptr) fail<ArgumentError>(kName, "fn must be a module, got an empty pointer");
+}
+
+Vars InvertibleModuleWrapper::forward_all(const Vars& x) {
+  if (!options_.disable) return run_reversibly(fn_, x, options_, options_.keep_input);
+  fn_->name_children();
+  return fn_->forward_all(x);
+}
+
+Vars InvertibleModuleWrapper::inverse_all(const Vars& y) {
+  if (!options_.disable)
+    return run_reversibly(std::make_shared<Inverse>(fn_), y, options_, options_.keep_input_inverse);
+  fn_->name_children();
+  return fn_->inverse_all(y);
+}
+
+Tensors InvertibleModuleWrapper::advance(Tensors x) { return fn_->advance(std::move(x)); }
+
+Tensors InvertibleModuleWrapper::retreat(Tensors y) { return fn_->retreat(std::move(y)); }
+
+Rewound InvertibleModuleWrapper::rewind(Tensors y, Tensors dy) {
+  return fn_->rewind(std::move(y), std::move(dy));
+}
+
+Rewound InvertibleModuleWrapper::rewind_inverse(Tensors x, Tensors dx) {
+  return fn_->rewind_inverse(std::move(x), std::move(dx));
+}
+
+}  // namespace retrace

@@ -1,0 +1,299 @@
+#include <retrace/autograd/gradient_check.h>
+#include <retrace/autograd/ops.h>
+#include <retrace/autograd/record.h>
+#include <retrace/autograd/tape.h>
+#include <retrace/core/random.h>
+
+#include <sstream>
+
+#include "../support/catch.h"
+
+using namespace retrace;
+
+namespace {
+
+Tensor numbers(std::initializer_list<double> values) {
+  return Tensor::from<double>(values, {static_cast<std::int64_t>(values.size())});
+}
+
+/// y0 = 2x, y1 = 3x: a node with two outputs. Counts how often it runs and may throw.
+class TwoOutputs final : public TapeHook {
+ public:
+  explicit TwoOutputs(bool must_run = false, bool throws = false) : must_run_(must_run), throws_(throws) {}
+  std::string_view name() const override { return "two_outputs"; }
+  bool must_run() const override { return must_run_; }
+  Tensors backward(Tensors dy, const BackwardPass&) override {
+    ++runs;
+    if (throws_) throw GradientError("[two_outputs] broken on purpose");
+    Tensor dx;
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (!dy[i].defined()) continue;
+      Tensor term = (scale(Var(dy[i]), i == 0 ? 2 : 3)).value();
+      dx = dx.defined() ? (Var(dx) + Var(term)).value() : term;
+    }
+    return {dx};
+  }
+  static Vars apply(const Var& x, bool must_run = false, bool throws = false) {
+    return Tape::current()->attach({x}, {scale(x.value(), 2), scale(x.value(), 3)},
+                                   std::make_unique<TwoOutputs>(must_run, throws));
+  }
+  static inline int runs = 0;
+
+ private:
+  static Tensor scale(const Tensor& x, double factor) { return scale(Var(x), factor).value(); }
+  static Var scale(const Var& x, double factor) { return Var(x.value()) * factor; }
+  bool must_run_;
+  bool throws_;
+};
+
+}  // namespace
+
+TEST_CASE("a tape gives the gradients of a chain", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({0.5, -1}));
+  tape.backward(sum(tanh(x) * x));
+  for (std::size_t i = 0; i < 2; ++i) {
+    const double v = x.value().to_vector<double>()[i];
+    CHECK(tape.grad(x).to_vector<double>()[i] == Approx(std::tanh(v) + v * (1 - std::tanh(v) * std::tanh(v))));
+  }
+  CHECK(tape.size() == 0);
+}
+
+TEST_CASE("gradients of a variable that is used twice are summed", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({3}));
+  tape.backward(x * x + x);
+  CHECK(tape.grad(x).item() == 7);
+}
+
+TEST_CASE("gradients of parameters go into the parameter and add up", "[tape]") {
+  Parameter w(numbers({2, 3}));
+  for (int pass = 1; pass <= 2; ++pass) {
+    Tape tape;
+    tape.backward(sum(Var(w) * Var(numbers({10, 20}))));
+    CHECK(w.grad().to_vector<double>() == std::vector<double>{10.0 * pass, 20.0 * pass});
+  }
+  CHECK(w.grad().storage().tag() == Tag::parameter_gradient);
+  w.zero_grad();
+  CHECK_FALSE(w.has_grad());
+}
+
+TEST_CASE("a frozen parameter is a constant", "[tape]") {
+  Parameter w(numbers({2}));
+  w.set_requires_grad(false);
+  Tape tape;
+  const Var x = tape.watch(numbers({5}));
+  tape.backward(Var(w) * x);
+  CHECK_FALSE(w.has_grad());
+  CHECK(tape.grad(x).item() == 2);
+}
+
+TEST_CASE("backward starts from several roots at once", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({1, 2}));
+  const Var a = x * 2.0;
+  const Var b = x * 3.0;
+  tape.backward({a, b}, {numbers({1, 1}), numbers({10, 10})});
+  CHECK(tape.grad(x).to_vector<double>() == std::vector<double>{32, 32});
+}
+
+TEST_CASE("a node may have several outputs, some without a gradient", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({1}));
+  const Vars y = TwoOutputs::apply(x);
+  SECTION("both") {
+    tape.backward(y[0] + y[1]);
+    CHECK(tape.grad(x).item() == 5);
+  }
+  SECTION("the second") {
+    tape.backward(y[1]);
+    CHECK(tape.grad(x).item() == 3);
+  }
+}
+
+TEST_CASE("a node that no gradient reaches is skipped unless it must run", "[tape]") {
+  for (const bool must_run : {false, true}) {
+    TwoOutputs::runs = 0;
+    Tape tape;
+    const Var x = tape.watch(numbers({1}));
+    const Var y = x * 4.0;
+    TwoOutputs::apply(x, must_run);
+    tape.backward(y);
+    CHECK(TwoOutputs::runs == (must_run ? 1 : 0));
+    CHECK(tape.grad(x).item() == 4);
+  }
+}
+
+TEST_CASE("a retained tape can run again, and gradients add up", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({3}));
+  const Var y = x * x;
+  tape.backward(y, {.retain = true});
+  CHECK(tape.grad(x).item() == 6);
+  tape.backward(y);
+  CHECK(tape.grad(x).item() == 12);
+  CHECK(tape.size() == 0);
+  CHECK_THROWS_WITH(tape.backward(y),
+                    "[backward] a variable must still be on the tape, but a backward has eaten it; keep the tape "
+                    "with {.retain = true}");
+}
+
+TEST_CASE("nothing is recorded under NoTape, after the tape, or of constants", "[tape]") {
+  CHECK(Tape::current() == nullptr);
+  {
+    Tape tape;
+    const Var x = tape.watch(numbers({1}));
+    {
+      const NoTape no_tape;
+      CHECK(tanh(x).constant());
+    }
+    CHECK(tanh(Var(numbers({1}))).constant());
+    CHECK(tape.size() == 0);
+    CHECK_FALSE(tanh(x).constant());
+    CHECK(tape.size() == 1);
+  }
+  CHECK(Tape::current() == nullptr);
+}
+
+TEST_CASE("tapes nest", "[tape]") {
+  Tape outer;
+  const Var x = outer.watch(numbers({2}));
+  const Var y = x * x;
+  {
+    Tape inner;
+    CHECK(Tape::current() == &inner);
+    const Var v = inner.watch(numbers({3}));
+    inner.backward(v * v);
+    CHECK(inner.grad(v).item() == 6);
+    CHECK_THROWS_WITH(x * v, "[mul] a variable must be on the current tape, got one of another tape; pass its value() "
+                             "instead");
+  }
+  outer.backward(y);
+  CHECK(outer.grad(x).item() == 4);
+}
+
+TEST_CASE("wrong starts of backward are errors", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({1, 2}));
+  const Var y = tanh(x);
+  CHECK_THROWS_WITH(tape.backward(y), "[backward] without dy, y must have one element, got [2]");
+  CHECK_THROWS_WITH(tape.backward(y, numbers({1})), "[backward] dy must have y's shape [2], got [1]");
+  CHECK_THROWS_WITH(tape.backward(Vars{y, y}, Tensors{numbers({1, 1})}), "[backward] there must be one dy for each root, got 1 for 2");
+  CHECK_THROWS_WITH(tape.backward(Var(numbers({1}))),
+                    "[backward] y must depend on a parameter or a watched tensor of this tape, got a constant");
+  CHECK_THROWS_WITH(tape.grad(y), "[grad] the variable must be a watched one, got the result of an operation");
+  CHECK_THROWS_WITH(tape.watch(Tensor::from<std::int64_t>({1}, {1})), "[watch] x must be f32 or f64, got i64");
+  tape.backward(y, numbers({1, 1}));
+  CHECK_THROWS_AS(tanh(y), GradientError);
+}
+
+TEST_CASE("a saved tensor that was written since is an error that names both", "[tape]") {
+  Tape tape;
+  Tensor a = numbers({2});
+  const Var x = tape.watch(numbers({3}));
+  const Var y = Var(a) * x;
+  {
+    const OpName writer("optimizer");
+    a.mutable_data<double>()[0] = 5;
+  }
+  CHECK_THROWS_WITH(tape.backward(y), "[mul] what was saved, f64 [1], must be unchanged when backward reaches it, but optimizer "
+                                      "wrote it since");
+}
+
+TEST_CASE("an exception in backward voids gradients and frees everything", "[tape]") {
+  Parameter w(numbers({2}));
+  const std::int64_t before = ledger().live(kStepTags);
+  {
+    Tape tape;
+    const Var h = Var(w) * Var(numbers({3}));
+    const Vars broken = TwoOutputs::apply(h, false, true);
+    const Var y = broken[0] * Var(w);  // runs before the broken node: w has a part of its gradient
+    CHECK_THROWS_WITH(tape.backward(y), "[two_outputs] broken on purpose");
+    CHECK(tape.size() == 0);
+  }
+  CHECK(ledger().live(kStepTags) == before);
+  CHECK_THROWS_WITH(w.grad(), "[parameter] a gradient must be complete, but backward failed in two_outputs; call zero_grad() "
+                              "first");
+  w.zero_grad();
+  Tape tape;
+  tape.backward(Var(w) * Var(numbers({3})));
+  CHECK(w.grad().item() == 3);
+}
+
+TEST_CASE("a gradient of another shape is an error", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({1, 2}));
+  const Var y = record("odd", {x}, numbers({1}), {}, [](const Tensor& dy, Saved, const Wants&) -> Tensors { return {dy}; });
+  CHECK_THROWS_WITH(tape.backward(y), "[odd] a gradient must have its value's shape [2], got [1]");
+  Parameter w(numbers({1, 2}));
+  CHECK_THROWS_WITH(w.accumulate_grad(numbers({1})), "[parameter] the gradient must be f64 [2] as its parameter, got f64 [1]");
+}
+
+TEST_CASE("memory falls while the tape is eaten", "[tape][memory]") {
+  const std::int64_t block = 64 * 8;
+  Tape tape;
+  const Tensor start({64}, DType::f64);
+  Tensor filled = start;
+  std::fill_n(filled.mutable_data<double>(), 64, 0.5);
+  Var y = tape.watch(filled);
+  const std::int64_t before = ledger().live(kStepTags);
+  for (int i = 0; i < 5; ++i) y = tanh(y);
+  CHECK(ledger().live(kStepTags) - before == 5 * block);
+  CHECK(tape.saved_bytes() == 5 * block);
+  Counter counter(kStepTags);
+  const Tensor dy = Tensor::full({64}, 1, DType::f64, Tag::gradient);
+  tape.backward(y, dy);
+  // At the peak, in the last derivative but one: five results (y still holds the last), dy, and two gradients.
+  CHECK(counter.peak() - before == 8 * block);
+  y = Var();
+  CHECK(ledger().live(kStepTags) - before == 2 * block);  // dy and x's gradient
+}
+
+TEST_CASE("print shows each node with what it saved", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({1, 2}));
+  {
+    const Scope scope("layer");
+    tanh(x * x);
+  }
+  std::ostringstream out;
+  tape.print(out);
+  CHECK(out.str() ==
+        "node  operation                   where                                bytes  saved\n"
+        "   0  mul                         layer                                   16  f64[2], f64[2]\n"
+        "   1  tanh                        layer                                   16  f64[2]\n"
+        "2 nodes keep 32 bytes, each storage counted once\n");
+}
+
+TEST_CASE("an observer sees every node, and those of replays deeper", "[tape]") {
+  struct Log final : TapeObserver {
+    std::vector<std::string> lines;
+    void on(const TapeEvent& e) override {
+      constexpr const char* kKinds[] = {"recorded", "running", "done"};
+      lines.push_back(std::string(kKinds[static_cast<int>(e.kind)]) + " " + std::string(e.op) + " " + path_of(e.scope) + " " +
+                      std::to_string(e.depth));
+    }
+  } log;
+  Tape tape;
+  tape.observe(&log);
+  const Var x = tape.watch(numbers({1}));
+  const Scope scope("net");
+  const Var y = tanh(x);
+  {
+    Tape local;
+    tanh(local.watch(numbers({1})));
+  }
+  tape.backward(y);
+  CHECK(log.lines == std::vector<std::string>{"recorded tanh net 0", "recorded tanh net 1", "running tanh net 0", "done tanh net 0"});
+}
+
+TEST_CASE("the generator steps once at each outermost tape", "[tape][random]") {
+  manual_seed(1);
+  {
+    Tape tape;
+    Tape inner;
+    CHECK(generator_state().step == 1);
+  }
+  Tape tape;
+  CHECK(generator_state().step == 2);
+}

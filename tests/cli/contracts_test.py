@@ -1,0 +1,161 @@
+"""What other programs may count on: the JSON that is printed and written, and what the numbers mean."""
+
+import json
+
+import program
+from program import SMALL, log_of
+
+RUN_FIELDS = {
+    "network": str,
+    "policy": str,
+    "batch": int,
+    "threads": int,
+    "parameters": int,
+    "after_forward_bytes": int,
+    "peak_bytes": int,
+    "step_seconds": float,
+}
+NO_NETWORK = SMALL[2:]
+
+
+class Bench(program.Case):
+    def bench(self, *arguments):
+        return self.json("bench", "memory", *SMALL, "--steps", 1, *arguments)["runs"]
+
+    def test_fields(self):
+        runs = self.bench("--batch", "4,6", "--policy", "stored,reversible")
+        self.assertEqual([(r["batch"], r["policy"]) for r in runs],
+                         [(4, "stored"), (4, "reversible"), (6, "stored"), (6, "reversible")])
+        for run in runs:
+            self.assertEqual({key: type(value) for key, value in run.items()}, RUN_FIELDS)
+            self.assertEqual((run["network"], run["threads"]), ("tiny", 1))
+            self.assertGreater(run["step_seconds"], 0)
+        self.assertLess(runs[1]["after_forward_bytes"], runs[0]["after_forward_bytes"])
+        self.assertLess(runs[1]["peak_bytes"], runs[0]["peak_bytes"])
+        self.assertLess(runs[0]["after_forward_bytes"], runs[2]["after_forward_bytes"])
+
+    def test_depth_costs_nothing(self):
+        shallow, deep = (
+            self.bench("--batch", 4, "--blocks", blocks, "--policy", "reversible,stored") for blocks in ("3,3,3", "9,9,9")
+        )
+        for field in ("after_forward_bytes", "peak_bytes"):
+            self.assertEqual(shallow[0][field], deep[0][field])
+            self.assertLess(shallow[1][field], deep[1][field])
+        self.assertLess(shallow[0]["parameters"], deep[0]["parameters"])
+
+    def test_f64_takes_about_twice(self):
+        f32, f64 = (self.bench("--batch", 4, "--policy", "stored", "--dtype", dtype)[0] for dtype in ("f32", "f64"))
+        self.assertGreater(f64["peak_bytes"], 1.8 * f32["peak_bytes"])
+
+    def test_threads_change_no_byte(self):
+        one = self.bench("--batch", 4, "--policy", "auto")[0]
+        two = self.json("bench", "memory", *SMALL[:-2], "--steps", 1, "--batch", 4, "--policy", "auto", "--threads", 2)
+        for field in ("after_forward_bytes", "peak_bytes"):
+            self.assertEqual(one[field], two["runs"][0][field])
+        self.assertEqual((one["policy"], two["runs"][0]["threads"]), ("reversible", 2))
+
+    def test_table(self):
+        text = self.succeeds("bench", "memory", *SMALL, "--steps", 1, "--batch", 4)
+        for word in ("stored", "reversible", "after forward, MiB", "process peak, MiB"):
+            self.assertIn(word, text)
+
+
+class Info(program.Case):
+    def test_fields(self):
+        info = self.json("info", "--network", "tiny", "--blocks", "1,2,3", "--data", "cifar100")
+        self.assertEqual((info["network"], info["blocks"], info["classes"]), ("tiny", [1, 2, 3], 100))
+        self.assertIs(type(info["parameters"]), int)
+        self.assertEqual(sum(layer["parameters"] for layer in info["layers"]), info["parameters"])
+        layers = {layer["path"]: layer for layer in info["layers"]}
+        self.assertEqual(layers["conv1"]["type"], "Conv2d")
+        self.assertEqual(layers["conv1"]["parameters"], 8 * 3 * 9)
+        self.assertEqual(layers["conv1"]["parameter_bytes"], 4 * 8 * 3 * 9)
+        self.assertEqual(layers["fc"]["parameters"], 100 * 32 + 100)
+        self.assertGreater(layers["stage1"]["activation_bytes"], layers["stage1.0"]["activation_bytes"] - 1)
+
+    def test_sizes_of_the_named_networks(self):
+        for network, parameters in (("resnet32", 464154), ("resnet110", 1727962)):
+            self.assertEqual(self.json("info", "--network", network)["parameters"], parameters)
+
+    def test_table(self):
+        self.assertIn("BatchNorm2d", self.succeeds("info", "--network", "tiny"))
+
+
+class Train(program.Case):
+    def test_log_and_weights(self):
+        run = self.folder / "run"
+        self.succeeds(*self.train(run, "--epochs", 2))
+        log = log_of(run)
+        self.assertEqual([line["step"] for line in log], list(range(1, 11)))
+        self.assertEqual([line["step"] for line in log if "test_accuracy" in line], [5, 10])
+        for line in log:
+            self.assertEqual(set(line) - {"test_accuracy"}, {"step", "loss", "lr", "after_forward_bytes", "peak_bytes"})
+            for field in ("after_forward_bytes", "peak_bytes"):
+                self.assertEqual(line[field], log[0][field])
+        result = self.json("eval", "--weights", run / "model.safetensors", "--data-dir", self.folder / "data")
+        self.assertEqual(result["accuracy"], log[-1]["test_accuracy"])
+        self.assertEqual((result["network"], result["data"], result["images"]), ("tiny", "mnist", 40))
+        self.assertEqual(sorted(p.name for p in run.iterdir()),
+                         ["checkpoint-000005.safetensors", "checkpoint-000010.safetensors", "log.jsonl", "model.safetensors"])
+
+    def test_threads_and_progress_change_no_bit(self):
+        runs = [self.folder / "one", self.folder / "two"]
+        self.succeeds(*self.train(runs[0], "--steps", 3))
+        two = [a for a in self.train(runs[1], "--steps", 3, "--threads", 2) if a != "--quiet"]
+        at = two.index("--threads")
+        done = program.call(*two[:at], *two[at + 2:])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("step 3/3", done.stderr)
+        self.assertNotIn("\r", done.stderr)
+        self.assertEqual(*((run / "model.safetensors").read_bytes() for run in runs))
+
+    def test_policies_learn_alike(self):
+        losses = {}
+        for policy in ("stored", "checkpoint", "reversible"):
+            self.succeeds(*self.train(self.folder / policy, "--steps", 5, "--dtype", "f64", "--policy", policy, "--dropout", 0.1))
+            losses[policy] = [line["loss"] for line in log_of(self.folder / policy)]
+        for step in range(5):
+            self.assertAlmostEqual(losses["stored"][step], losses["reversible"][step], delta=1e-9)
+            self.assertAlmostEqual(losses["stored"][step], losses["checkpoint"][step], delta=1e-9)
+
+    def test_learning_rates(self):
+        self.succeeds(*self.train(self.folder / "steps", "--steps", 4, "--lr", 0.5, "--lr-steps", "1,3", "--lr-decay", 0.5))
+        self.assertEqual([line["lr"] for line in log_of(self.folder / "steps")], [0.5, 0.25, 0.25, 0.125])
+        self.succeeds(*self.train(self.folder / "linear", "--steps", 4, "--lr", 1, "--lr-schedule", "linear", "--optimizer", "adam"))
+        self.assertEqual([line["lr"] for line in log_of(self.folder / "linear")], [1, 0.75, 0.5, 0.25])
+
+
+class Check(program.Case):
+    def check(self, *arguments):
+        return self.json("check", *SMALL, "--batch", 4, "--steps", 2, *arguments)
+
+    def test_f64(self):
+        result = self.check("--dropout", 0.2)
+        self.assertTrue(result["passed"])
+        self.assertEqual([p["policy"] for p in result["policies"]], ["reversible", "checkpoint"])
+        for policy in result["policies"]:
+            self.assertIn("conv1.weight", [g["parameter"] for g in policy["gradients"]])
+            self.assertTrue(all(g["error"] <= g["allowed"] == 1e-9 for g in policy["gradients"]))
+            self.assertEqual(len(policy["losses"]), 2)
+            self.assertTrue(policy["running_statistics_equal"])
+        self.assertEqual([i["block"] for i in result["inverse"]], ["stage1.1", "stage1.0", "stage2.1", "stage3.1"])
+        self.assertEqual([i["depth"] for i in result["inverse"]], [1, 2, 1, 1])
+        self.assertLess(max(i["drift"] for i in result["inverse"]), 1e-9)
+
+    def test_f32(self):
+        result = self.check("--dtype", "f32")
+        self.assertTrue(result["passed"])
+        self.assertGreater(max(i["error"] for i in result["inverse"]), 0)
+
+    def test_a_plain_network(self):
+        result = self.json("check", "--network", "resnet32", "--blocks", "1,1,1", "--batch", 4, "--steps", 1,
+                           "--policy", "checkpoint", "--threads", 1)
+        self.assertTrue(result["passed"])
+        self.assertEqual(result["inverse"], [])
+
+    def test_table(self):
+        text = self.succeeds("check", *SMALL, "--batch", 4, "--steps", 2)
+        self.assertIn("All within tolerance.", text)
+
+
+program.cases.main("cli-contracts")

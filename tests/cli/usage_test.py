@@ -1,0 +1,78 @@
+"""Wrong use: exit status 2 and one line that says what is wrong, before any work."""
+
+import program
+from program import SMALL
+
+COMMANDS = (["train"], ["eval"], ["bench", "memory"], ["check"], ["info"], ["demo"])
+NETWORKS = "resnet32, resnet110, resnet164, revnet38, revnet110, revnet164, tiny"
+DATA_SETS = "cifar10, cifar100, mnist, fashion-mnist, synthetic"
+
+
+class Usage(program.Case):
+    def test_help(self):
+        self.assertIn("retrace demo", self.succeeds("--help"))
+        for command in COMMANDS:
+            text = self.succeeds(*command, "--help")
+            if command != ["demo"]:
+                self.assertIn("Example", text)
+
+    def test_no_command(self):
+        self.fails(2, "[command line] A subcommand is required")
+        self.fails(2, "[command line]", "bench")
+
+    def test_unknown_option(self):
+        self.fails(2, "--colour", "info", "--colour")
+        self.fails(2, "conjure", "conjure")
+
+    def test_unknown_network(self):
+        text = f"[network] the name must be one of {NETWORKS}, got 'revnet39'"
+        for command in (["bench", "memory"], ["check"], ["info"], ["train", "--out", self.folder / "run"]):
+            self.fails(2, text, *command, "--network", "revnet39")
+        self.assertFalse((self.folder / "run").exists())
+
+    def test_unknown_data_set(self):
+        text = f"[data] the name must be one of {DATA_SETS}, got 'cifar11'"
+        for command in (["bench", "memory"], ["check"], ["info"], ["train", "--out", self.folder / "run"]):
+            self.fails(2, text, *command, "--data", "cifar11")
+
+    def test_no_folder_for_the_data(self):
+        self.fails(2, "the folder of the data must be given", "train", "--data", "cifar10", "--out", self.folder / "run")
+
+    def test_networks_that_cannot_be(self):
+        self.fails(2, "channels must list the stem's and each stage's", "info", "--blocks", "3,3")
+        self.fails(2, "at least 1, got 3,0,3", "info", "--blocks", "3,0,3")
+        self.fails(2, "even number of channels", "info", "--channels", "5,5,8,8")
+        self.fails(2, "probability must be in [0,1)", "info", "--dropout", "1")
+        self.fails(2, "policy reversible needs", "bench", "memory", "--network", "resnet32", "--policy", "reversible")
+
+    def test_values_out_of_range(self):
+        self.fails(2, "--dtype", "check", "--dtype", "f16")
+        self.fails(2, "--policy", "check", "--policy", "guess")
+        self.fails(2, "--batch", "bench", "memory", "--batch", "0")
+        self.fails(2, "--threads", "bench", "memory", "--threads", "0")
+        self.fails(2, "--steps", *self.train(self.folder / "run", "--steps", "-1"))
+        self.fails(2, "lr must be", *self.train(self.folder / "run", "--lr", "-1"))
+        self.fails(2, "adam takes no --momentum", *self.train(self.folder / "a", "--optimizer", "adam", "--momentum", "1"))
+
+    def test_steps_and_epochs(self):
+        self.fails(2, "excludes", *self.train(self.folder / "run", "--steps", "1", "--epochs", "1"))
+
+    def test_no_output_folder(self):
+        self.fails(2, "--out", "train", *SMALL)
+
+    def test_a_folder_with_a_run(self):
+        run = self.folder / "run"
+        self.succeeds(*self.train(run, "--steps", 1))
+        log = (run / "log.jsonl").read_bytes()
+        self.fails(2, "--out must be a folder without a run", *self.train(run, "--steps", 1))
+        self.assertEqual((run / "log.jsonl").read_bytes(), log)
+
+    def test_resume_with_other_options(self):
+        run = self.folder / "run"
+        self.succeeds(*self.train(run, "--steps", 2))
+        self.fails(2, "lr was '0.1' and is '0.2'", *self.train(run, "--steps", 4, "--lr", 0.2, "--resume"))
+        self.fails(2, "seed was '0' and is '7'", *self.train(run, "--steps", 4, "--seed", 7, "--resume"))
+        self.fails(2, "must not be past its last step 1", *self.train(run, "--steps", 1, "--resume"))
+
+
+program.cases.main("cli-usage")

@@ -1,0 +1,180 @@
+#include <retrace/core/error.h>
+#include <retrace/core/file.h>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <stdexcept>
+
+#include "../support/catch.h"
+#include "../support/temporary_folder.h"
+
+using namespace retrace;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// While it exists, a file of this process may not grow beyond some bytes: a disk that is full.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : previous_signal_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &previous_);
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = previous_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &previous_);
+    std::signal(SIGXFSZ, previous_signal_);
+  }
+
+ private:
+  rlimit previous_{};
+  void (*previous_signal_)(int);
+};
+
+/// While it exists, the process has no rights beyond those of a common user.
+class CommonUser {
+ public:
+  CommonUser() : was_root_(::geteuid() == 0) {
+    if (was_root_) REQUIRE(::seteuid(65534) == 0);
+  }
+  ~CommonUser() {
+    if (was_root_) static_cast<void>(::seteuid(0) + 0);
+  }
+
+ private:
+  bool was_root_;
+};
+
+std::size_t files_in(const fs::path& folder) {
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+}  // namespace
+
+TEST_CASE("a file is written and read back", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "weights.bin";
+  std::string content(200'000, 'x');
+  content[7] = '\0';
+  content[100'000] = '\n';
+
+  write_file_atomically(path, content);
+  CHECK(read_file(path) == content);
+
+  write_file_atomically(path, [](FileWriter& file) {
+    file.write("ab");
+    file.write("");
+    file.write("c");
+  });
+  CHECK(read_file(path) == "abc");
+
+  write_file_atomically(path, "");
+  CHECK(read_file(path).empty());
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("a file name without a folder is one in the working folder", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  write_file_atomically("here.txt", "abc");
+  fs::current_path(before);
+  CHECK(read_file(folder / "here.txt") == "abc");
+}
+
+TEST_CASE("readers of a file that is replaced see the old one whole", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "log";
+  write_file_atomically(path, "old");
+  write_file_atomically(path, [&](FileWriter& file) {
+    file.write("ne");
+    CHECK(read_file(path) == "old");
+    file.write("w");
+    CHECK(read_file(path) == "old");
+  });
+  CHECK(read_file(path) == "new");
+}
+
+TEST_CASE("what a killed process left behind does not disturb the next one", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "weights.bin";
+  write_file_atomically(folder / "weights.bin.tmp", "a much longer text that was never finished");
+  ::chmod((folder / "weights.bin.tmp").c_str(), 0);
+  write_file_atomically(path, "short");
+  CHECK(read_file(path) == "short");
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("a file that cannot be finished leaves the old one", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "weights.bin";
+  write_file_atomically(path, "old");
+
+  SECTION("the disk is full") {
+    const std::string text = "[write_file] " + path.string() + " must be written, but writing " +
+                             path.string() + ".tmp failed: File too large";
+    const std::string content(100'000, 'x');
+    const FileSizeLimit limit(65'536);
+    CHECK_THROWS_AS(write_file_atomically(path, content), IoError);
+    CHECK_THROWS_WITH(write_file_atomically(path, content), text);
+  }
+  SECTION("whoever produces the content fails") {
+    CHECK_THROWS_AS(write_file_atomically(path,
+                                          [](FileWriter& file) {
+                                            file.write("half");
+                                            throw std::domain_error("no more");
+                                          }),
+                    std::domain_error);
+  }
+  CHECK(read_file(path) == "old");
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("paths that cannot be written are named with the reason", "[file]") {
+  const TemporaryFolder folder;
+  const auto text = [](const fs::path& path, std::string_view step, std::string_view reason) {
+    return "[write_file] " + path.string() + " must be written, but " + std::string(step) + path.string() +
+           ".tmp failed: " + std::string(reason);
+  };
+
+  SECTION("a missing folder") {
+    const fs::path path = folder / "missing/weights.bin";
+    CHECK_THROWS_AS(write_file_atomically(path, "abc"), IoError);
+    CHECK_THROWS_WITH(write_file_atomically(path, "abc"),
+                      text(path, "creating ", "No such file or directory"));
+  }
+  SECTION("a file in place of the folder") {
+    write_file_atomically(folder / "file", "abc");
+    const fs::path path = folder / "file/weights.bin";
+    CHECK_THROWS_WITH(write_file_atomically(path, "abc"), text(path, "creating ", "Not a directory"));
+  }
+  SECTION("a folder in place of the file") {
+    const fs::path path = folder / "weights.bin";
+    fs::create_directory(path);
+    CHECK_THROWS_WITH(write_file_atomically(path, "abc"), text(path, "renaming ", "Is a directory"));
+    CHECK(files_in(folder.path()) == 1);
+  }
+  SECTION("a folder that may not be written") {
+    const fs::path path = folder / "weights.bin";
+    ::chmod(folder.path().c_str(), 0555);
+    {
+      const CommonUser user;
+      CHECK_THROWS_WITH(write_file_atomically(path, "abc"), text(path, "creating ", "Permission denied"));
+    }
+    ::chmod(folder.path().c_str(), 0755);
+  }
+}
+
+TEST_CASE("files that cannot be read are named with the reason", "[file]") {
+  const TemporaryFolder folder;
+  const std::string missing = (folder / "missing").string();
+  CHECK_THROWS_AS(read_file(missing), IoError);
+  CHECK_THROWS_WITH(
+      read_file(missing),
+      "[read_file] " + missing + " must be read, but opening it failed: No such file or directory");
+  CHECK_THROWS_WITH(read_file(folder.path()), "[read_file] " + folder.path().string() +
+                                                  " must be read, but reading it failed: Is a directory");
+}

@@ -1,0 +1,39 @@
+#include <retrace/nn/activation.h>
+
+#include <cmath>
+
+#include "../support/catch.h"
+
+using namespace retrace;
+
+namespace {
+
+/// y and dx of a module at x = -2, 0, 3 with dy = 1.
+void check_at(Module& module, const std::vector<double>& y, const std::vector<double>& dx) {
+  Tape tape;
+  const Var x = tape.watch(Tensor::from<double>({-2, 0, 3}, {3}));
+  const Var result = module(x);
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(result.value().to_vector<double>()[i] == Approx(y[i]).margin(1e-12));
+  tape.backward(result, Tensor::full({3}, 1, DType::f64));
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(tape.grad(x).to_vector<double>()[i] == Approx(dx[i]).margin(1e-12));
+}
+
+}  // namespace
+
+TEST_CASE("activations", "[activation]") {
+  ReLU relu;
+  check_at(relu, {0, 0, 3}, {0, 0, 1});
+  LeakyReLU leaky;
+  check_at(leaky, {-0.02, 0, 3}, {0.01, 0.01, 1});
+  LeakyReLU steeper(0.25);
+  check_at(steeper, {-0.5, 0, 3}, {0.25, 0.25, 1});
+  check_at(*steeper.clone(), {-0.5, 0, 3}, {0.25, 0.25, 1});
+  // 1 - tanh(2)^2, 1 - tanh(3)^2, s(2) s(-2), s(3) s(-3) from a table
+  Tanh tanh;
+  check_at(tanh, {-0.964027580075817, 0, 0.995054753686730}, {0.070650824853164, 1, 0.009866037165440});
+  Sigmoid sigmoid;
+  check_at(sigmoid, {0.119202922022118, 0.5, 0.952574126822433},
+           {0.104993585403507, 0.25, 0.045176659730912});
+}

@@ -1,0 +1,90 @@
+#include <retrace/core/error.h>
+#include <retrace/nn/batch_norm.h>
+
+#include <cmath>
+
+#include "../support/catch.h"
+
+using namespace retrace;
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+/// Channel 0: 1, 3, 5, 7 (mean 4, variance 5, unbiased 20 / 3); channel 1: 2 everywhere.
+Tensor images() { return Tensor::from<float>({1, 3, 2, 2, 5, 7, 2, 2}, {2, 2, 1, 2}); }
+
+}  // namespace
+
+TEST_CASE("batch norm in training takes the batch's statistics and moves the running ones", "[batch_norm]") {
+  BatchNorm2d norm(2);
+  Tape tape;
+  const Var y = norm(tape.watch(images()));
+  const double rstd = 1 / std::sqrt(5 + 1e-5);
+  const auto values = y.value().to_vector<double>();
+  const std::vector<double> expected = {-3 * rstd, -1 * rstd, 0, 0, 1 * rstd, 3 * rstd, 0, 0};
+  for (std::size_t i = 0; i < 8; ++i) CHECK(values[i] == Approx(expected[i]).margin(1e-6));
+
+  CHECK(norm.running_mean().to_vector<double>()[0] == Approx(0.4));
+  CHECK(norm.running_mean().to_vector<double>()[1] == Approx(0.2));
+  CHECK(norm.running_var().to_vector<double>()[0] == Approx(0.9 + 0.1 * 20 / 3));
+  CHECK(norm.running_var().to_vector<double>()[1] == Approx(0.9));
+  CHECK(norm.num_batches_tracked().item() == 1);
+
+  tape.backward(y, Tensor::full(y.shape(), 1, DType::f32));
+  CHECK(norm.bias().grad().to_vector<float>() == std::vector<float>{4, 4});
+  CHECK(norm.weight().grad().to_vector<double>()[0] == Approx(0).margin(1e-5));
+}
+
+TEST_CASE("batch norm in evaluation takes the running statistics and leaves them", "[batch_norm]") {
+  BatchNorm2d norm(2, {.eps = 1});
+  norm.eval();
+  norm.running_mean() = Tensor::from<float>({1, 2}, {2}, Tag::buffer);
+  norm.running_var() = Tensor::from<float>({3, 8}, {2}, Tag::buffer);
+  norm.weight().value() = Tensor::from<float>({2, 1}, {2}, Tag::parameter);
+  norm.bias().value() = Tensor::from<float>({0, 5}, {2}, Tag::parameter);
+  const auto values = norm(Var(images())).value().to_vector<double>();
+  const std::vector<double> expected = {0, 2, 5, 5, 4, 6, 5, 5};
+  for (std::size_t i = 0; i < 8; ++i) CHECK(values[i] == Approx(expected[i]).margin(1e-6));
+  CHECK(norm.running_mean().to_vector<float>() == std::vector<float>{1, 2});
+  CHECK(norm.num_batches_tracked().item() == 0);
+}
+
+TEST_CASE("a replay computes the same and touches no buffer", "[batch_norm]") {
+  BatchNorm2d norm(2, {.momentum = 0.5});
+  const auto first = norm(Var(images())).value().to_vector<float>();
+  std::vector<std::uint64_t> contents;
+  for (const auto& [name, buffer] : norm.named_buffers()) contents.push_back(buffer->storage().content());
+
+  const Recomputing recomputing;
+  const Tape tape;
+  CHECK(norm(Var(images())).value().to_vector<float>() == first);
+  std::size_t i = 0;
+  for (const auto& [name, buffer] : norm.named_buffers()) CHECK(buffer->storage().content() == contents[i++]);
+  CHECK(norm.num_batches_tracked().item() == 1);
+}
+
+TEST_CASE("batch norm's tensors have PyTorch's names", "[batch_norm]") {
+  BatchNorm2d norm(3);
+  Names names;
+  for (const auto& [name, parameter] : norm.named_parameters()) names.push_back(name);
+  for (const auto& [name, buffer] : norm.named_buffers()) names.push_back(name);
+  CHECK(names == Names{"weight", "bias", "running_mean", "running_var", "num_batches_tracked"});
+  norm.to(DType::f64);
+  CHECK(norm.running_var().dtype() == DType::f64);
+  CHECK(norm.num_batches_tracked().dtype() == DType::i64);
+  CHECK(norm(Var(Tensor::full({1, 3, 1, 2}, 1, DType::f64))).dtype() == DType::f64);
+}
+
+TEST_CASE("batch norms that do not exist", "[batch_norm]") {
+  CHECK_THROWS_AS(BatchNorm2d(0), ArgumentError);
+  CHECK_THROWS_WITH(BatchNorm2d(0), "[batch_norm2d] there must be at least 1 channel, got 0");
+  CHECK_THROWS_WITH(BatchNorm2d(1, {.eps = 0}), "[batch_norm2d] eps must be above 0, got 0");
+  CHECK_THROWS_WITH(BatchNorm2d(1, {.momentum = 1.5}), "[batch_norm2d] momentum must be in [0,1], got 1.5");
+  BatchNorm2d norm(2);
+  CHECK_THROWS_AS(norm(Var(Tensor::zeros({4, 2}, DType::f32))), ShapeError);
+  CHECK_THROWS_WITH(norm(Var(Tensor::zeros({4, 2}, DType::f32))),
+                    "[batch_norm2d] x must be [N,C,H,W], got [4,2]");
+  CHECK_THROWS_AS(norm(Var(Tensor::zeros({4, 3, 1, 1}, DType::f32))), ShapeError);
+  CHECK(norm.num_batches_tracked().item() == 0);
+}

@@ -1,0 +1,324 @@
+#include <retrace/nn/optimizer.h>
+#include <retrace/revnet/wrapper.h>
+
+#include "../support/catch.h"
+#include "modules.h"
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+struct Step {
+  Tensor y;
+  Tensor dx;
+  std::vector<Named<Tensor>> gradients;
+};
+
+/// One forward and backward of tanh, the module (or its inverse), and a loss that weighs its outputs unevenly.
+Step step(InvertibleModule& module, const Tensor& x, bool inverse = false) {
+  manual_seed(5);
+  module.zero_grad();
+  Tape tape;
+  const Var leaf = tape.watch(x.clone(Tag::data));
+  const Var h = tanh(leaf);
+  const Var y = inverse ? module.inverse(h) : module.forward(h);
+  tape.backward(sum(y * y));
+  return {y.value(), tape.grad(leaf), gradients(module)};
+}
+
+void check_equal(const Step& a, const Step& b, double tolerance) {
+  CHECK(relative_error(a.y, b.y) <= tolerance);
+  CHECK(relative_error(a.dx, b.dx) <= tolerance);
+  REQUIRE(a.gradients.size() == b.gradients.size());
+  for (std::size_t i = 0; i < a.gradients.size(); ++i)
+    CHECK(relative_error(a.gradients[i].second, b.gradients[i].second) <= tolerance);
+}
+
+}  // namespace
+
+TEST_CASE("a wrapped module trains as the plain one, in both directions", "[wrapper]") {
+  const Tensor x = uniform({3, 4}, 1);
+  for (const Kind kind : kKinds) {
+    for (const double dropout : {0.0, 0.5}) {
+      const auto module = make_invertible(kind, dropout);
+      for (const bool inverse : {false, true}) {
+        const Step plain = step(*module, x, inverse);
+        for (const bool keep : {false, true}) {
+          InvertibleModuleWrapper wrapper(module, {.keep_input = keep, .keep_input_inverse = keep});
+          check_equal(step(wrapper, x, inverse), plain, keep ? 0 : 1e-13);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("an input is released exactly when it is not kept, and comes back in backward", "[wrapper]") {
+  for (const Kind kind : kKinds) {
+    for (const bool inverse : {false, true}) {
+      for (const bool keep_input : {false, true}) {
+        for (const bool keep_input_inverse : {false, true}) {
+          InvertibleModuleWrapper wrapper(make_invertible(kind), {.keep_input = keep_input, .keep_input_inverse = keep_input_inverse});
+          Tape tape;
+          const Var x = tape.watch(uniform({3, 4}, 1));
+          const Var y = inverse ? wrapper.inverse(x) : wrapper.forward(x);
+          CHECK(x.value().storage().released() == !(inverse ? keep_input_inverse : keep_input));
+          tape.backward(sum(y));
+          CHECK(relative_error(x.value(), uniform({3, 4}, 1)) < 1e-12);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("reading a released input says who released it and what to do", "[wrapper]") {
+  const Scope scope("stage1");
+  InvertibleModuleWrapper wrapper(make_invertible(Kind::additive));
+  Var kept;
+  {
+    Tape tape;
+    const Var x = tape.watch(uniform({3, 4}, 1));
+    kept = x;
+    const Var y = wrapper(x);
+    CHECK_THROWS_WITH(x + y, "[storage] a tensor that is read must hold its bytes, but stage1 released them; they come back "
+                             "during backward, or set keep_input = true to keep them");
+  }
+  CHECK_THROWS_WITH(kept.value().data<double>(),
+                    "[storage] a tensor that is read must hold its bytes, but stage1 released them; they will not come back, because "
+                    "their tape ended without a backward");
+}
+
+TEST_CASE("what must not be released is not", "[wrapper]") {
+  InvertibleModuleWrapper wrapper(make_invertible(Kind::additive));
+  const Tensor batch = uniform({3, 4}, 1);
+  Parameter parameter(uniform({3, 4}, 2));
+  Tape tape;
+  SECTION("a constant") {
+    wrapper(Var(batch));
+    CHECK_FALSE(batch.storage().released());
+  }
+  SECTION("a parameter, and a view of it") {
+    wrapper(Var(parameter));
+    wrapper(reshape(Var(parameter), {3, 4}));
+    CHECK_FALSE(parameter.value().storage().released());
+  }
+  SECTION("a tensor of which a part is another tensor") {
+    const Var x = tape.watch(batch) * 1.0;
+    const Tensor row = x.value().slice(0, 1);
+    wrapper(x);
+    CHECK_FALSE(x.value().storage().released());
+  }
+  SECTION("a part of a larger tensor") {
+    const Var x = tape.watch(batch.slice(0, 2));
+    wrapper(x);
+    CHECK_FALSE(batch.storage().released());
+  }
+  SECTION("bytes that an output shares") {
+    InvertibleModuleWrapper identity(std::make_shared<Identity>());
+    const Var x = tape.watch(batch);
+    const Var y = identity(x);
+    CHECK_FALSE(batch.storage().released());
+    tape.backward(sum(y * y));
+    CHECK(relative_error(tape.grad(x), (Var(batch) * 2.0).value()) == 0);
+  }
+  SECTION("anything without a tape") {
+    const NoTape no_tape;
+    const Var y = wrapper(Var(batch));
+    wrapper.inverse(y);
+    CHECK_FALSE(batch.storage().released());
+    CHECK_FALSE(y.value().storage().released());
+  }
+  SECTION("anything when disabled") {
+    wrapper.options().disable = true;
+    const Var x = tape.watch(batch);
+    const Var y = wrapper(x);
+    CHECK_FALSE(batch.storage().released());
+    CHECK(tape.size() > 1);
+  }
+}
+
+TEST_CASE("an input that was saved in front, or read before, gives right gradients", "[wrapper]") {
+  const Tensor x = uniform({3, 4}, 1);
+  const auto run = [&](bool disable) {
+    InvertibleModuleWrapper wrapper(make_invertible(Kind::additive), {.disable = disable});
+    manual_seed(3);
+    for (Parameter* p : wrapper.parameters()) kernel::uniform(next_stream(), -1, 1, p->value());
+    Tape tape;
+    const Var leaf = tape.watch(x.clone(Tag::data));
+    const Var h = relu(leaf + -0.5);   // zeros that come back as +-1e-17
+    const Var skip = h * h;            // saves h before it is released
+    tape.backward(sum(wrapper(h) * skip));
+    return tape.grad(leaf);
+  };
+  CHECK(relative_error(run(false), run(true)) < 1e-13);
+}
+
+TEST_CASE("a released input comes back even when no gradient reaches the wrapper", "[wrapper]") {
+  InvertibleModuleWrapper wrapper(make_invertible(Kind::affine_naive));
+  Tape tape;
+  const Var x = tape.watch(uniform({3, 4}, 1));
+  const Var h = tanh(x);
+  const Var loss = sum(h * h);
+  wrapper(h);
+  CHECK(h.value().storage().released());
+  tape.backward(loss);
+  const Tensor expected = [] {
+    Tape plain;
+    const Var v = plain.watch(uniform({3, 4}, 1));
+    const Var t = tanh(v);
+    plain.backward(sum(t * t));
+    return plain.grad(v);
+  }();
+  CHECK(relative_error(tape.grad(x), expected) < 1e-12);
+  for (const auto& [name, gradient] : gradients(wrapper)) CHECK_FALSE(gradient.defined());
+}
+
+TEST_CASE("chained wrappers hand the bytes back from one to the next", "[wrapper]") {
+  const Tensor x = uniform({3, 4}, 1);
+  for (const Kind kind : kKinds) {
+    InvertibleModuleWrapper first(make_invertible(kind));
+    InvertibleModuleWrapper second(make_invertible(kind));
+    const auto run = [&](bool disable) {
+      first.options().disable = second.options().disable = disable;
+      first.zero_grad();
+      Tape tape;
+      const Var leaf = tape.watch(x.clone(Tag::data));
+      tape.backward(sum(second(first(leaf * 1.0))));
+      return std::pair(tape.grad(leaf), gradients(first));
+    };
+    const auto plain = run(true);
+    const auto wrapped = run(false);
+    CHECK(relative_error(wrapped.first, plain.first) < 1e-12);
+    for (std::size_t i = 0; i < plain.second.size(); ++i)
+      CHECK(relative_error(wrapped.second[i].second, plain.second[i].second) < 1e-12);
+  }
+}
+
+TEST_CASE("num_bwd_passes counts the passes through one forward", "[wrapper]") {
+  const Tensor x = uniform({3, 4}, 1);
+  InvertibleModuleWrapper wrapper(make_invertible(Kind::additive), {.num_bwd_passes = 2});
+  Tape tape;
+  const Var leaf = tape.watch(x.clone(Tag::data));
+  const Var h = tanh(leaf);
+  const Var y = sum(wrapper(h));
+  tape.backward(y, {.retain = true});
+  CHECK_FALSE(h.value().storage().released());
+  const std::vector<double> once = tape.grad(leaf).to_vector<double>();
+  tape.backward(y, {.retain = true});
+  const std::vector<double> twice = tape.grad(leaf).to_vector<double>();
+  for (std::size_t i = 0; i < once.size(); ++i) CHECK(twice[i] == Approx(2 * once[i]).epsilon(1e-12));
+  CHECK_THROWS_WITH(tape.backward(y, {.retain = true}),
+                    "[InvertibleModuleWrapper] backward may run num_bwd_passes = 2 times through one forward, got one more");
+  wrapper.options().num_bwd_passes = 0;
+  CHECK_THROWS_WITH(wrapper(Var(x)), "[InvertibleModuleWrapper] num_bwd_passes must be at least 1, got 0");
+}
+
+TEST_CASE("a change between forward and backward is an error that names it", "[wrapper]") {
+  InvertibleModuleWrapper wrapper(make_invertible(Kind::additive));
+  Tape tape;
+  const Var y = sum(wrapper(tape.watch(uniform({3, 4}, 1))));
+  SECTION("of a parameter") {
+    wrapper.named_parameters()[1].second->value().mutable_data<double>()[0] += 1;
+    CHECK_THROWS_WITH(tape.backward(y), "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as they "
+                                        "were in forward, but F.linear.bias changed");
+  }
+  SECTION("of the mode") {
+    wrapper.eval();
+    CHECK_THROWS_WITH(tape.backward(y), "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as they "
+                                        "were in forward, but mode changed");
+  }
+}
+
+TEST_CASE("an exception in backward leaves the module and the ledger usable", "[wrapper]") {
+  const auto module = make_invertible(Kind::additive);
+  InvertibleModuleWrapper wrapper(module);
+  const std::int64_t before = ledger().live(kStepTags);
+  Var h;
+  {
+    Tape tape;
+    const Var x = tape.watch(uniform({3, 4}, 1));
+    h = tanh(x);
+    const Var y = sum(wrapper(h));
+    wrapper.eval();
+    CHECK_THROWS_AS(tape.backward(y), GradientError);
+  }
+  CHECK_THROWS_WITH(h.value().data<double>(),
+                    "[storage] a tensor that is read must hold its bytes, but InvertibleModuleWrapper released them; they will not "
+                    "come back, because backward failed in InvertibleModuleWrapper");
+  h = Var();
+  CHECK(ledger().live(kStepTags) == before);
+  wrapper.train();
+  const Tensor x = uniform({3, 4}, 1);
+  check_equal(step(wrapper, x), step(*module, x), 1e-13);
+}
+
+namespace {
+
+/// (x) -> (x1 + x2, x2) on halves, and back: one input, two outputs.
+class Fork final : public InvertibleModule {
+ public:
+  Vars forward_all(const Vars& x) override {
+    const Vars halves = split(x.front(), {2, 2}, 1);
+    return {halves[0] + halves[1], halves[1]};
+  }
+  Vars inverse_all(const Vars& y) override { return {concatenate({y[0] - y[1], y[1]}, 1)}; }
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<Fork>(*this); }
+};
+
+}  // namespace
+
+TEST_CASE("modules with several inputs and outputs", "[wrapper]") {
+  const Tensor x = uniform({3, 4}, 1);
+  const auto run = [&](bool disable) {
+    InvertibleModuleWrapper fork(std::make_shared<Fork>(), {.disable = disable});
+    InvertibleModuleWrapper join(std::make_shared<Inverse>(std::make_shared<Fork>()), {.disable = disable});
+    Tape tape;
+    const Var leaf = tape.watch(x.clone(Tag::data));
+    const Vars y = fork(Vars{tanh(leaf)});
+    const Vars z = join(Vars{y[0] * 2.0, tanh(y[1])});
+    tape.backward(sum(z.front() * z.front()));
+    return tape.grad(leaf);
+  };
+  CHECK(relative_error(run(false), run(true)) < 1e-13);
+}
+
+TEST_CASE("one coupling in several wrappers", "[wrapper]") {
+  auto layer = std::make_shared<Layer>(2, 2);
+  const auto coupling = std::make_shared<AdditiveCoupling>(layer, layer);
+  CHECK(coupling->parameters().size() == 2);
+  const auto run = [&](bool disable) {
+    coupling->zero_grad();
+    Tape tape;
+    Var y = tape.watch(uniform({3, 4}, 1));
+    std::vector<std::shared_ptr<InvertibleModuleWrapper>> wrappers;
+    for (int i = 0; i < 5; ++i) {
+      wrappers.push_back(std::make_shared<InvertibleModuleWrapper>(coupling, WrapperOptions{.disable = disable}));
+      y = (*wrappers.back())(y);
+    }
+    tape.backward(sum(y));
+    return gradients(*coupling);
+  };
+  const auto wrapped = run(false);
+  const auto plain = run(true);
+  for (std::size_t i = 0; i < plain.size(); ++i) CHECK(relative_error(wrapped[i].second, plain[i].second) < 1e-12);
+}
+
+TEST_CASE("an unused parameter of F has no gradient", "[wrapper]") {
+  class Unused final : public Module {
+   public:
+    Var forward(const Var& x) override { return x; }
+    void members(Members& m) override { m.parameter("unused", unused_); }
+
+   private:
+    std::shared_ptr<Module> copy() const override { return std::make_shared<Unused>(*this); }
+    Parameter unused_{Tensor::zeros({2}, DType::f64)};
+  };
+  InvertibleModuleWrapper wrapper(std::make_shared<AdditiveCoupling>(std::make_shared<Unused>()));
+  Tape tape;
+  const Var x = tape.watch(uniform({3, 4}, 1));
+  tape.backward(sum(wrapper(x)));
+  for (const auto& [name, gradient] : gradients(wrapper)) CHECK_FALSE(gradient.defined());
+  CHECK(tape.grad(x).to_vector<double>() == std::vector<double>{2, 2, 3, 3, 2, 2, 3, 3, 2, 2, 3, 3});
+}

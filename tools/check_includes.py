@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Checks who includes whom.
+
+    core -> autograd -> nn -> revnet     core -> cuda
+    cli, examples, benchmarks, tests see all of these; nothing sees them. retrace.h includes the public headers.
+
+Every include of ours is <retrace/folder/file.h>. A public header, one that gets installed, includes only standard
+headers and other public ones. A header is internal when it lies in core/cpu/ or says "// Internal: not installed" in
+its first lines. docs/design/layers.md has the reasons.
+
+Usage: check_includes.py [--public-headers] [ROOT]
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+
+LAYERS = {  # folder of the library -> folders that it may include
+    "core": {"core"},
+    "autograd": {"core", "autograd"},
+    "nn": {"core", "autograd", "nn"},
+    "revnet": {"core", "autograd", "nn", "revnet"},
+    "cuda": {"core", "cuda"},
+}
+WHOLE = "retrace.h"  # at the root, for users: all of retrace
+OUTSIDE = ("cli", "examples", "benchmarks", "tests")  # each sees the library and itself; tests see all
+
+LIBRARIES = {  # other people's headers -> where the library may include them
+    r"(unsupported/)?Eigen/": ("core/",),
+    r"fmt/": ("core/format.h",),
+    r"omp\.h$": ("core/",),
+    r"nlohmann/": ("nn/", "revnet/"),
+    r"zlib\.h$": ("nn/",),
+    r"(CLI|catch2)/": (),
+}
+
+SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
+STANDARD = re.compile(r"^[a-z0-9_]+$")
+INTERNAL_MARK = "// Internal: not installed"
+
+
+def sources(root, folder):
+    """The source files of one folder, in a fixed order."""
+    return sorted(p for p in (root / folder).rglob("*") if p.suffix in SUFFIXES and p.is_file())
+
+
+def is_internal(path, root):
+    """Whether a header of the library stays inside it."""
+    if path.relative_to(root).as_posix().startswith("core/cpu/"):
+        return True
+    with path.open(encoding="utf-8") as file:
+        return any(INTERNAL_MARK in line for _, line in zip(range(5), file))
+
+
+def public_headers(root):
+    """Paths, relative to root, of the headers that get installed; cuda/ is not part of the installed library."""
+    whole = [WHOLE] if (root / WHOLE).is_file() else []
+    return whole + [
+        path.relative_to(root).as_posix()
+        for folder in LAYERS
+        if folder != "cuda"
+        for path in sources(root, folder)
+        if path.suffix == ".h" and not is_internal(path, root)
+    ]
+
+
+def allowed_folders(folder):
+    if folder in LAYERS:
+        return LAYERS[folder]
+    if folder == WHOLE:
+        return set(LAYERS) - {"cuda"}
+    if folder == "tests":
+        return {WHOLE, *LAYERS, *OUTSIDE}
+    return {WHOLE, *LAYERS, folder}
+
+
+def check_ours(file, target, public, root):
+    """What is wrong with `#include <retrace/target>` in `file`, or None."""
+    if not (root / target).is_file():
+        return f"there is no {target}"
+    folder, target_folder = file.split("/")[0], target.split("/")[0]
+    if target_folder not in allowed_folders(folder):
+        return f"{folder} must not know {target_folder}"
+    if file in public and target not in public:
+        return f"{file} is installed and {target} is not"
+    if folder == "examples" and target_folder in LAYERS and target not in public:
+        return f"examples use what a user has, and {target} is not installed"
+    return None
+
+
+def check_include(file, bracket, target, public, root):
+    """What is wrong with one include in `file`, or None."""
+    folder = file.split("/")[0]
+    if bracket == '"':
+        if folder == "tests":
+            return None
+        return f'write <retrace/...>, not "{target}"'
+    if target.startswith("retrace/"):
+        return check_ours(file, target.removeprefix("retrace/"), public, root)
+    if folder in LAYERS or folder == WHOLE:
+        if file in public and not STANDARD.match(target):
+            return f"{file} is installed and may include standard headers only, not <{target}>"
+        for pattern, places in LIBRARIES.items():
+            if re.match(pattern, target) and not file.startswith(places):
+                return f"<{target}> may be included in {' and '.join(places) or 'no folder of the library'} only"
+    return None
+
+
+def check(root):
+    """Returns (number of files read, list of complaints)."""
+    public = set(public_headers(root))
+    paths = [path for folder in (*LAYERS, *OUTSIDE) for path in sources(root, folder)]
+    paths += [root / WHOLE] if WHOLE in public else []
+    complaints = []
+    for path in paths:
+        file = path.relative_to(root).as_posix()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            include = INCLUDE.match(line)
+            if include is None:
+                continue
+            complaint = check_include(file, include[1], include[2], public, root)
+            if complaint is not None:
+                complaints.append(f"{file}:{number}: {complaint}")
+    return len(paths), complaints
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--public-headers", action="store_true", help="list the headers that get installed, and stop")
+    parser.add_argument("root", nargs="?", default=pathlib.Path(__file__).resolve().parent.parent, type=pathlib.Path)
+    options = parser.parse_args()
+    if options.public_headers:
+        print("\n".join(public_headers(options.root)))
+        return 0
+    count, complaints = check(options.root)
+    print("\n".join(complaints), end="\n" if complaints else "")
+    print(f"{count} files read, {len(complaints)} includes against the layers")
+    return 1 if complaints or count == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,8 +5,8 @@
     cli, examples, benchmarks, tests see all of these; nothing sees them. retrace.h includes the public headers.
 
 Every include of ours is <retrace/folder/file.h>. A public header, one that gets installed, includes only standard
-headers and other public ones. A header is internal when it lies in core/cpu/ or says "// Internal: not installed" in
-its first lines. docs/design/layers.md has the reasons.
+headers and other public ones. A header is internal when it lies in core/cpu/ or says "// Internal:" in its
+first lines. docs/design/layers.md has the reasons.
 
 Usage: check_includes.py [--public-headers] [ROOT]
 """
@@ -38,7 +38,7 @@ LIBRARIES = {  # other people's headers -> where the library may include them
 SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 STANDARD = re.compile(r"^[a-z0-9_]+$")
-INTERNAL_MARK = "// Internal: not installed"
+INTERNAL_MARK = "// Internal:"
 
 
 def sources(root, folder):

@@ -12,7 +12,7 @@ import check_includes
 GOOD = {
     "retrace.h": "#pragma once\n#include <retrace/revnet/coupling.h>\n",
     "core/tensor.h": "#pragma once\n#include <cstdint>\n#include <vector>\n",
-    "core/format.h": "#pragma once\n// Internal: not installed.\n#include <fmt/format.h>\n",
+    "core/format.h": "#pragma once\n// Internal: why.\n#include <fmt/format.h>\n",
     "core/cpu/parallel.h": "#pragma once\n#include <omp.h>\n",
     "core/cpu/matmul.cpp": "#include <retrace/core/cpu/parallel.h>\n#include <Eigen/Core>\n",
     "autograd/tape.h": "#pragma once\n#include <retrace/core/tensor.h>\n",

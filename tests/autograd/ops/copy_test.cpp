@@ -129,5 +129,5 @@ TEST_CASE("copies say what does not fit", "[copy]") {
       [&] {
         return concatenate({x, Tensor::zeros({2, 5}, DType::f64)});
       },
-      "[concatenate] x and y must have the same element type, got f32 and f64");
+      "[concatenate] the xs must have one element type, got f32 and f64");
 }

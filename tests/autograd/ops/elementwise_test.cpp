@@ -76,7 +76,7 @@ TEST_CASE("elementwise operations say what does not fit", "[elementwise]") {
       },
       "[add] the extents of x and y must be equal or 1, aligned at the last dimension, got [2,3] and [4]");
   check_throws<DTypeError>([] { return Var(some({2})) * Tensor::zeros({2}, DType::f64); },
-                           "[mul] x and y must have the same element type, got f32 and f64");
+                           "[mul] y must be f32 as x is, got f64");
   check_throws<DTypeError>([] { return exp(Tensor::zeros({2}, DType::i64)); },
                            "[exp] x must be f32 or f64, got i64");
 }

@@ -8,11 +8,11 @@
 namespace retrace::cli {
 
 struct BenchOptions {
+  std::vector<std::string> policies = {"stored", "reversible"};
+  std::vector<std::int64_t> batches = {100};
   NetworkChoice network{};
   DataChoice data{};
   RunChoice run{};
-  std::vector<std::string> policies = {"stored", "reversible"};
-  std::vector<std::int64_t> batches = {100};
   std::int64_t steps = 5;
   bool json = false;
 };

@@ -8,10 +8,10 @@
 namespace retrace::cli {
 
 struct CheckOptions {
+  std::vector<std::string> policies = {"auto", "checkpoint"};
   NetworkChoice network{};
   DataChoice data{};
   RunChoice run{.dtype = "f64", .seed = 0, .threads = 0, .budget = 0};
-  std::vector<std::string> policies = {"auto", "checkpoint"};
   std::int64_t batch = 20;
   std::int64_t steps = 5;
   double lr = 0.1;

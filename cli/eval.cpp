@@ -75,10 +75,11 @@ int run_eval(const EvalOptions& given) {
       .dtype = find(file.metadata, "dtype").value_or("f32"), .seed = 0, .threads = 0, .budget = 0};
   const auto network = make_network(network_options, run, Policy::stored);
   load_state_dict(*network, file.tensors);
-  Loader loader(test, LoaderOptions{.batch_size = options.batch,
-                                    .augmentation = {.normalise = statistics_for(options, file.metadata)},
-                                    .dtype = dtype_from_name(run.dtype)}
-                          .for_evaluation());
+  LoaderOptions loaded;
+  loaded.batch_size = options.batch;
+  loaded.augmentation.normalise = statistics_for(options, file.metadata);
+  loaded.dtype = dtype_from_name(run.dtype);
+  Loader loader(test, loaded.for_evaluation());
   print(options, evaluate(*network, loader));
   return kDone;
 }

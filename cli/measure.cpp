@@ -88,12 +88,14 @@ std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch
 }
 
 Batch first_batch(const std::shared_ptr<const Dataset>& data, std::int64_t size, const RunChoice& run) {
-  Loader loader(data, {.batch_size = size,
-                       .seed = run.seed,
-                       .drop_last = true,
-                       .augmentation = {.normalise = data->statistics()},
-                       .dtype = dtype_from_name(run.dtype),
-                       .prefetch = 0});
+  LoaderOptions options;
+  options.batch_size = size;
+  options.seed = run.seed;
+  options.drop_last = true;
+  options.augmentation.normalise = data->statistics();
+  options.dtype = dtype_from_name(run.dtype);
+  options.prefetch = 0;
+  Loader loader(data, options);
   loader.start_epoch(0);
   return *loader.next();
 }

@@ -20,7 +20,8 @@ struct Comparison {
 /// One policy's run beside the stored one, with the same weights, images and random numbers.
 struct AgainstStored {
   Policy policy = Policy::reversible;
-  std::vector<Comparison> gradients{};           ///< of the first step: ||g - g_stored|| / ||g_stored||
+  std::vector<Comparison> gradients{};  ///< of the first step: ||g - g_stored|| / ||g||, where ||g||
+  ///< is that of the f64 run, or of all gradients for one that is zero in exact arithmetic
   std::vector<Comparison> losses{};              ///< of each step: |loss - loss_stored|
   std::vector<std::string> different_buffers{};  ///< running statistics that are not bit-equal after a step
 };

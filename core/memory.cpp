@@ -29,11 +29,12 @@ struct Ledger::State {
     return result;
   }
 
-  void change(const AllocationRecord& record, bool alive) {
+  /// `moved`: between tags, which is no allocation.
+  void change(const AllocationRecord& record, bool alive, bool moved = false) {
     const auto t = static_cast<std::size_t>(record.tag);
     live[t] += alive ? record.bytes : -record.bytes;
-    if (alive) total[t] += record.bytes;
-    for (Counter* counter : counters) counter->on_change(record, alive);
+    if (alive && !moved) total[t] += record.bytes;
+    for (Counter* counter : counters) counter->on_change(record, alive, moved);
   }
 };
 
@@ -142,9 +143,9 @@ void Ledger::remove(std::uint64_t serial) {
 void Ledger::set_tag(std::uint64_t serial, Tag tag) {
   const std::lock_guard lock(state_->mutex);
   AllocationRecord& record = state_->records.at(serial);
-  state_->change(record, false);
+  state_->change(record, false, /*moved=*/true);
   record.tag = tag;
-  state_->change(record, true);
+  state_->change(record, true, /*moved=*/true);
 }
 
 void Ledger::set_op(std::uint64_t serial, std::string_view op) {
@@ -175,10 +176,10 @@ Counter::~Counter() {
   std::erase(ledger_.state_->counters, this);
 }
 
-void Counter::on_change(const AllocationRecord& record, bool alive) {
+void Counter::on_change(const AllocationRecord& record, bool alive, bool moved) {
   if (!tags_.contains(record.tag)) return;
   live_ += alive ? record.bytes : -record.bytes;
-  if (alive) total_ += record.bytes;
+  if (alive && !moved) total_ += record.bytes;
   if (remember_)
     events_.push_back(
         {record, alive, std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count()});

@@ -69,7 +69,7 @@ class Ledger {
   Ledger& operator=(const Ledger&) = delete;
 
   std::int64_t live(TagSet tags = TagSet::all()) const;
-  /// Bytes ever allocated.
+  /// Bytes ever allocated, under the tag that they had then.
   std::int64_t total(TagSet tags = TagSet::all()) const;
   /// Bytes of freed blocks that the allocator keeps for later.
   std::int64_t cached() const;
@@ -113,7 +113,8 @@ class Counter {
   /// What was alive at the (first) peak, largest first. Throws ArgumentError unless made with `remember`.
   std::vector<AllocationRecord> alive_at_peak() const;
 
-  /// An allocation (`alive`) or its end; the ones from before this counter come first, at 0 seconds.
+  /// An allocation (`alive`) or its end; the ones from before this counter come first, at 0 seconds. A change
+  /// of tag is an end and an allocation with the same serial.
   struct Event {
     AllocationRecord record;
     bool alive;
@@ -124,7 +125,7 @@ class Counter {
 
  private:
   friend class Ledger;
-  void on_change(const AllocationRecord& record, bool alive);
+  void on_change(const AllocationRecord& record, bool alive, bool moved);
   void check_remembers() const;
 
   Ledger& ledger_;

@@ -2,11 +2,11 @@
 """Checks who includes whom.
 
     core -> autograd -> nn -> revnet     core -> cuda
-    cli, examples, benchmarks, tests see all of these; nothing sees them.
+    cli, examples, benchmarks, tests see all of these; nothing sees them. retrace.h includes the public headers.
 
 Every include of ours is <retrace/folder/file.h>. A public header, one that gets installed, includes only standard
-headers and other public ones. A header is internal when it lies in core/cpu/ or says "// Internal: not installed" in
-its first lines. docs/design/layers.md has the reasons.
+headers and other public ones. A header is internal when it lies in core/cpu/ or says "// Internal:" in its
+first lines. docs/design/layers.md has the reasons.
 
 Usage: check_includes.py [--public-headers] [ROOT]
 """
@@ -23,6 +23,7 @@ LAYERS = {  # folder of the library -> folders that it may include
     "revnet": {"core", "autograd", "nn", "revnet"},
     "cuda": {"core", "cuda"},
 }
+WHOLE = "retrace.h"  # at the root, for users: all of retrace
 OUTSIDE = ("cli", "examples", "benchmarks", "tests")  # each sees the library and itself; tests see all
 
 LIBRARIES = {  # other people's headers -> where the library may include them
@@ -37,7 +38,7 @@ LIBRARIES = {  # other people's headers -> where the library may include them
 SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 STANDARD = re.compile(r"^[a-z0-9_]+$")
-INTERNAL_MARK = "// Internal: not installed"
+INTERNAL_MARK = "// Internal:"
 
 
 def sources(root, folder):
@@ -55,7 +56,8 @@ def is_internal(path, root):
 
 def public_headers(root):
     """Paths, relative to root, of the headers that get installed; cuda/ is not part of the installed library."""
-    return [
+    whole = [WHOLE] if (root / WHOLE).is_file() else []
+    return whole + [
         path.relative_to(root).as_posix()
         for folder in LAYERS
         if folder != "cuda"
@@ -67,9 +69,11 @@ def public_headers(root):
 def allowed_folders(folder):
     if folder in LAYERS:
         return LAYERS[folder]
+    if folder == WHOLE:
+        return set(LAYERS) - {"cuda"}
     if folder == "tests":
-        return set(LAYERS) | set(OUTSIDE)
-    return set(LAYERS) | {folder}
+        return {WHOLE, *LAYERS, *OUTSIDE}
+    return {WHOLE, *LAYERS, folder}
 
 
 def check_ours(file, target, public, root):
@@ -78,7 +82,7 @@ def check_ours(file, target, public, root):
         return f"there is no {target}"
     folder, target_folder = file.split("/")[0], target.split("/")[0]
     if target_folder not in allowed_folders(folder):
-        return f"{folder}/ must not know {target_folder}/"
+        return f"{folder} must not know {target_folder}"
     if file in public and target not in public:
         return f"{file} is installed and {target} is not"
     if folder == "examples" and target_folder in LAYERS and target not in public:
@@ -95,7 +99,7 @@ def check_include(file, bracket, target, public, root):
         return f'write <retrace/...>, not "{target}"'
     if target.startswith("retrace/"):
         return check_ours(file, target.removeprefix("retrace/"), public, root)
-    if folder in LAYERS:
+    if folder in LAYERS or folder == WHOLE:
         if file in public and not STANDARD.match(target):
             return f"{file} is installed and may include standard headers only, not <{target}>"
         for pattern, places in LIBRARIES.items():
@@ -107,19 +111,19 @@ def check_include(file, bracket, target, public, root):
 def check(root):
     """Returns (number of files read, list of complaints)."""
     public = set(public_headers(root))
-    complaints, count = [], 0
-    for folder in (*LAYERS, *OUTSIDE):
-        for path in sources(root, folder):
-            count += 1
-            file = path.relative_to(root).as_posix()
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                include = INCLUDE.match(line)
-                if include is None:
-                    continue
-                complaint = check_include(file, include[1], include[2], public, root)
-                if complaint is not None:
-                    complaints.append(f"{file}:{number}: {complaint}")
-    return count, complaints
+    paths = [path for folder in (*LAYERS, *OUTSIDE) for path in sources(root, folder)]
+    paths += [root / WHOLE] if WHOLE in public else []
+    complaints = []
+    for path in paths:
+        file = path.relative_to(root).as_posix()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            include = INCLUDE.match(line)
+            if include is None:
+                continue
+            complaint = check_include(file, include[1], include[2], public, root)
+            if complaint is not None:
+                complaints.append(f"{file}:{number}: {complaint}")
+    return len(paths), complaints
 
 
 def main():

@@ -29,7 +29,7 @@ Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& opt
   const Shape w_shape = w.shape();
   return record("conv2d", {x, w, bias}, y,
                 /*save=*/{needs_gradient(w) ? x.value() : Tensor(), needs_gradient(x) ? w.value() : Tensor()},
-                [=](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
+                [options, x_shape, w_shape](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
                   Tensor dx;
                   Tensor dw;
                   if (wants[0]) {

@@ -38,27 +38,27 @@ Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
   }
   const Shape a_shape = a.shape();
   const Shape b_shape = b.shape();
-  return record("matmul", {a, b}, y,
-                /*save=*/{needs_gradient(b) ? a.value() : Tensor(), needs_gradient(a) ? b.value() : Tensor()},
-                [=](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
-                  const auto [ta, tb] = options;
-                  const Shape batch = tall ? Shape{1, 1} : dy.shape();
-                  const Tensor d = tall ? rows_of(dy) : dy;
-                  Tensor da;
-                  Tensor db;
-                  if (wants[0]) {
-                    const Shape target = tall ? Shape{d.shape()[0], a_shape[-1]} : a_shape;
-                    da = ta ? product(saved[1], tb, d, true, target, batch)
-                            : product(d, false, saved[1], !tb, target, batch);
-                    da = da.reshape(a_shape);
-                  }
-                  if (wants[1]) {
-                    const Tensor left = tall ? rows_of(saved[0]) : saved[0];
-                    db = tb ? product(d, true, left, ta, b_shape, batch)
-                            : product(left, !ta, d, false, b_shape, batch);
-                  }
-                  return {da, db};
-                });
+  return record(
+      "matmul", {a, b}, y,
+      /*save=*/{needs_gradient(b) ? a.value() : Tensor(), needs_gradient(a) ? b.value() : Tensor()},
+      [options, tall, a_shape, b_shape](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
+        const auto [ta, tb] = options;
+        const Shape batch = tall ? Shape{1, 1} : dy.shape();
+        const Tensor d = tall ? rows_of(dy) : dy;
+        Tensor da;
+        Tensor db;
+        if (wants[0]) {
+          const Shape target = tall ? Shape{d.shape()[0], a_shape[-1]} : a_shape;
+          da = ta ? product(saved[1], tb, d, true, target, batch)
+                  : product(d, false, saved[1], !tb, target, batch);
+          da = da.reshape(a_shape);
+        }
+        if (wants[1]) {
+          const Tensor left = tall ? rows_of(saved[0]) : saved[0];
+          db = tb ? product(d, true, left, ta, b_shape, batch) : product(left, !ta, d, false, b_shape, batch);
+        }
+        return {da, db};
+      });
 }
 
 Var linear(const Var& x, const Var& w, const Var& bias) {

@@ -71,7 +71,7 @@ class BatchSlots {
   }
 
  private:
-  static constexpr std::int64_t kWorkspaceBytes = std::int64_t{4} << 20;
+  static constexpr std::int64_t kWorkspaceBytes = std::int64_t{2} << 20;
   static constexpr std::int64_t kFewestSlots = 4;
   static constexpr std::int64_t kMostSlots = 32;
   static constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18;

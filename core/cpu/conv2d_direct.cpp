@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kTaps = 9;
 /// Scratch for the pixels of one strip: they stay in a core's cache.
-constexpr std::int64_t kStripBytes = std::int64_t{512} << 10;
+constexpr std::int64_t kStripBytes = std::int64_t{256} << 10;
 
 /// A register tile of the forward loop: up to kTileChannels output channels times kTileVectors vectors of
 /// pixels, which with their operands fill 32 (AVX-512) or 16 registers.
@@ -41,9 +41,12 @@ void for_each_strip(std::int64_t height, std::int64_t rows, const F& f) {
   for (std::int64_t row = 0; row < height; row += rows) f(Strip{row, std::min(height, row + rows)});
 }
 
-/// The most rows such that rows + 2 times `row_bytes` fit into a strip's scratch.
+/// Rows of a strip such that they and 2 more, of `row_bytes` each, fit into its scratch, and strips are about
+/// equal.
 std::int64_t strip_rows(std::int64_t row_bytes, std::int64_t height) {
-  return std::clamp<std::int64_t>(kStripBytes / row_bytes - 2, 1, height);
+  const std::int64_t most = std::max<std::int64_t>(kStripBytes / row_bytes - 2, 1);
+  const std::int64_t strips = (height + most - 1) / most;
+  return (height + strips - 1) / strips;
 }
 
 /// Output channels go through the register tile in blocks of 6, then 4, then 1.

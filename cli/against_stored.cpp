@@ -74,6 +74,13 @@ std::vector<double> scales_of(const std::vector<Named<Tensor>>& exact) {
   return norms;
 }
 
+/// Between two loss curves: the largest of any step.
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double largest = 0;
+  for (std::size_t s = 0; s < a.size(); ++s) largest = std::max(largest, std::abs(a[s] - b[s]));
+  return largest;
+}
+
 bool bit_equal(const Tensor& a, const Tensor& b) {
   return visit(a.dtype(), [&]<class T>(TypeTag<T>) {
     return std::memcmp(a.data<T>(), b.data<T>(), static_cast<std::size_t>(a.bytes())) == 0;
@@ -94,13 +101,11 @@ AgainstStored compare(Policy policy, const Trace& trace, const Trace& stored, co
                                 .error = error(trace),
                                 .allowed = exact == nullptr ? kAllowedF64 : allowed(error(*exact))});
   }
-  double own = 0;
-  for (std::size_t s = 0; s < stored.losses.size(); ++s) {
-    if (exact != nullptr) own = std::max(own, std::abs(stored.losses[s] - exact->losses[s]));
+  const double loss_limit = exact == nullptr ? kAllowedF64 : allowed(distance(stored.losses, exact->losses));
+  for (std::size_t s = 0; s < stored.losses.size(); ++s)
     result.losses.push_back({.name = "step " + std::to_string(s + 1),
                              .error = std::abs(trace.losses[s] - stored.losses[s]),
-                             .allowed = exact == nullptr ? kAllowedF64 : allowed(own)});
-  }
+                             .allowed = loss_limit});
   for (std::size_t b = 0; b < stored.buffers.size(); ++b)
     if (!bit_equal(trace.buffers[b].second, stored.buffers[b].second))
       result.different_buffers.push_back(stored.buffers[b].first);

@@ -32,8 +32,8 @@ struct AgainstStoredOptions {
   double lr = 0.1;
 };
 
-/// In f64 1e-9 is allowed. In f32 it is three times the distance of the stored run from itself in f64 (of a
-/// step's loss: the largest so far), because two f32 runs that round differently differ in a few ReLUs. One
+/// In f64 1e-9 is allowed. In f32 it is three times the distance of the stored run from itself in f64 (of the
+/// losses: the largest in any step), because two f32 runs that round differently differ in a few ReLUs. One
 /// step for each batch; the batches are f32.
 std::vector<AgainstStored> against_stored(const AgainstStoredOptions& options,
                                           const std::vector<Policy>& policies,

@@ -30,7 +30,7 @@ LIBRARIES = {  # other people's headers -> where the library may include them
     r"(unsupported/)?Eigen/": ("core/",),
     r"fmt/": ("core/format.h",),
     r"omp\.h$": ("core/",),
-    r"nlohmann/": ("nn/", "revnet/"),
+    r"nlohmann/": ("nn/",),
     r"zlib\.h$": ("nn/",),
     r"(CLI|catch2)/": (),
 }

@@ -7,9 +7,13 @@
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <new>
 #include <system_error>
@@ -213,6 +217,17 @@ int run(int argc, char** argv) {
   return status;
 }
 
+/// Lets threads that wait for each other sleep. OpenMP's default, to spin, makes a step up to 20 times slower
+/// as soon as another program wants one of the cores. The runtime reads the environment when it is loaded, so
+/// the program has to be started again; where that fails, it goes on as it is.
+void let_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error || ::setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
+  ::execv(self.c_str(), argv);
+}
+
 int complain(const char* text, int status) {
   fmt::print(stderr, "retrace: {}\n", text);
   return status;
@@ -224,6 +239,7 @@ int complain(const char* text, int status) {
 
 int main(int argc, char** argv) {
   using namespace retrace::cli;
+  let_threads_sleep(argv);
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error with a text, as a full disk is
   try {
     return run(argc, argv);

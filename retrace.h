@@ -14,6 +14,7 @@
 #include <retrace/nn/data/load.h>
 #include <retrace/nn/data/loader.h>
 #include <retrace/nn/dropout.h>
+#include <retrace/nn/flatten.h>
 #include <retrace/nn/init.h>
 #include <retrace/nn/linear.h>
 #include <retrace/nn/lr_schedule.h>

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 namespace retrace::cli {
@@ -47,17 +49,36 @@ Trace trace_of(const AgainstStoredOptions& options, const std::string& dtype, Po
   return trace;
 }
 
-/// ||a - b|| / ||b||, or ||a|| where b is 0.
+double norm_of(const std::vector<double>& x) {
+  return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
+}
+
+/// ||a - b||.
 double distance(const Tensor& a, const Tensor& b) {
-  const std::vector<double> x = a.to_vector<double>();
+  std::vector<double> x = a.to_vector<double>();
   const std::vector<double> y = b.to_vector<double>();
-  double difference = 0;
-  double norm = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    difference += (x[i] - y[i]) * (x[i] - y[i]);
-    norm += y[i] * y[i];
-  }
-  return std::sqrt(norm > 0 ? difference / norm : difference);
+  std::transform(x.begin(), x.end(), y.begin(), x.begin(), std::minus<>());
+  return norm_of(x);
+}
+
+/// By what each gradient's error is divided: its norm, or the norm of all of them taken as one vector where
+/// its own is zero in exact arithmetic, so that only rounding is left of it (of a bias in front of a batch
+/// norm). `exact` is in f64.
+std::vector<double> scales_of(const std::vector<Named<Tensor>>& exact) {
+  constexpr double kZero = 1e-12;
+  std::vector<double> norms;
+  for (const auto& [name, gradient] : exact) norms.push_back(norm_of(gradient.to_vector<double>()));
+  const double whole = norm_of(norms);
+  for (double& norm : norms)
+    if (norm <= kZero * whole) norm = whole;
+  return norms;
+}
+
+/// Between two loss curves: the largest of any step.
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double largest = 0;
+  for (std::size_t s = 0; s < a.size(); ++s) largest = std::max(largest, std::abs(a[s] - b[s]));
+  return largest;
 }
 
 bool bit_equal(const Tensor& a, const Tensor& b) {
@@ -71,20 +92,20 @@ double allowed(double own_distance) { return std::max(kTimesOwnDistance * own_di
 
 AgainstStored compare(Policy policy, const Trace& trace, const Trace& stored, const Trace* exact) {
   AgainstStored result{.policy = policy};
+  const std::vector<double> scales = scales_of((exact == nullptr ? stored : *exact).gradients);
   for (std::size_t p = 0; p < stored.gradients.size(); ++p) {
-    const auto& [name, truth] = stored.gradients[p];
-    const double limit =
-        exact == nullptr ? kAllowedF64 : allowed(distance(truth, exact->gradients[p].second));
-    result.gradients.push_back(
-        {.name = name, .error = distance(trace.gradients[p].second, truth), .allowed = limit});
+    const auto error = [&](const Trace& from) {
+      return distance(from.gradients[p].second, stored.gradients[p].second) / scales[p];
+    };
+    result.gradients.push_back({.name = stored.gradients[p].first,
+                                .error = error(trace),
+                                .allowed = exact == nullptr ? kAllowedF64 : allowed(error(*exact))});
   }
-  double own = 0;
-  for (std::size_t s = 0; s < stored.losses.size(); ++s) {
-    if (exact != nullptr) own = std::max(own, std::abs(stored.losses[s] - exact->losses[s]));
+  const double loss_limit = exact == nullptr ? kAllowedF64 : allowed(distance(stored.losses, exact->losses));
+  for (std::size_t s = 0; s < stored.losses.size(); ++s)
     result.losses.push_back({.name = "step " + std::to_string(s + 1),
                              .error = std::abs(trace.losses[s] - stored.losses[s]),
-                             .allowed = exact == nullptr ? kAllowedF64 : allowed(own)});
-  }
+                             .allowed = loss_limit});
   for (std::size_t b = 0; b < stored.buffers.size(); ++b)
     if (!bit_equal(trace.buffers[b].second, stored.buffers[b].second))
       result.different_buffers.push_back(stored.buffers[b].first);

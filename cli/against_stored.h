@@ -20,7 +20,8 @@ struct Comparison {
 /// One policy's run beside the stored one, with the same weights, images and random numbers.
 struct AgainstStored {
   Policy policy = Policy::reversible;
-  std::vector<Comparison> gradients{};           ///< of the first step: ||g - g_stored|| / ||g_stored||
+  std::vector<Comparison> gradients{};  ///< of the first step: ||g - g_stored|| / ||g||, where ||g||
+  ///< is that of the f64 run, or of all gradients for one that is zero in exact arithmetic
   std::vector<Comparison> losses{};              ///< of each step: |loss - loss_stored|
   std::vector<std::string> different_buffers{};  ///< running statistics that are not bit-equal after a step
 };
@@ -31,8 +32,8 @@ struct AgainstStoredOptions {
   double lr = 0.1;
 };
 
-/// In f64 1e-9 is allowed. In f32 it is three times the distance of the stored run from itself in f64 (of a
-/// step's loss: the largest so far), because two f32 runs that round differently differ in a few ReLUs. One
+/// In f64 1e-9 is allowed. In f32 it is three times the distance of the stored run from itself in f64 (of the
+/// losses: the largest in any step), because two f32 runs that round differently differ in a few ReLUs. One
 /// step for each batch; the batches are f32.
 std::vector<AgainstStored> against_stored(const AgainstStoredOptions& options,
                                           const std::vector<Policy>& policies,

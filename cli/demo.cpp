@@ -17,16 +17,17 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr std::int64_t kMeasuredBatch = 100;
 constexpr std::int64_t kMeasuredSteps = 7;
 constexpr double kMeasuredRate = 0.01;
 
 TrainOptions training(const DemoOptions& options) {
-  return {.network = {.name = "tiny", .channels = {16, 16, 32, 64}, .blocks = {4, 4, 4}},
+  return {.network = {.name = "tiny", .channels = {16, 16, 32, 64}, .blocks = {3, 3, 3}},
           .data = {.name = "fashion-mnist", .folder = options.data_dir},
           .run = {.threads = options.threads},
-          .optimizer = {.lr = 0.1, .schedule = "linear", .warmup = 20},
+          .optimizer = {.lr = 0.1, .schedule = "linear", .warmup = 40},
           .policy = "reversible",
-          .batch = 100,
+          .batch = 50,
           .epochs = 1,
           .pad = 0,
           .out = options.out / "run",
@@ -99,7 +100,7 @@ int run_demo(const DemoOptions& options) {
                                 .steps = kMeasuredSteps,
                                 .lr = kMeasuredRate,
                                 .from = network.get()};
-  const Batch batch = first_batch(data, std::min(trained.batch, data->size()), trained.run);
+  const Batch batch = first_batch(data, std::min(kMeasuredBatch, data->size()), trained.run);
   const std::vector<MemoryRun> runs = measure(measured, batch);
   write_summary(options.out / "summary.json", trained, result, runs);
   write_file_atomically(

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace retrace::cli {
 
@@ -50,7 +51,7 @@ std::map<std::string, std::int64_t> bytes_by_path(ResidualNetwork& network, cons
   return bytes;
 }
 
-/// Layers that hold parameters, and blocks, in the order of the forward pass.
+/// The network under "", and all modules below it in the order of the forward pass.
 std::vector<Layer> layers_of(ResidualNetwork& network, const Shape& image, std::int64_t batch) {
   std::map<std::string, Layer> sums;
   for (const auto& [path, parameter] : network.named_parameters()) {
@@ -64,9 +65,9 @@ std::vector<Layer> layers_of(ResidualNetwork& network, const Shape& image, std::
       if (above.empty()) break;
     }
   std::vector<Layer> layers;
+  std::set<std::string> seen;
   for (const auto& [path, module] : network.named_modules()) {
-    const bool repeated = !layers.empty() && layers.back().path == path;  // a transparent child
-    if (path.empty() || repeated) continue;
+    if (!seen.insert(path).second) continue;  // a transparent child
     Layer layer = sums[path];
     layer.path = path;
     layer.type = type_of(*module);
@@ -121,11 +122,10 @@ int run_info(const InfoOptions& options) {
   const NetworkOptions network_options =
       check_use([&] { return cli::network_options(options.network, images); });
   const auto network = check_use([&] { return make_network(network_options, {}, Policy::stored); });
-  const std::vector<Layer> layers = layers_of(*network, images.shape, options.batch);
+  std::vector<Layer> layers = layers_of(*network, images.shape, options.batch);
   const std::int64_t parameters = network->parameter_count();
-  std::int64_t total = 0;
-  for (const Layer& layer : layers)
-    if (parent_of(layer.path).empty()) total += layer.activation_bytes;
+  const std::int64_t total = layers.front().activation_bytes;
+  layers.erase(layers.begin());  // the network itself
   if (options.json)
     fmt::print("{}\n", json_of(options, network_options, parameters, layers, total).dump());
   else

@@ -5,13 +5,18 @@
 #include <retrace/cli/exit.h>
 #include <retrace/cli/info.h>
 #include <retrace/cli/train.h>
-#include <retrace/core/format.h>
+#include <retrace/core/fail.h>
+
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <new>
+#include <system_error>
 
 namespace retrace::cli {
 
@@ -20,9 +25,11 @@ namespace {
 /// What the program was asked to do.
 using Work = std::function<int()>;
 
+CLI::Validator positive() { return CLI::Validator(CLI::PositiveNumber).description(""); }
+
 void add_batch(CLI::App& app, std::int64_t& batch) {
   app.add_option("-b,--batch", batch, "images in a batch")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str()
       ->type_name("N");
 }
@@ -30,16 +37,16 @@ void add_batch(CLI::App& app, std::int64_t& batch) {
 void add_json(CLI::App& app, bool& json) { app.add_flag("--json", json, "print JSON, for machines"); }
 
 void add_train_length(CLI::App& app, TrainOptions& o) {
-  auto* steps = app.add_option("--steps", o.steps, "how many steps to train")->check(CLI::PositiveNumber);
+  auto* steps = app.add_option("--steps", o.steps, "how many steps to train")->check(positive());
   app.add_option("--epochs", o.epochs, "how often to see all images (default: 1)")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->type_name("N")
       ->excludes(steps->type_name("N"));
   app.add_option("--checkpoint-every", o.checkpoint_every, "steps (default: at the end of each epoch)")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->type_name("N");
   app.add_option("--eval-every", o.eval_every, "steps (default: at the end of each epoch)")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->type_name("N");
 }
 
@@ -53,7 +60,7 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
   add_optimizer_options(app, o.optimizer);
   app.add_option("--pad", o.pad,
                  "black pixels around an image before it is cut (default: usual for the data)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
       ->type_name("N");
   app.add_flag("--flip,!--no-flip", o.flip,
                "exchange left and right at random (default: usual for the data)");
@@ -81,11 +88,9 @@ void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
   add_network_options(app, o.network);
   add_data_options(app, o.data);
   add_batch(app, o.batch);
-  app.add_option("-t,--threads", o.threads, "(default: all cores)")
-      ->check(CLI::PositiveNumber)
-      ->type_name("N");
+  app.add_option("-t,--threads", o.threads, "(default: all cores)")->check(positive())->type_name("N");
   app.add_option("--budget", o.budget, "most bytes that tensors may hold, as in 512MiB")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(CLI::AsSizeValue(false).description(""))
       ->type_name("BYTES");
   add_json(app, o.json);
   app.footer(
@@ -104,11 +109,11 @@ void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
   add_policy_option(app, o.policies);
   app.add_option("-b,--batch", o.batches, "images in a batch; a list makes a row each")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str()
       ->type_name("N,...");
   app.add_option("--steps", o.steps, "timed steps, of which the median is told")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str()
       ->type_name("N");
   add_run_options(app, o.run);
@@ -128,7 +133,7 @@ void add_check(CLI::App& program, CheckOptions& o, Work& work) {
   add_policy_option(app, o.policies);
   add_batch(app, o.batch);
   app.add_option("--steps", o.steps, "steps whose losses are compared")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->capture_default_str()
       ->type_name("N");
   app.add_option("--lr", o.lr, "learning rate in these steps")->capture_default_str()->type_name("X");
@@ -172,9 +177,7 @@ void add_demo(CLI::App& program, DemoOptions& o, Work& work) {
   app.add_option("--data-dir", o.data_dir,
                  "folder of Fashion-MNIST (default: where Debian's package puts it)")
       ->type_name("DIR");
-  app.add_option("-t,--threads", o.threads, "(default: all cores)")
-      ->check(CLI::PositiveNumber)
-      ->type_name("N");
+  app.add_option("-t,--threads", o.threads, "(default: all cores)")->check(positive())->type_name("N");
   app.add_flag("-q,--quiet", o.quiet, "show no progress");
   app.callback([&] { work = [&o] { return run_demo(o); }; });
 }
@@ -204,11 +207,25 @@ int run(int argc, char** argv) {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);
-    throw UsageError(fmt::format("[command line] {} (see retrace --help)", error.what()));
+    const std::vector<std::string> unknown = program.remaining(true);
+    const std::string what =
+        unknown.empty() ? error.what() : fmt::format("these were not expected: {}", fmt::join(unknown, " "));
+    throw UsageError(fmt::format("[command line] {} (see retrace --help)", what));
   }
   const int status = work();
-  if (std::fflush(stdout) != 0) throw IoError("[retrace] the output could not be written");
+  if (std::fflush(stdout) != 0) fail<IoError>("retrace", "the output must be writable, but it was not");
   return status;
+}
+
+/// Lets threads that wait for each other sleep. OpenMP's default, to spin, makes a step up to 20 times slower
+/// as soon as another program wants one of the cores. The runtime reads the environment when it is loaded, so
+/// the program has to be started again; where that fails, it goes on as it is.
+void let_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error || ::setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
+  ::execv(self.c_str(), argv);
 }
 
 int complain(const char* text, int status) {
@@ -222,13 +239,16 @@ int complain(const char* text, int status) {
 
 int main(int argc, char** argv) {
   using namespace retrace::cli;
+  let_threads_sleep(argv);
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error with a text, as a full disk is
   try {
     return run(argc, argv);
   } catch (const UsageError& error) {
     return complain(error.what(), kWrongUse);
   } catch (const std::bad_alloc&) {
-    return complain("[retrace] the machine has no more memory", kFailed);
+    return complain("[retrace] the machine must have memory for this, but there is no more", kFailed);
+  } catch (const std::system_error&) {  // from {fmt}
+    return complain("[retrace] the output must be writable, but it was not", kFailed);
   } catch (const std::exception& error) {
     return complain(error.what(), kFailed);
   }

@@ -31,11 +31,13 @@ struct Settled {
         weight_decay(choice.weight_decay.value_or(sgd ? kSgdWeightDecay : 0)) {}
 };
 
+CLI::Validator non_negative() { return CLI::Validator(CLI::NonNegativeNumber).description(""); }
+
 }  // namespace
 
 void add_optimizer_options(CLI::App& app, OptimizerChoice& choice) {
   app.add_option("--optimizer", choice.name, "sgd, adam or rmsprop")
-      ->check(CLI::IsMember({"sgd", "adam", "rmsprop"}))
+      ->check(CLI::IsMember({"sgd", "adam", "rmsprop"}).description(""))
       ->capture_default_str()
       ->type_name("NAME");
   app.add_option("--lr", choice.lr, "learning rate (default: 0.1, for adam and rmsprop 0.001)")
@@ -47,16 +49,18 @@ void add_optimizer_options(CLI::App& app, OptimizerChoice& choice) {
   app.add_flag("--nesterov", choice.nesterov, "Nesterov's momentum, for sgd");
   app.add_option("--lr-schedule", choice.schedule,
                  "steps (falls after each of --lr-steps), linear or cosine (falls to 0 at the end)")
-      ->check(CLI::IsMember({"steps", "linear", "cosine"}))
+      ->check(CLI::IsMember({"steps", "linear", "cosine"}).description(""))
       ->capture_default_str()
       ->type_name("NAME");
-  app.add_option("--lr-steps", choice.lr_steps, "steps after which the rate is multiplied with --lr-decay")
+  app.add_option("--lr-steps", choice.lr_steps, "steps after which the rate falls")
       ->delimiter(',')
-      ->check(CLI::NonNegativeNumber)
+      ->check(non_negative())
       ->type_name("N,N,...");
-  app.add_option("--lr-decay", choice.lr_decay, "")->capture_default_str()->type_name("X");
+  app.add_option("--lr-decay", choice.lr_decay, "what the rate is multiplied with at --lr-steps")
+      ->capture_default_str()
+      ->type_name("X");
   app.add_option("--warmup", choice.warmup, "steps over which the rate rises to --lr")
-      ->check(CLI::NonNegativeNumber)
+      ->check(non_negative())
       ->type_name("N");
 }
 

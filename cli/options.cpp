@@ -1,3 +1,4 @@
+#include <retrace/cli/exit.h>
 #include <retrace/cli/options.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/memory.h>
@@ -29,7 +30,7 @@ constexpr std::array kFormats = {NamedFormat{"cifar10", 3, 32, 10}, NamedFormat{
 template <class T>
 void add_policy(CLI::App& app, T& policy, const std::string& help) {
   app.add_option("--policy", policy, help)
-      ->check(CLI::IsMember({kAuto, "stored", "checkpoint", "reversible"}))
+      ->check(CLI::IsMember({kAuto, "stored", "checkpoint", "reversible"}).description(""))
       ->delimiter(',')
       ->capture_default_str()
       ->type_name("POLICY");
@@ -65,18 +66,18 @@ void add_data_options(CLI::App& app, DataChoice& choice) {
 
 void add_run_options(CLI::App& app, RunChoice& choice) {
   app.add_option("--dtype", choice.dtype, "element type of the computation: f32 or f64")
-      ->check(CLI::IsMember({"f32", "f64"}))
+      ->check(CLI::IsMember({"f32", "f64"}).description(""))
       ->capture_default_str()
       ->type_name("TYPE");
   app.add_option("--seed", choice.seed, "of weights, order, augmentation and dropout")
       ->capture_default_str()
       ->type_name("N");
   app.add_option("-t,--threads", choice.threads, "results do not depend on it (default: all cores)")
-      ->check(CLI::Range(1, 4096))
+      ->check(CLI::Range(1, 4096).description(""))
       ->type_name("N");
   app.add_option("--budget", choice.budget,
                  "most bytes that tensors may hold, as in 512MiB; beyond it, an error")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(CLI::AsSizeValue(false).description(""))
       ->type_name("BYTES");
 }
 
@@ -138,7 +139,8 @@ std::shared_ptr<ResidualNetwork> make_network(const NetworkOptions& options, con
 }
 
 std::shared_ptr<Dataset> load(const DataChoice& choice, Split split) {
-  return load_dataset(choice.name, choice.folder, split);
+  const auto load = [&] { return load_dataset(choice.name, choice.folder, split); };
+  return choice.folder.empty() ? check_use(load) : load();  // some data sets need a folder
 }
 
 std::string list_of(const std::vector<std::int64_t>& numbers) {

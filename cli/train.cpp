@@ -51,7 +51,6 @@ class Training {
   bool due(std::int64_t number, std::int64_t every) const;
 
   const TrainOptions& options_;
-  RunFolder folder_;
   Progress progress_;
   std::shared_ptr<Dataset> train_;
   std::shared_ptr<Dataset> test_;
@@ -62,6 +61,7 @@ class Training {
   std::unique_ptr<Optimizer> optimizer_;
   Loader loader_;
   Loader test_loader_;
+  RunFolder folder_;
   std::int64_t steps_;
   std::int64_t saved_ = 0;  // the step of the newest checkpoint
   TrainResult result_;
@@ -69,7 +69,6 @@ class Training {
 
 Training::Training(const TrainOptions& options)
     : options_(checked(options)),
-      folder_(options.out),
       progress_(options.quiet),
       train_(load(options.data, Split::train)),
       test_(load(options.data, Split::test)),
@@ -80,6 +79,7 @@ Training::Training(const TrainOptions& options)
       optimizer_(check_use([&] { return make_optimizer(options.optimizer, *network_); })),
       loader_(check_use([&] { return Loader(train_, loader_options()); })),
       test_loader_(test_, loader_options().for_evaluation()),
+      folder_(options.out),
       steps_(options.steps > 0 ? options.steps
                                : std::max<std::int64_t>(options.epochs, 1) * loader_.batches()) {}
 

@@ -72,18 +72,19 @@ extern constinit Kernel<void(const Tensor& x, const RandomStream& stream, double
 
 // core/cpu/optimizer.cpp: one step of one parameter and its state, in place. Undefined states are not used.
 /// `first`: momentum_buffer is the gradient itself, without dampening.
-extern constinit Kernel<void(const SgdOptions& options, bool first, const Tensor& grad, Tensor& momentum_buffer,
-                             Tensor& parameter)>
+extern constinit Kernel<void(const SgdOptions& options, bool first, const Tensor& grad,
+                             Tensor& momentum_buffer, Tensor& parameter)>
     sgd_step;
 /// `step` counts from 1.
-extern constinit Kernel<void(const AdamOptions& options, std::int64_t step, const Tensor& grad, Tensor& exp_avg,
-                             Tensor& exp_avg_sq, Tensor& parameter)>
+extern constinit Kernel<void(const AdamOptions& options, std::int64_t step, const Tensor& grad,
+                             Tensor& exp_avg, Tensor& exp_avg_sq, Tensor& parameter)>
     adam_step;
-extern constinit Kernel<void(const RmspropOptions& options, const Tensor& grad, Tensor& square_avg, Tensor& grad_avg,
-                             Tensor& momentum_buffer, Tensor& parameter)>
+extern constinit Kernel<void(const RmspropOptions& options, const Tensor& grad, Tensor& square_avg,
+                             Tensor& grad_avg, Tensor& momentum_buffer, Tensor& parameter)>
     rmsprop_step;
 /// out = sum of x^2; out: [] f64.
 extern constinit Kernel<void(const Tensor& x, Tensor& out)> square_sum;
+
 // core/cpu/matmul.cpp
 /// out = a b for each matrix of a batch; the leading dimensions of a and b broadcast to those of out.
 extern constinit Kernel<void(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out)>

@@ -1,3 +1,4 @@
+#include <retrace/core/philox.h>
 #include <retrace/core/random.h>
 
 namespace retrace {
@@ -5,15 +6,6 @@ namespace retrace {
 namespace {
 
 thread_local GeneratorState generator;
-
-constexpr std::uint64_t kMultiplier0 = 0xD2511F53;
-constexpr std::uint64_t kMultiplier1 = 0xCD9E8D57;
-constexpr std::uint32_t kWeyl0 = 0x9E3779B9;
-constexpr std::uint32_t kWeyl1 = 0xBB67AE85;
-constexpr int kRounds = 10;
-
-constexpr std::uint32_t low(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
-constexpr std::uint32_t high(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
 
 }  // namespace
 
@@ -37,17 +29,8 @@ RandomStream next_stream() {
 }
 
 std::array<std::uint32_t, 4> philox(const RandomStream& stream, std::uint64_t block) {
-  std::array<std::uint32_t, 4> c = {low(block), high(block), low(stream.stream), high(stream.stream)};
-  std::uint32_t key0 = low(stream.seed);
-  std::uint32_t key1 = high(stream.seed);
-  for (int round = 0; round < kRounds; ++round) {
-    const std::uint64_t p0 = kMultiplier0 * c[0];
-    const std::uint64_t p1 = kMultiplier1 * c[2];
-    c = {high(p1) ^ c[1] ^ key0, low(p1), high(p0) ^ c[3] ^ key1, low(p0)};
-    key0 += kWeyl0;
-    key1 += kWeyl1;
-  }
-  return c;
+  const auto words = detail::philox_blocks<1>(stream, block);
+  return {words[0][0], words[1][0], words[2][0], words[3][0]};
 }
 
 float uniform_at(const RandomStream& stream, std::uint64_t index) {

@@ -1,4 +1,5 @@
-// An invertible module of one's own: a learned scale per channel. The wrapper needs forward and inverse, no more.
+// An invertible module of one's own: a learned scale per channel. The wrapper needs forward and inverse, no
+// more.
 #include <retrace/retrace.h>
 
 #include <iostream>
@@ -9,7 +10,8 @@ using namespace retrace;
 /// (ActNorm without its shift: Kingma and Dhariwal, "Glow", NeurIPS 2018.)
 class ChannelScale final : public InvertibleModule {
  public:
-  explicit ChannelScale(std::int64_t channels) : log_scale_(Tensor::full({1, channels, 1, 1}, 0.1, DType::f32)) {}
+  explicit ChannelScale(std::int64_t channels)
+      : log_scale_(Tensor::full({1, channels, 1, 1}, 0.1, DType::f32)) {}
 
   Var forward(const Var& x) override { return x * exp(Var(log_scale_)); }
   Var inverse(const Var& y) override { return y * exp(-Var(log_scale_)); }

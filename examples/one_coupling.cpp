@@ -56,8 +56,10 @@ int main() {
     tape.backward(f, tensor(dx1));
     dx2 = dy2 + number(tape.grad(v));
   }
-  std::printf("inverse   x1 = %+.6f (error %.1e)   x2 = %+.6f (error %.1e)\n", rebuilt_x1, rebuilt_x1 - x1, rebuilt_x2, rebuilt_x2 - x2);
-  std::printf("backward  dx1 = %+.6f   dx2 = %+.6f   da_F = %+.6f   da_G = %+.6f\n", dx1, dx2, number(F.a.grad()), number(G.a.grad()));
+  std::printf("inverse   x1 = %+.6f (error %.1e)   x2 = %+.6f (error %.1e)\n", rebuilt_x1, rebuilt_x1 - x1,
+              rebuilt_x2, rebuilt_x2 - x2);
+  std::printf("backward  dx1 = %+.6f   dx2 = %+.6f   da_F = %+.6f   da_G = %+.6f\n", dx1, dx2,
+              number(F.a.grad()), number(G.a.grad()));
 
   // 5. The same with every activation stored.
   F.a.zero_grad();
@@ -68,6 +70,6 @@ int main() {
   const Var v1 = u1 + F(u2);
   const Var v2 = u2 + G(v1);
   tape.backward((v1 * v1 + v2 * v2) * 0.5);
-  std::printf("stored    dx1 = %+.6f   dx2 = %+.6f   da_F = %+.6f   da_G = %+.6f\n", number(tape.grad(u1)), number(tape.grad(u2)),
-              number(F.a.grad()), number(G.a.grad()));
+  std::printf("stored    dx1 = %+.6f   dx2 = %+.6f   da_F = %+.6f   da_G = %+.6f\n", number(tape.grad(u1)),
+              number(tape.grad(u2)), number(F.a.grad()), number(G.a.grad()));
 }

@@ -12,8 +12,8 @@ class Watch final : public TapeObserver {
  public:
   void on(const TapeEvent& event) override {
     if (event.kind != TapeEvent::Kind::done) return;
-    std::cout << std::string(2 + 2 * static_cast<std::size_t>(event.depth), ' ') << event.op << " of " << path_of(event.scope)
-              << " done, live " << event.live_bytes << " bytes\n";
+    std::cout << std::string(2 + 2 * static_cast<std::size_t>(event.depth), ' ') << event.op << " of "
+              << path_of(event.scope) << " done, live " << event.live_bytes << " bytes\n";
   }
 };
 

@@ -16,14 +16,17 @@ namespace {
 constexpr double kRelativeTolerance = 1e-5;
 
 /// Compares two lists of tensors and notes what differs.
-void compare(std::string_view what, const Tensors& wanted, const Tensors& got, double atol, InvertibilityReport& report) {
+void compare(std::string_view what, const Tensors& wanted, const Tensors& got, double atol,
+             InvertibilityReport& report) {
   if (wanted.size() != got.size()) {
-    report.errors.push_back(fmt::format("{}: {} tensors went in, {} came back", what, wanted.size(), got.size()));
+    report.errors.push_back(
+        fmt::format("{}: {} tensors went in, {} came back", what, wanted.size(), got.size()));
     return;
   }
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (!(wanted[i].shape() == got[i].shape())) {
-      report.errors.push_back(fmt::format("{}: {} went in, {} came back", what, wanted[i].shape(), got[i].shape()));
+      report.errors.push_back(
+          fmt::format("{}: {} went in, {} came back", what, wanted[i].shape(), got[i].shape()));
       continue;
     }
     const std::vector<double> a = wanted[i].to_vector<double>();
@@ -43,9 +46,11 @@ void compare(std::string_view what, const Tensors& wanted, const Tensors& got, d
 void warn_of_sharing(const Tensors& x, const Tensors& y, InvertibilityReport& report) {
   for (std::size_t i = 0; i < y.size(); ++i) {
     if (std::any_of(x.begin(), x.end(), [&](const Tensor& t) { return t.shares_storage(y[i]); }))
-      report.warnings.push_back(fmt::format("output {} shares its bytes with an input, which will not be released", i));
+      report.warnings.push_back(
+          fmt::format("output {} shares its bytes with an input, which will not be released", i));
     for (std::size_t j = 0; j < i; ++j)
-      if (y[i].shares_storage(y[j])) report.warnings.push_back(fmt::format("outputs {} and {} share their bytes", j, i));
+      if (y[i].shares_storage(y[j]))
+        report.warnings.push_back(fmt::format("outputs {} and {} share their bytes", j, i));
   }
 }
 
@@ -62,7 +67,8 @@ Tensors random_inputs(const std::vector<Shape>& shapes, const InvertibilityOptio
 
 InvertibilityReport is_invertible_module(const Module& module_in, const std::vector<Shape>& test_input_shapes,
                                          const InvertibilityOptions& options) {
-  if (test_input_shapes.empty()) fail<ArgumentError>("is_invertible_module", "there must be at least one input shape, got none");
+  if (test_input_shapes.empty())
+    fail<ArgumentError>("is_invertible_module", "there must be at least one input shape, got none");
   InvertibilityReport report;
   std::shared_ptr<InvertibleModule> module = std::dynamic_pointer_cast<InvertibleModule>(module_in.clone());
   if (const auto wrapper = std::dynamic_pointer_cast<InvertibleModuleWrapper>(module)) module = wrapper->fn();
@@ -70,7 +76,8 @@ InvertibilityReport is_invertible_module(const Module& module_in, const std::vec
     report.errors.emplace_back("the module has no inverse: it is not derived from InvertibleModule");
     return report;
   }
-  // A scope of its own, left again at the end: the program's random numbers go on as if nothing had been drawn.
+  // A scope of its own, left again at the end: the program's random numbers go on as if nothing had been
+  // drawn.
   const ScopeSnapshot scope{.state = {.node = nullptr, .random = {.step = 0, .key = options.random_seed}}};
   const Reenter own_random_numbers(scope);
   const NoTape no_tape;
@@ -91,7 +98,8 @@ InvertibilityReport is_invertible_module(const Module& module_in, const std::vec
   return report;
 }
 
-InvertibilityReport is_invertible_module(const Module& module_in, const Shape& test_input_shape, const InvertibilityOptions& options) {
+InvertibilityReport is_invertible_module(const Module& module_in, const Shape& test_input_shape,
+                                         const InvertibilityOptions& options) {
   return is_invertible_module(module_in, std::vector<Shape>{test_input_shape}, options);
 }
 

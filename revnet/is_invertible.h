@@ -22,9 +22,9 @@ struct InvertibilityReport {
   explicit operator bool() const { return invertible; }
 };
 
-/// Tries on random inputs, uniform in [0, 1), whether inverse(forward(x)) = x and forward(inverse(y)) = y. Takes any
-/// module and looks inside an InvertibleModuleWrapper. Works on a copy: no parameter, running statistic or random
-/// number of the program changes. Throws ArgumentError without shapes.
+/// Tries on random inputs, uniform in [0, 1), whether inverse(forward(x)) = x and forward(inverse(y)) = y.
+/// Takes any module and looks inside an InvertibleModuleWrapper. Works on a copy: no parameter, running
+/// statistic or random number of the program changes. Throws ArgumentError without shapes.
 InvertibilityReport is_invertible_module(const Module& module_in, const std::vector<Shape>& test_input_shapes,
                                          const InvertibilityOptions& options = {});
 InvertibilityReport is_invertible_module(const Module& module_in, const Shape& test_input_shape,

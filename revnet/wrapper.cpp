@@ -75,7 +75,8 @@ ScopeSnapshot other_random_numbers(ScopeSnapshot scope) {
 
 Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
   if (++passes_run_ > passes_)
-    fail<GradientError>(kName, "backward may run num_bwd_passes = {} times through one forward, got one more", passes_);
+    fail<GradientError>(kName, "backward may run num_bwd_passes = {} times through one forward, got one more",
+                        passes_);
   state_.check(kName, *fn_);
   const Recomputing recomputing;
   const Reenter scope(preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));

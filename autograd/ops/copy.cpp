@@ -1,4 +1,3 @@
-#include <retrace/autograd/ops/broadcast.h>
 #include <retrace/autograd/ops/copy.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/fail.h>
@@ -157,7 +156,9 @@ Var concatenate(const Vars& xs, int dim) {
   std::vector<Shape> shapes;
   for (const Var& x : xs) {
     shapes.push_back(x.shape());
-    detail::check_same_dtype("concatenate", xs.front().value(), x.value());
+    if (x.dtype() != xs.front().dtype())
+      fail<DTypeError>("concatenate", "the xs must have one element type, got {} and {}", xs.front().dtype(),
+                       x.dtype());
   }
   const Shape shape = concatenated_shape(shapes, dim);
   const int d = shape.dimension(dim);

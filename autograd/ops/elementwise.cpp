@@ -1,4 +1,5 @@
 #include <retrace/autograd/ops/broadcast.h>
+#include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/elementwise.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
@@ -9,7 +10,7 @@ namespace {
 
 /// An uninitialised tensor for x op y.
 Tensor broadcast_like(std::string_view op, const Var& x, const Var& y) {
-  detail::check_same_dtype(op, x.value(), y.value());
+  detail::check_same_dtype(op, x.value(), "y", y.value());
   return like(x.value(), broadcast_shape(op, x.shape(), y.shape()));
 }
 

@@ -1,3 +1,4 @@
+#include <retrace/core/cpu/exp.h>
 #include <retrace/core/cpu/loops.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
@@ -111,7 +112,8 @@ void scale_shift_cpu(const Tensor& x, double scale, double shift, Tensor& y) {
 }
 
 void exp_cpu(const Tensor& x, Tensor& y) {
-  visit_float("exp", x.dtype(), [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::exp(v); }); });
+  visit_float("exp", x.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return cpu::exp_of(v); }); });
 }
 
 void log_cpu(const Tensor& x, Tensor& y) {
@@ -130,7 +132,7 @@ void sqrt_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
 
 void tanh_cpu(const Tensor& x, Tensor& y) {
   visit_float("tanh", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::tanh(v); }); });
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return cpu::tanh_of(v); }); });
 }
 
 void tanh_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
@@ -138,16 +140,9 @@ void tanh_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
               [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * (1 - v * v); }); });
 }
 
-/// exp of a negative number alone, so that nothing overflows.
-template <class T>
-T sigmoid_of(T x) {
-  const T e = std::exp(-std::abs(x));
-  return (x >= 0 ? 1 : e) / (1 + e);
-}
-
 void sigmoid_cpu(const Tensor& x, Tensor& y) {
   visit_float("sigmoid", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return sigmoid_of(v); }); });
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return cpu::sigmoid_of(v); }); });
 }
 
 void sigmoid_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {

@@ -1,5 +1,6 @@
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/philox.h>
 
 #include <array>
 #include <cmath>
@@ -12,55 +13,59 @@ namespace {
 using cpu::kGrain;
 using cpu::parallel_for;
 
-constexpr std::int64_t kWords = 4;  // random words of one block
-static_assert(kGrain % kWords == 0, "tasks must begin with a block");
+constexpr std::int64_t kBlocks = 16;          // that are drawn together
+constexpr std::int64_t kBatch = 4 * kBlocks;  // numbers in them
+static_assert(kGrain % kBatch == 0, "tasks must begin with a batch");
 
-/// to[i] = f(words of i's block)[i % 4] for i < n: element i is a function of the stream and i alone.
-template <class F, class Store>
-void for_each_block(const RandomStream& stream, std::int64_t n, F f, Store store) {
-  parallel_for(n, kGrain, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t b = begin; b < end; b += kWords) {
-      const auto numbers = f(philox(stream, static_cast<std::uint64_t>(b / kWords)));
-      for (std::int64_t k = 0; k < std::min(kWords, end - b); ++k)
-        store(b + k, numbers[static_cast<std::size_t>(k)]);
+using Words = std::array<std::uint32_t, kBatch>;
+
+/// Calls `body(words, b, n)` for every batch of a tensor with `numel` elements: words[i] belongs to element b
+/// + i, i < n. Element i is a function of the stream and i alone.
+template <class Body>
+void for_each_batch(const RandomStream& stream, std::int64_t numel, Body body) {
+  parallel_for(numel, kGrain, [=](std::int64_t begin, std::int64_t end) {
+    Words words;
+    for (std::int64_t b = begin; b < end; b += kBatch) {
+      const auto drawn = detail::philox_blocks<kBlocks>(stream, static_cast<std::uint64_t>(b / 4));
+      for (std::size_t block = 0; block < kBlocks; ++block)
+        for (std::size_t k = 0; k < 4; ++k) words[4 * block + k] = drawn[k][block];
+      body(words, b, std::min(kBatch, end - b));
     }
   });
 }
 
 // Numbers are made in double whatever y's type is, so that f32 draws are f64 draws, rounded.
 
-/// 24 bits, as uniform_at().
-std::array<double, 4> uniforms(const std::array<std::uint32_t, 4>& words) {
-  std::array<double, 4> result;
-  for (std::size_t k = 0; k < 4; ++k) result[k] = (words[k] >> 8) * 0x1p-24;
-  return result;
-}
-
-/// Box and Muller: two independent normal numbers from two uniform ones, the first of them in (0, 1].
-std::array<double, 4> normals(const std::array<std::uint32_t, 4>& words) {
-  std::array<double, 4> result;
-  for (std::size_t k = 0; k < 4; k += 2) {
-    const double radius = std::sqrt(-2 * std::log((words[k] + 1.0) * 0x1p-32));
-    const double angle = 2 * std::numbers::pi * (words[k + 1] * 0x1p-32);
-    result[k] = radius * std::cos(angle);
-    result[k + 1] = radius * std::sin(angle);
-  }
-  return result;
-}
-
 void uniform_cpu(const RandomStream& stream, double low, double high, Tensor& y) {
   visit_float("uniform", y.dtype(), [&]<class T>(TypeTag<T>) {
-    T* to = y.mutable_data<T>();
-    for_each_block(stream, y.numel(), uniforms,
-                   [=](std::int64_t i, double u) { to[i] = static_cast<T>(low + (high - low) * u); });
+    for_each_batch(
+        stream, y.numel(), [=, to = y.mutable_data<T>()](const Words& words, std::int64_t b, std::int64_t n) {
+#pragma omp simd
+          for (std::int64_t i = 0; i < n; ++i)
+            to[b + i] =
+                static_cast<T>(low + (high - low) * ((words[static_cast<std::size_t>(i)] >> 8) * 0x1p-24));
+        });
   });
+}
+
+/// Box and Muller: a uniform number in (0, 1] and one in [0, 1) make two independent normal numbers.
+std::array<double, 2> normal_pair(std::uint32_t first, std::uint32_t second) {
+  const double radius = std::sqrt(-2 * std::log((first + 1.0) * 0x1p-32));
+  const double angle = 2 * std::numbers::pi * (second * 0x1p-32);
+  return {radius * std::cos(angle), radius * std::sin(angle)};
 }
 
 void normal_cpu(const RandomStream& stream, double mean, double std, Tensor& y) {
   visit_float("normal", y.dtype(), [&]<class T>(TypeTag<T>) {
-    T* to = y.mutable_data<T>();
-    for_each_block(stream, y.numel(), normals,
-                   [=](std::int64_t i, double z) { to[i] = static_cast<T>(mean + std * z); });
+    for_each_batch(stream, y.numel(),
+                   [=, to = y.mutable_data<T>()](const Words& words, std::int64_t b, std::int64_t n) {
+                     for (std::int64_t i = 0; i < n; i += 2) {
+                       const auto w = static_cast<std::size_t>(i);
+                       const std::array<double, 2> pair = normal_pair(words[w], words[w + 1]);
+                       to[b + i] = static_cast<T>(mean + std * pair[0]);
+                       if (i + 1 < n) to[b + i + 1] = static_cast<T>(mean + std * pair[1]);
+                     }
+                   });
   });
 }
 
@@ -69,10 +74,12 @@ void dropout_cpu(const Tensor& x, const RandomStream& stream, double p, Tensor& 
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
     const T scale = static_cast<T>(1 / (1 - p));
-    const auto threshold = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));
-    for_each_block(
-        stream, x.numel(), [](const std::array<std::uint32_t, 4>& words) { return words; },
-        [=](std::int64_t i, std::uint32_t word) { to[i] = word >> 8 < threshold ? T{0} : scale * from[i]; });
+    const auto threshold = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));  // of a word's upper 24 bits
+    for_each_batch(stream, x.numel(), [=](const Words& words, std::int64_t b, std::int64_t n) {
+#pragma omp simd
+      for (std::int64_t i = 0; i < n; ++i)
+        to[b + i] = words[static_cast<std::size_t>(i)] >> 8 < threshold ? T{0} : scale * from[b + i];
+    });
   });
 }
 

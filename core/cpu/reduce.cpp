@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 namespace retrace {
 
@@ -40,6 +41,7 @@ struct Reduction {
 /// The sum of n neighbours, in double.
 template <class T>
 double row_sum(const T* x, std::int64_t n) {
+  if (n < kLanes) return std::accumulate(x, x + n, 0.0);
   std::array<double, kLanes> lanes{};
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {

@@ -3,6 +3,8 @@
 #include "../support/catch.h"
 
 #include <retrace/autograd/gradient_check.h>
+#include <retrace/autograd/ops.h>
+#include <retrace/autograd/record.h>
 #include <retrace/autograd/tape.h>
 #include <retrace/core/threads.h>
 
@@ -104,6 +106,26 @@ TEST_CASE("op cases: no derivative asks a saved number for a yes or no", "[op]")
       }
     }
   });
+}
+
+TEST_CASE("op cases: a ReLU that asks its output is caught", "[op]") {
+  const OpCase asking{.name = "asking ReLU",
+                      .function =
+                          [](const Vars& x) {
+                            const Tensor y = relu(x[0].value()).value();
+                            return record("asking_relu", {x[0]}, y, {y},
+                                          [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+                                            Tensor dx = dy.clone(Tag::gradient);
+                                            const auto kept = saved[0].values<double>();
+                                            for (std::size_t i = 0; i < kept.size(); ++i)
+                                              if (!(kept[i] > 0)) dx.mutable_values<double>()[i] = 0;
+                                            return {dx};
+                                          });
+                          },
+                      .inputs = {with_zeros({3, 7})}};
+  const Tensors inputs = make_inputs(asking, DType::f64);
+  const auto exact = numbers(run_recorded(asking, inputs).gradients[0]);
+  CHECK(distance(numbers(run_recorded(asking, inputs, kPerturbation).gradients[0]), exact) > 0.01);
 }
 
 TEST_CASE("op cases: recording changes no number", "[op]") {

@@ -54,7 +54,8 @@ TEST_CASE("a tape gives the gradients of a chain", "[tape]") {
   tape.backward(sum(tanh(x) * x));
   for (std::size_t i = 0; i < 2; ++i) {
     const double v = x.value().to_vector<double>()[i];
-    CHECK(tape.grad(x).to_vector<double>()[i] == Approx(std::tanh(v) + v * (1 - std::tanh(v) * std::tanh(v))));
+    CHECK(tape.grad(x).to_vector<double>()[i] ==
+          Approx(std::tanh(v) + v * (1 - std::tanh(v) * std::tanh(v))));
   }
   CHECK(tape.size() == 0);
 }
@@ -133,9 +134,10 @@ TEST_CASE("a retained tape can run again, and gradients add up", "[tape]") {
   tape.backward(y);
   CHECK(tape.grad(x).item() == 12);
   CHECK(tape.size() == 0);
-  CHECK_THROWS_WITH(tape.backward(y),
-                    "[backward] a variable must still be on the tape, but a backward has eaten it; keep the tape "
-                    "with {.retain = true}");
+  CHECK_THROWS_WITH(
+      tape.backward(y),
+      "[backward] a variable must still be on the tape, but a backward has eaten it; keep the tape "
+      "with {.retain = true}");
 }
 
 TEST_CASE("nothing is recorded under NoTape, after the tape, or of constants", "[tape]") {
@@ -165,8 +167,10 @@ TEST_CASE("tapes nest", "[tape]") {
     const Var v = inner.watch(numbers({3}));
     inner.backward(v * v);
     CHECK(inner.grad(v).item() == 6);
-    CHECK_THROWS_WITH(x * v, "[mul] a variable must be on the current tape, got one of another tape; pass its value() "
-                             "instead");
+    CHECK_THROWS_WITH(
+        x * v,
+        "[mul] a variable must be on the current tape, got one of another tape; pass its value() "
+        "instead");
   }
   outer.backward(y);
   CHECK(outer.grad(x).item() == 4);
@@ -178,11 +182,15 @@ TEST_CASE("wrong starts of backward are errors", "[tape]") {
   const Var y = tanh(x);
   CHECK_THROWS_WITH(tape.backward(y), "[backward] without dy, y must have one element, got [2]");
   CHECK_THROWS_WITH(tape.backward(y, numbers({1})), "[backward] dy must have y's shape [2], got [1]");
-  CHECK_THROWS_WITH(tape.backward(Vars{y, y}, Tensors{numbers({1, 1})}), "[backward] there must be one dy for each root, got 1 for 2");
-  CHECK_THROWS_WITH(tape.backward(Var(numbers({1}))),
-                    "[backward] y must depend on a parameter or a watched tensor of this tape, got a constant");
-  CHECK_THROWS_WITH(tape.grad(y), "[grad] the variable must be a watched one, got the result of an operation");
-  CHECK_THROWS_WITH(tape.watch(Tensor::from<std::int64_t>({1}, {1})), "[watch] x must be f32 or f64, got i64");
+  CHECK_THROWS_WITH(tape.backward(Vars{y, y}, Tensors{numbers({1, 1})}),
+                    "[backward] there must be one dy for each root, got 1 for 2");
+  CHECK_THROWS_WITH(
+      tape.backward(Var(numbers({1}))),
+      "[backward] y must depend on a parameter or a watched tensor of this tape, got a constant");
+  CHECK_THROWS_WITH(tape.grad(y),
+                    "[grad] the variable must be a watched one, got the result of an operation");
+  CHECK_THROWS_WITH(tape.watch(Tensor::from<std::int64_t>({1}, {1})),
+                    "[watch] x must be f32 or f64, got i64");
   tape.backward(y, numbers({1, 1}));
   CHECK_THROWS_AS(tanh(y), GradientError);
 }
@@ -196,8 +204,10 @@ TEST_CASE("a saved tensor that was written since is an error that names both", "
     const OpName writer("optimizer");
     a.mutable_data<double>()[0] = 5;
   }
-  CHECK_THROWS_WITH(tape.backward(y), "[mul] what was saved, f64 [1], must be unchanged when backward reaches it, but optimizer "
-                                      "wrote it since");
+  CHECK_THROWS_WITH(
+      tape.backward(y),
+      "[mul] what was saved, f64 [1], must be unchanged when backward reaches it, but optimizer "
+      "wrote it since");
 }
 
 TEST_CASE("an exception in backward voids gradients and frees everything", "[tape]") {
@@ -212,8 +222,10 @@ TEST_CASE("an exception in backward voids gradients and frees everything", "[tap
     CHECK(tape.size() == 0);
   }
   CHECK(ledger().live(kStepTags) == before);
-  CHECK_THROWS_WITH(w.grad(), "[parameter] a gradient must be complete, but backward failed in two_outputs; call zero_grad() "
-                              "first");
+  CHECK_THROWS_WITH(
+      w.grad(),
+      "[parameter] a gradient must be complete, but backward failed in two_outputs; call zero_grad() "
+      "first");
   w.zero_grad();
   Tape tape;
   tape.backward(Var(w) * Var(numbers({3})));
@@ -223,10 +235,12 @@ TEST_CASE("an exception in backward voids gradients and frees everything", "[tap
 TEST_CASE("a gradient of another shape is an error", "[tape]") {
   Tape tape;
   const Var x = tape.watch(numbers({1, 2}));
-  const Var y = record("odd", {x}, numbers({1}), {}, [](const Tensor& dy, Saved, const Wants&) -> Tensors { return {dy}; });
+  const Var y = record("odd", {x}, numbers({1}), {},
+                       [](const Tensor& dy, Saved, const Wants&) -> Tensors { return {dy}; });
   CHECK_THROWS_WITH(tape.backward(y), "[odd] a gradient must have its value's shape [2], got [1]");
   Parameter w(numbers({1, 2}));
-  CHECK_THROWS_WITH(w.accumulate_grad(numbers({1})), "[parameter] the gradient must be f64 [2] as its parameter, got f64 [1]");
+  CHECK_THROWS_WITH(w.accumulate_grad(numbers({1})),
+                    "[parameter] the gradient must be f64 [2] as its parameter, got f64 [1]");
 }
 
 TEST_CASE("memory falls while the tape is eaten", "[tape][memory]") {
@@ -243,7 +257,8 @@ TEST_CASE("memory falls while the tape is eaten", "[tape][memory]") {
   Counter counter(kStepTags);
   const Tensor dy = Tensor::full({64}, 1, DType::f64, Tag::gradient);
   tape.backward(y, dy);
-  // At the peak, in the last derivative but one: five results (y still holds the last), dy, and two gradients.
+  // At the peak, in the last derivative but one: five results (y still holds the last), dy, and two
+  // gradients.
   CHECK(counter.peak() - before == 8 * block);
   y = Var();
   CHECK(ledger().live(kStepTags) - before == 2 * block);  // dy and x's gradient
@@ -270,8 +285,8 @@ TEST_CASE("an observer sees every node, and those of replays deeper", "[tape]") 
     std::vector<std::string> lines;
     void on(const TapeEvent& e) override {
       constexpr const char* kKinds[] = {"recorded", "running", "done"};
-      lines.push_back(std::string(kKinds[static_cast<int>(e.kind)]) + " " + std::string(e.op) + " " + path_of(e.scope) + " " +
-                      std::to_string(e.depth));
+      lines.push_back(std::string(kKinds[static_cast<int>(e.kind)]) + " " + std::string(e.op) + " " +
+                      path_of(e.scope) + " " + std::to_string(e.depth));
     }
   } log;
   Tape tape;
@@ -284,7 +299,8 @@ TEST_CASE("an observer sees every node, and those of replays deeper", "[tape]") 
     tanh(local.watch(numbers({1})));
   }
   tape.backward(y);
-  CHECK(log.lines == std::vector<std::string>{"recorded tanh net 0", "recorded tanh net 1", "running tanh net 0", "done tanh net 0"});
+  CHECK(log.lines == std::vector<std::string>{"recorded tanh net 0", "recorded tanh net 1",
+                                              "running tanh net 0", "done tanh net 0"});
 }
 
 TEST_CASE("the generator steps once at each outermost tape", "[tape][random]") {

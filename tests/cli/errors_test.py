@@ -61,12 +61,12 @@ class Weights(program.Case):
         run = self.folder / "run"
         self.succeeds(*self.train(run, "--steps", 1))
         self.fails(1, "it lacks", "eval", "--weights", run / "model.safetensors", "--data-dir", self.folder / "data",
-                   "--network", "tiny", "--blocks", "3,3,3")
+                   "--network", "tiny", "--channels", "4,4,8,8", "--blocks", "3,3,3")
 
 
 class Work(program.Case):
     def test_budget(self):
-        done = program.call("bench", "memory", *SMALL, "--batch", 16, "--steps", 1, "--budget", "64MiB", "--policy", "stored",
+        done = program.call("bench", "memory", "--network", "tiny", "--batch", 16, "--steps", 1, "--budget", "64MiB", "--policy", "stored",
                             "--blocks", "30,30,30")
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r"\Aretrace: \[")
@@ -102,7 +102,7 @@ class Work(program.Case):
             done = subprocess.run([program.PROGRAM, "info", "--network", "tiny"], stdout=full, stderr=subprocess.PIPE,
                                   text=True, check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertEqual(done.stderr, "retrace: [retrace] the output could not be written\n")
+        self.assertEqual(done.stderr, "retrace: [retrace] the output must be writable, but it was not\n")
 
     def test_damaged_checkpoint(self):
         run = self.folder / "run"

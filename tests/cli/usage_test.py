@@ -22,7 +22,7 @@ class Usage(program.Case):
 
     def test_unknown_option(self):
         self.fails(2, "--colour", "info", "--colour")
-        self.fails(2, "conjure", "conjure")
+        self.fails(2, "these were not expected: conjure", "conjure")
 
     def test_unknown_network(self):
         text = f"[network] the name must be one of {NETWORKS}, got 'revnet39'"

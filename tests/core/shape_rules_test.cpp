@@ -149,3 +149,46 @@ TEST_CASE("adaptive_pool2d_shape", "[shape_rules]") {
   check_throws<ShapeError>([] { return adaptive_pool2d_shape("adaptive_avg_pool2d", {3}, 1); },
                            "[adaptive_avg_pool2d] x must be [N,C,H,W], got [3]");
 }
+
+TEST_CASE("a permutation applies, inverts and refuses what is none", "[shape_rules]") {
+  const std::vector<int> dims = {2, -3, 1};
+  const Permutation order = permutation_of("permute", {2, 3, 5}, dims);
+  CHECK(order.applied_to({2, 3, 5}) == Shape{5, 2, 3});
+  CHECK(order.inverse().applied_to({5, 2, 3}) == Shape{2, 3, 5});
+  for (const std::vector<int>& wrong :
+       {std::vector<int>{0, 1}, {0, 1, 1}, {0, 1, 3}, {0, 1, 2, 2}, {-4, 1, 2}})
+    CHECK_THROWS_AS(permutation_of("permute", {2, 3, 5}, wrong), ShapeError);
+}
+
+TEST_CASE("aligned_shape puts ones in front", "[shape_rules]") {
+  CHECK(aligned_shape({3, 4}, 4) == Shape{1, 1, 3, 4});
+  CHECK(aligned_shape({}, 2) == Shape{1, 1});
+  CHECK(aligned_shape({3}, 1) == Shape{3});
+}
+
+TEST_CASE("reduced_shape drops dimensions or keeps them at 1", "[shape_rules]") {
+  const std::vector<int> dims = {0, -1};
+  CHECK(reduced_shape("sum", {2, 3, 5}, dims, false).result == Shape{3});
+  CHECK(reduced_shape("sum", {2, 3, 5}, dims, true).result == Shape{1, 3, 1});
+  CHECK(reduced_shape("sum", {2, 3, 5}, dims, false).kept == Shape{1, 3, 1});
+}
+
+TEST_CASE("flattened_shape makes the last dimensions one", "[shape_rules]") {
+  CHECK(flattened_shape({2, 3, 4, 5}, 1) == Shape{2, 60});
+  CHECK(flattened_shape({2, 3, 4, 5}, 0) == Shape{120});
+  CHECK(flattened_shape({2, 3, 4, 5}, -1) == Shape{2, 3, 4, 5});
+  check_throws<ShapeError>([] { return flattened_shape({2}, 1); },
+                           "[shape] a dimension of [2] must be in [-1,1), got 1");
+}
+
+TEST_CASE("slice_rule counts the elements between begin and end", "[shape_rules]") {
+  CHECK(slice_rule("slice", {2, 7}, -1, 1, 7, 2).shape == Shape{2, 3});
+  CHECK(slice_rule("slice", {2, 7}, 1, 0, 7, 2).shape == Shape{2, 4});
+  CHECK(slice_rule("slice", {2, 7}, -2, 1, 2, 5).shape == Shape{1, 7});
+  CHECK(slice_rule("slice", {2, 7}, -1, 1, 7, 2).dim == 1);
+}
+
+TEST_CASE("concatenated_shape adds up one dimension", "[shape_rules]") {
+  const std::vector<Shape> shapes = {{2, 3}, {2, 1}, {2, 4}};
+  CHECK(concatenated_shape(shapes, -1) == Shape{2, 8});
+}

@@ -16,7 +16,8 @@ void check_directions(InvertibleModule& module, const Shape& shape) {
   Tape tape;
   CHECK(module.forward(tape.watch(x)).value().to_vector<double>() == y.to_vector<double>());
   CHECK(relative_error(module.inverse(tape.watch(y)).value(), x) < 1e-12);
-  CHECK(module.inverse(tape.watch(y)).value().to_vector<double>() == module.retreat({y}).front().to_vector<double>());
+  CHECK(module.inverse(tape.watch(y)).value().to_vector<double>() ==
+        module.retreat({y}).front().to_vector<double>());
 }
 
 }  // namespace
@@ -54,7 +55,8 @@ TEST_CASE("couplings compute the same on a tape and in place, and invert", "[cou
 
 TEST_CASE("F sees half of the dimension that is split", "[coupling]") {
   for (const int dim : {0, 1, 2}) {
-    AdditiveCoupling coupling(std::make_shared<Layer>(dim == 2 ? 3 : 6, dim == 2 ? 3 : 6), nullptr, {.split_dim = dim});
+    AdditiveCoupling coupling(std::make_shared<Layer>(dim == 2 ? 3 : 6, dim == 2 ? 3 : 6), nullptr,
+                              {.split_dim = dim});
     check_directions(coupling, {2, 4, 6});
   }
 }
@@ -66,7 +68,8 @@ TEST_CASE("without G, it is an independent copy of F", "[coupling]") {
   CHECK(parameters[0].first == "F.linear.weight");
   CHECK(parameters[2].first == "G.linear.weight");
   CHECK_FALSE(parameters[0].second->value().shares_storage(parameters[2].second->value()));
-  CHECK(parameters[0].second->value().to_vector<double>() == parameters[2].second->value().to_vector<double>());
+  CHECK(parameters[0].second->value().to_vector<double>() ==
+        parameters[2].second->value().to_vector<double>());
 }
 
 TEST_CASE("a coupling takes its two streams, too", "[coupling]") {
@@ -94,21 +97,27 @@ TEST_CASE("F and G run twice in a training step", "[coupling]") {
 TEST_CASE("wrong uses of couplings are errors", "[coupling]") {
   auto layer = std::make_shared<Layer>(2, 2);
   AdditiveCoupling coupling(layer);
-  CHECK_THROWS_WITH(coupling.forward(uniform({2, 5}, 1)),
-                    "[coupling] dimension 1 of x must exist and be even to be cut into two streams, got [2,5]");
+  CHECK_THROWS_WITH(
+      coupling.forward(uniform({2, 5}, 1)),
+      "[coupling] dimension 1 of x must exist and be even to be cut into two streams, got [2,5]");
   CHECK_THROWS_WITH(coupling.forward(uniform({4}, 1)),
                     "[coupling] dimension 1 of x must exist and be even to be cut into two streams, got [4]");
   const Var x = uniform({2, 2}, 1);
-  CHECK_THROWS_WITH(coupling.forward_all({x, x, x}), "[coupling] a coupling takes one tensor or its two streams, got 3 tensors");
+  CHECK_THROWS_WITH(coupling.forward_all({x, x, x}),
+                    "[coupling] a coupling takes one tensor or its two streams, got 3 tensors");
   CHECK_THROWS_WITH(AdditiveCoupling(nullptr), "[coupling] F must be a module, got none");
   AdditiveCoupling wide(std::make_shared<Layer>(2, 4));
-  CHECK_THROWS_WITH(wide.forward(uniform({2, 4}, 1)), "[coupling] the result of F and G must have the stream's shape [2,2], got [2,4]");
+  CHECK_THROWS_WITH(wide.forward(uniform({2, 4}, 1)),
+                    "[coupling] the result of F and G must have the stream's shape [2,2], got [2,4]");
   AffineCoupling bare(layer);
-  CHECK_THROWS_WITH(bare.forward(uniform({2, 4}, 1)),
-                    "[coupling] F and G of an affine coupling must return a scale and a shift, got 1 tensors");
+  CHECK_THROWS_WITH(
+      bare.forward(uniform({2, 4}, 1)),
+      "[coupling] F and G of an affine coupling must return a scale and a shift, got 1 tensors");
   AffineCoupling odd(std::make_shared<Layer>(2, 3), nullptr, adapter<AffineAdapterSigmoid>());
-  CHECK_THROWS_WITH(odd.forward(uniform({2, 4}, 1)),
-                    "[AffineAdapterSigmoid] f must return an even number of channels, half of them scales, got [2,3]");
+  CHECK_THROWS_WITH(
+      odd.forward(uniform({2, 4}, 1)),
+      "[AffineAdapterSigmoid] f must return an even number of channels, half of them scales, got [2,3]");
   AffineCoupling narrow(std::make_shared<Layer>(2, 2), nullptr, adapter<AffineAdapterSigmoid>());
-  CHECK_THROWS_WITH(narrow.forward(uniform({2, 4}, 1)), "[coupling] the scale must have the stream's shape [2,2], got [2,1]");
+  CHECK_THROWS_WITH(narrow.forward(uniform({2, 4}, 1)),
+                    "[coupling] the scale must have the stream's shape [2,2], got [2,1]");
 }

@@ -35,8 +35,9 @@ class Twice final : public InvertibleModule {
 };
 
 std::shared_ptr<Sequential> conv_and_norm() {
-  return std::make_shared<Sequential>(std::make_shared<Conv2d>(5, 5, Conv2dLayerOptions{.kernel = 3, .padding = 1}),
-                                      std::make_shared<BatchNorm2d>(5));
+  return std::make_shared<Sequential>(
+      std::make_shared<Conv2d>(5, 5, Conv2dLayerOptions{.kernel = 3, .padding = 1}),
+      std::make_shared<BatchNorm2d>(5));
 }
 
 }  // namespace
@@ -54,7 +55,8 @@ TEST_CASE("modules that are invertible, and modules that are not", "[is_invertib
         "the module has no inverse: it is not derived from InvertibleModule");
 }
 
-TEST_CASE("a coupling with batch norm is invertible, wrapped or not, and stays as it was", "[is_invertible]") {
+TEST_CASE("a coupling with batch norm is invertible, wrapped or not, and stays as it was",
+          "[is_invertible]") {
   const auto coupling = std::make_shared<AdditiveCoupling>(conv_and_norm());
   const InvertibleModuleWrapper wrapper(coupling);
   std::vector<std::vector<double>> before;
@@ -65,14 +67,16 @@ TEST_CASE("a coupling with batch norm is invertible, wrapped or not, and stays a
     CHECK(is_invertible_module(wrapper, Shape{2, 10, 8, 8}, {.atol = 1e-5, .random_seed = seed}));
   }
   std::size_t i = 0;
-  for (const auto& [name, buffer] : coupling->named_buffers()) CHECK(buffer->to_vector<double>() == before[i++]);
+  for (const auto& [name, buffer] : coupling->named_buffers())
+    CHECK(buffer->to_vector<double>() == before[i++]);
   CHECK(generator_state().step == state.step);
 }
 
 TEST_CASE("shared outputs and the identity are invertible, with a warning", "[is_invertible]") {
   const InvertibilityReport identity = is_invertible_module(Identity(), Shape{2, 4});
   CHECK(identity);
-  CHECK(identity.warnings == std::vector<std::string>{"output 0 shares its bytes with an input, which will not be released"});
+  CHECK(identity.warnings ==
+        std::vector<std::string>{"output 0 shares its bytes with an input, which will not be released"});
   const InvertibilityReport twice = is_invertible_module(Twice(), Shape{2, 4});
   CHECK(twice);
   CHECK(twice.warnings.back() == "outputs 0 and 1 share their bytes");

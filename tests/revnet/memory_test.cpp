@@ -10,7 +10,8 @@ using namespace retrace::test;
 
 namespace {
 
-constexpr TagSet kNotState = TagSet::all() - (Tag::parameter | Tag::parameter_gradient | Tag::optimizer | Tag::buffer);
+constexpr TagSet kNotState =
+    TagSet::all() - (Tag::parameter | Tag::parameter_gradient | Tag::optimizer | Tag::buffer);
 
 struct Bytes {
   std::int64_t after_forward = 0;
@@ -64,7 +65,8 @@ Bytes measure_step(const std::shared_ptr<InvertibleSequence>& sequence, const Te
 std::shared_ptr<InvertibleSequence> couplings(int depth) {
   std::vector<std::shared_ptr<InvertibleModule>> blocks;
   for (int i = 0; i < depth; ++i)
-    blocks.push_back(std::make_shared<AdditiveCoupling>(std::make_shared<Layer>(32, 32), std::make_shared<Layer>(32, 32)));
+    blocks.push_back(
+        std::make_shared<AdditiveCoupling>(std::make_shared<Layer>(32, 32), std::make_shared<Layer>(32, 32)));
   return std::make_shared<InvertibleSequence>(std::move(blocks));
 }
 

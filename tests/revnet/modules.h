@@ -18,7 +18,9 @@ namespace retrace::test {
 /// x -> tanh(linear(x)) with optional dropout, in f64.
 class Layer final : public Module {
  public:
-  Layer(std::int64_t in, std::int64_t out, double dropout = 0) : linear_(in, out), dropout_(dropout) { to(DType::f64); }
+  Layer(std::int64_t in, std::int64_t out, double dropout = 0) : linear_(in, out), dropout_(dropout) {
+    to(DType::f64);
+  }
   Var forward(const Var& x) override {
     ++calls;
     return dropout_ > 0 ? dropout(tanh(linear_(x)), dropout_, training()) : tanh(linear_(x));
@@ -65,7 +67,8 @@ inline std::shared_ptr<InvertibleModule> make_invertible(Kind kind, double dropo
   auto F = std::make_shared<Layer>(2, out, dropout);
   auto G = std::make_shared<Layer>(2, out, dropout);
   if (kind == Kind::additive) return std::make_shared<AdditiveCoupling>(F, G);
-  return std::make_shared<AffineCoupling>(F, G, kind == Kind::affine_naive ? adapter<AffineAdapterNaive>() : adapter<AffineAdapterSigmoid>());
+  return std::make_shared<AffineCoupling>(
+      F, G, kind == Kind::affine_naive ? adapter<AffineAdapterNaive>() : adapter<AffineAdapterSigmoid>());
 }
 
 inline Tensor uniform(const Shape& shape, std::uint64_t seed, DType dtype = DType::f64) {
@@ -90,7 +93,8 @@ inline double relative_error(const Tensor& a, const Tensor& b) {
 /// The gradients of all parameters, by name; undefined where there is none.
 inline std::vector<Named<Tensor>> gradients(Module& module) {
   std::vector<Named<Tensor>> result;
-  for (const auto& [name, parameter] : module.named_parameters()) result.emplace_back(name, parameter->grad());
+  for (const auto& [name, parameter] : module.named_parameters())
+    result.emplace_back(name, parameter->grad());
   return result;
 }
 

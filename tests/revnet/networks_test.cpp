@@ -17,7 +17,8 @@ struct Run {
 };
 
 /// One forward and backward of a fresh network on random images.
-Run run(const NetworkOptions& options, Policy policy, DType dtype, std::int64_t size = 16, std::int64_t batch = 4) {
+Run run(const NetworkOptions& options, Policy policy, DType dtype, std::int64_t size = 16,
+        std::int64_t batch = 4) {
   manual_seed(7);
   ResidualNetwork network(options);
   network.to(dtype);
@@ -36,7 +37,8 @@ Run run(const NetworkOptions& options, Policy policy, DType dtype, std::int64_t 
   }
   result.peak = counter.peak();
   result.gradients = gradients(network);
-  for (const auto& [name, buffer] : network.named_buffers()) result.buffers.push_back(buffer->to_vector<double>());
+  for (const auto& [name, buffer] : network.named_buffers())
+    result.buffers.push_back(buffer->to_vector<double>());
   return result;
 }
 
@@ -66,7 +68,8 @@ TEST_CASE("the six networks have exactly MemCNN's numbers of parameters", "[netw
   const std::vector<std::pair<std::string_view, std::int64_t>> expected = {
       {"resnet32", 466906}, {"resnet110", 1730714}, {"resnet164", 1704154},
       {"revnet38", 573994}, {"revnet110", 1854890}, {"revnet164", 1983786}};
-  for (const auto& [name, parameters] : expected) CHECK(ResidualNetwork(network_options(name)).parameter_count() == parameters);
+  for (const auto& [name, parameters] : expected)
+    CHECK(ResidualNetwork(network_options(name)).parameter_count() == parameters);
 }
 
 TEST_CASE("every policy gives the same loss, gradients and running statistics", "[networks]") {
@@ -89,7 +92,8 @@ TEST_CASE("every policy gives the same loss, gradients and running statistics", 
         INFO(name_of(policy) << " " << stored.gradients[i].first);
         // One that is zero in exact arithmetic is measured against the whole gradient.
         const double own = norm(stored.gradients[i].second);
-        CHECK(distance(other.gradients[i].second, stored.gradients[i].second) <= 1e-9 * (own > 1e-12 * whole ? own : whole));
+        CHECK(distance(other.gradients[i].second, stored.gradients[i].second) <=
+              1e-9 * (own > 1e-12 * whole ? own : whole));
       }
     }
   }
@@ -115,9 +119,11 @@ TEST_CASE("a copy of a network is another network with the same numbers", "[netw
 }
 
 TEST_CASE("names lead to networks, and unknown ones to the list", "[networks]") {
-  CHECK_THROWS_WITH(network_options("revnet39"), "[network] the name must be one of resnet32, resnet110, resnet164, revnet38, revnet110, "
-                                                 "revnet164, tiny, got 'revnet39'");
-  CHECK_THROWS_WITH(policy_from_name("reverse"), "[policy] the name must be one of stored, checkpoint, reversible, got 'reverse'");
+  CHECK_THROWS_WITH(network_options("revnet39"),
+                    "[network] the name must be one of resnet32, resnet110, resnet164, revnet38, revnet110, "
+                    "revnet164, tiny, got 'revnet39'");
+  CHECK_THROWS_WITH(policy_from_name("reverse"),
+                    "[policy] the name must be one of stored, checkpoint, reversible, got 'reverse'");
   CHECK(policy_from_name("checkpoint") == Policy::checkpoint);
   ResidualNetwork network(with_blocks("revnet38", 1));
   CHECK(network.named_parameters()[3].first == "stage1.0.F.conv1.weight");
@@ -126,13 +132,17 @@ TEST_CASE("names lead to networks, and unknown ones to the list", "[networks]") 
 TEST_CASE("options that make no network are errors", "[networks]") {
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.channels = {8, 8}}),
                     "[network] channels must list the stem's and each stage's, got 2 for 3 stages");
-  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.blocks = {1, 0, 1}}), "[network] channels and blocks must be at least 1, got 1,0,1");
+  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.blocks = {1, 0, 1}}),
+                    "[network] channels and blocks must be at least 1, got 1,0,1");
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.classes = 0}),
                     "[network] there must be at least 1 input channel and 1 class, got 3 and 0");
-  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.dropout = 1}), "[network] the dropout probability must be in [0,1), got 1");
-  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.channels = {9, 9, 9, 9}}),
-                    "[network] a reversible block needs an even number of channels to cut into two streams, got 9");
+  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.dropout = 1}),
+                    "[network] the dropout probability must be in [0,1), got 1");
+  CHECK_THROWS_WITH(
+      ResidualNetwork(NetworkOptions{.channels = {9, 9, 9, 9}}),
+      "[network] a reversible block needs an even number of channels to cut into two streams, got 9");
   ResidualNetwork resnet(with_blocks("resnet32", 1));
-  CHECK_THROWS_WITH(resnet.set_policy(Policy::reversible),
-                    "[network] policy reversible needs a network with reversible blocks (a revnet), got one without");
+  CHECK_THROWS_WITH(
+      resnet.set_policy(Policy::reversible),
+      "[network] policy reversible needs a network with reversible blocks (a revnet), got one without");
 }

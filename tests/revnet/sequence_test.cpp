@@ -34,21 +34,26 @@ Step step(InvertibleSequence& sequence, const Run& run) {
 
 }  // namespace
 
-TEST_CASE("a sequence gives the same numbers stored, checkpointed and reversed, with and without dropout", "[sequence]") {
+TEST_CASE("a sequence gives the same numbers stored, checkpointed and reversed, with and without dropout",
+          "[sequence]") {
   using enum Kind;
-  const std::vector<std::vector<Kind>> cases = {
-      {additive}, {additive, additive, additive}, {affine_naive, affine_sigmoid}, {additive, scaling, affine_naive}};
+  const std::vector<std::vector<Kind>> cases = {{additive},
+                                                {additive, additive, additive},
+                                                {affine_naive, affine_sigmoid},
+                                                {additive, scaling, affine_naive}};
   for (const auto& kinds : cases) {
     for (const double dropout : {0.0, 0.3}) {
       const auto sequence = make_sequence(kinds, dropout);
       const Step stored = step(*sequence, [&](const Var& x) { return sequence->forward(x); });
-      const Step reversed = step(*sequence, [&](const Var& x) { return InvertibleModuleWrapper(sequence)(x); });
+      const Step reversed =
+          step(*sequence, [&](const Var& x) { return InvertibleModuleWrapper(sequence)(x); });
       const Step checkpointed = step(*sequence, [&](const Var& x) { return checkpoint(sequence, x); });
       CHECK(reversed.y.to_vector<double>() == stored.y.to_vector<double>());
       CHECK(checkpointed.dx.to_vector<double>() == stored.dx.to_vector<double>());
       CHECK(relative_error(reversed.dx, stored.dx) < 1e-12);
       for (std::size_t i = 0; i < stored.gradients.size(); ++i) {
-        CHECK(checkpointed.gradients[i].second.to_vector<double>() == stored.gradients[i].second.to_vector<double>());
+        CHECK(checkpointed.gradients[i].second.to_vector<double>() ==
+              stored.gradients[i].second.to_vector<double>());
         CHECK(relative_error(reversed.gradients[i].second, stored.gradients[i].second) < 1e-12);
       }
     }
@@ -58,7 +63,8 @@ TEST_CASE("a sequence gives the same numbers stored, checkpointed and reversed, 
 TEST_CASE("the inverse of a sequence trains, too", "[sequence]") {
   const auto sequence = make_sequence({Kind::additive, Kind::affine_naive});
   const Step stored = step(*sequence, [&](const Var& x) { return sequence->inverse(x); });
-  const Step reversed = step(*sequence, [&](const Var& x) { return InvertibleModuleWrapper(sequence).inverse(x); });
+  const Step reversed =
+      step(*sequence, [&](const Var& x) { return InvertibleModuleWrapper(sequence).inverse(x); });
   CHECK(relative_error(reversed.dx, stored.dx) < 1e-12);
   for (std::size_t i = 0; i < stored.gradients.size(); ++i)
     CHECK(relative_error(reversed.gradients[i].second, stored.gradients[i].second) < 1e-12);
@@ -76,7 +82,8 @@ TEST_CASE("streams that somebody holds are not overwritten", "[sequence]") {
   CHECK(relative_error(x[1], x2) < 1e-12);
 }
 
-TEST_CASE("one fingerprint of random numbers serves a whole sequence, whose masks differ from block to block", "[sequence]") {
+TEST_CASE("one fingerprint of random numbers serves a whole sequence, whose masks differ from block to block",
+          "[sequence]") {
   const auto sequence = make_sequence({Kind::additive, Kind::additive}, 0.5);
   for (Parameter* p : sequence->parameters()) kernel::fill(p->value(), 0.3);
   manual_seed(1);
@@ -87,6 +94,8 @@ TEST_CASE("one fingerprint of random numbers serves a whole sequence, whose mask
 }
 
 TEST_CASE("wrong sequences are errors", "[sequence]") {
-  CHECK_THROWS_WITH(InvertibleSequence({}), "[InvertibleSequence] there must be at least one block, got none");
-  CHECK_THROWS_WITH(InvertibleSequence({nullptr}), "[InvertibleSequence] every block must be a module, got an empty pointer");
+  CHECK_THROWS_WITH(InvertibleSequence({}),
+                    "[InvertibleSequence] there must be at least one block, got none");
+  CHECK_THROWS_WITH(InvertibleSequence({nullptr}),
+                    "[InvertibleSequence] every block must be a module, got an empty pointer");
 }

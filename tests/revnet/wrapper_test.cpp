@@ -15,7 +15,8 @@ struct Step {
   std::vector<Named<Tensor>> gradients;
 };
 
-/// One forward and backward of tanh, the module (or its inverse), and a loss that weighs its outputs unevenly.
+/// One forward and backward of tanh, the module (or its inverse), and a loss that weighs its outputs
+/// unevenly.
 Step step(InvertibleModule& module, const Tensor& x, bool inverse = false) {
   manual_seed(5);
   module.zero_grad();
@@ -58,7 +59,8 @@ TEST_CASE("an input is released exactly when it is not kept, and comes back in b
     for (const bool inverse : {false, true}) {
       for (const bool keep_input : {false, true}) {
         for (const bool keep_input_inverse : {false, true}) {
-          InvertibleModuleWrapper wrapper(make_invertible(kind), {.keep_input = keep_input, .keep_input_inverse = keep_input_inverse});
+          InvertibleModuleWrapper wrapper(
+              make_invertible(kind), {.keep_input = keep_input, .keep_input_inverse = keep_input_inverse});
           Tape tape;
           const Var x = tape.watch(uniform({3, 4}, 1));
           const Var y = inverse ? wrapper.inverse(x) : wrapper.forward(x);
@@ -80,11 +82,14 @@ TEST_CASE("reading a released input says who released it and what to do", "[wrap
     const Var x = tape.watch(uniform({3, 4}, 1));
     kept = x;
     const Var y = wrapper(x);
-    CHECK_THROWS_WITH(x + y, "[storage] a tensor that is read must hold its bytes, but stage1 released them; they come back "
-                             "during backward, or set keep_input = true to keep them");
+    CHECK_THROWS_WITH(
+        x + y,
+        "[storage] a tensor that is read must hold its bytes, but stage1 released them; they come back "
+        "during backward, or set keep_input = true to keep them");
   }
   CHECK_THROWS_WITH(kept.value().data<double>(),
-                    "[storage] a tensor that is read must hold its bytes, but stage1 released them; they will not come back, because "
+                    "[storage] a tensor that is read must hold its bytes, but stage1 released them; they "
+                    "will not come back, because "
                     "their tape ended without a backward");
 }
 
@@ -145,8 +150,8 @@ TEST_CASE("an input that was saved in front, or read before, gives right gradien
     for (Parameter* p : wrapper.parameters()) kernel::uniform(next_stream(), -1, 1, p->value());
     Tape tape;
     const Var leaf = tape.watch(x.clone(Tag::data));
-    const Var h = relu(leaf + -0.5);   // zeros that come back as +-1e-17
-    const Var skip = h * h;            // saves h before it is released
+    const Var h = relu(leaf + -0.5);  // zeros that come back as +-1e-17
+    const Var skip = h * h;           // saves h before it is released
     tape.backward(sum(wrapper(h) * skip));
     return tape.grad(leaf);
   };
@@ -208,7 +213,8 @@ TEST_CASE("num_bwd_passes counts the passes through one forward", "[wrapper]") {
   const std::vector<double> twice = tape.grad(leaf).to_vector<double>();
   for (std::size_t i = 0; i < once.size(); ++i) CHECK(twice[i] == Approx(2 * once[i]).epsilon(1e-12));
   CHECK_THROWS_WITH(tape.backward(y, {.retain = true}),
-                    "[InvertibleModuleWrapper] backward may run num_bwd_passes = 2 times through one forward, got one more");
+                    "[InvertibleModuleWrapper] backward may run num_bwd_passes = 2 times through one "
+                    "forward, got one more");
   wrapper.options().num_bwd_passes = 0;
   CHECK_THROWS_WITH(wrapper(Var(x)), "[InvertibleModuleWrapper] num_bwd_passes must be at least 1, got 0");
 }
@@ -219,13 +225,17 @@ TEST_CASE("a change between forward and backward is an error that names it", "[w
   const Var y = sum(wrapper(tape.watch(uniform({3, 4}, 1))));
   SECTION("of a parameter") {
     wrapper.named_parameters()[1].second->value().mutable_data<double>()[0] += 1;
-    CHECK_THROWS_WITH(tape.backward(y), "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as they "
-                                        "were in forward, but F.linear.bias changed");
+    CHECK_THROWS_WITH(
+        tape.backward(y),
+        "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as they "
+        "were in forward, but F.linear.bias changed");
   }
   SECTION("of the mode") {
     wrapper.eval();
-    CHECK_THROWS_WITH(tape.backward(y), "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as they "
-                                        "were in forward, but mode changed");
+    CHECK_THROWS_WITH(
+        tape.backward(y),
+        "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as they "
+        "were in forward, but mode changed");
   }
 }
 
@@ -243,7 +253,8 @@ TEST_CASE("an exception in backward leaves the module and the ledger usable", "[
     CHECK_THROWS_AS(tape.backward(y), GradientError);
   }
   CHECK_THROWS_WITH(h.value().data<double>(),
-                    "[storage] a tensor that is read must hold its bytes, but InvertibleModuleWrapper released them; they will not "
+                    "[storage] a tensor that is read must hold its bytes, but InvertibleModuleWrapper "
+                    "released them; they will not "
                     "come back, because backward failed in InvertibleModuleWrapper");
   h = Var();
   CHECK(ledger().live(kStepTags) == before);
@@ -294,7 +305,8 @@ TEST_CASE("one coupling in several wrappers", "[wrapper]") {
     Var y = tape.watch(uniform({3, 4}, 1));
     std::vector<std::shared_ptr<InvertibleModuleWrapper>> wrappers;
     for (int i = 0; i < 5; ++i) {
-      wrappers.push_back(std::make_shared<InvertibleModuleWrapper>(coupling, WrapperOptions{.disable = disable}));
+      wrappers.push_back(
+          std::make_shared<InvertibleModuleWrapper>(coupling, WrapperOptions{.disable = disable}));
       y = (*wrappers.back())(y);
     }
     tape.backward(sum(y));
@@ -302,7 +314,8 @@ TEST_CASE("one coupling in several wrappers", "[wrapper]") {
   };
   const auto wrapped = run(false);
   const auto plain = run(true);
-  for (std::size_t i = 0; i < plain.size(); ++i) CHECK(relative_error(wrapped[i].second, plain[i].second) < 1e-12);
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    CHECK(relative_error(wrapped[i].second, plain[i].second) < 1e-12);
 }
 
 TEST_CASE("an unused parameter of F has no gradient", "[wrapper]") {

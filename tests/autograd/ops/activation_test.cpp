@@ -1,0 +1,61 @@
+#include "../../support/catch.h"
+#include "../../support/random_tensor.h"
+#include "../../support/throws.h"
+
+#include <retrace/autograd/ops.h>
+#include <retrace/autograd/tape.h>
+
+#include <limits>
+
+using namespace retrace;
+using namespace retrace::test;
+
+TEST_CASE("activations keep one bit an element and no values", "[activation]") {
+  for (const auto op : {+[](const Var& x) { return relu(x); }, +[](const Var& x) { return leaky_relu(x); },
+                        +[](const Var& x) { return clamp(x, -1, 1); }}) {
+    Tape tape;
+    const Counter counter(Tag::saved);
+    const std::int64_t before = counter.live();
+    const Var y = op(tape.watch(random_tensor({3, 7, 11}, DType::f32, 1)));
+    REQUIRE(tape.saved().size() == 1);
+    const Tensor mask = tape.saved().front().tensor;
+    CHECK(mask.dtype() == DType::u8);
+    CHECK(mask.shape() == Shape{(231 + 7) / 8});
+    CHECK(counter.live() == before + 64);
+  }
+}
+
+TEST_CASE("without a tape no mask is made", "[activation]") {
+  const Counter counter(Tag::saved);
+  relu(random_tensor({100}, DType::f32, 1));
+  CHECK(counter.total() == 0);
+}
+
+TEST_CASE("the mask's bits stand in order, and beyond the end they are 0", "[activation]") {
+  Tape tape;
+  const Var x = tape.watch(Tensor::from<float>({1, -1, 0, 2, -2, -3, 3, 4, -1, 5, 6}, {11}));
+  relu(x);
+  CHECK(tape.saved().front().tensor.to_vector<int>() == std::vector<int>{0b11001001, 0b110});
+}
+
+TEST_CASE("a NaN stays a NaN", "[activation]") {
+  const Tensor x = Tensor::full({3}, std::numeric_limits<double>::quiet_NaN(), DType::f32);
+  for (const Var& y : {relu(x), leaky_relu(x), clamp(x, 0, 1)})
+    for (const float v : y.value().to_vector<float>()) CHECK(std::isnan(v));
+}
+
+TEST_CASE("infinite values and gradients are masked, too", "[activation]") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  Tape tape;
+  const Var x = tape.watch(Tensor::from<double>({-infinity, infinity, -1}, {3}));
+  const Var y = relu(x);
+  CHECK(y.value().to_vector<double>() == std::vector<double>{0, infinity, 0});
+  tape.backward(y, Tensor::full({3}, infinity, DType::f64));
+  CHECK(tape.grad(x).to_vector<double>() == std::vector<double>{0, infinity, 0});
+}
+
+TEST_CASE("clamp refuses limits in the wrong order", "[activation]") {
+  const Tensor x = Tensor::zeros({2}, DType::f32);
+  check_throws<ArgumentError>([&] { return clamp(x, 1, 0.5); },
+                              "[clamp] low must be at most high, got 1 and 0.5");
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""The code of the README is the code of an example, which is compiled and run."""
+import pathlib
+import re
+import textwrap
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Readme(unittest.TestCase):
+    def test_code_is_the_example(self):
+        listing = re.search(r"```cpp\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+        example = (ROOT / "examples" / "wrapper.cpp").read_text().split("// [readme]\n")[1]
+        self.assertEqual(listing.split("\n\n", 1)[1].strip(), textwrap.dedent(example.rstrip(" ")).strip())
+
+    def test_links_lead_somewhere(self):
+        for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+            prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose):
+                self.assertTrue((page.parent / target).exists(), f"{page.name}: {target}")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -70,7 +70,7 @@ std::string heading(const std::string& title, const std::string& text) {
 }
 
 std::string axes(const Scale& scale) {
-  constexpr double kMostLines = 6;
+  constexpr double kMostLines = 8;
   constexpr double kMostTicks = 9;
   std::string svg;
   const double mebibytes = nice_step(scale.bytes / kMebibyte, kMostLines);

@@ -24,8 +24,7 @@ std::size_t terminal_width() {
 std::string bar(double part) {
   constexpr int kWidth = 16;
   const int full = std::clamp(static_cast<int>(part * kWidth), 0, kWidth);
-  return std::string(static_cast<std::size_t>(full), '#') +
-         std::string(static_cast<std::size_t>(kWidth - full), '.');
+  return fmt::format("[{:.<{}}] ", std::string(static_cast<std::size_t>(full), '#'), kWidth);
 }
 
 /// `3:25`, `1:02:03`.
@@ -54,14 +53,13 @@ void Progress::show(const Standing& standing) {
   const bool last = standing.step == standing.steps;
   if (!last && pause < (terminal_ ? kTerminalSeconds : kFileSeconds)) return;
   last_shown_ = now;
-  std::string text = text_of(standing);
   if (terminal_) {
-    text.resize(std::min(text.size(), terminal_width() - 1));
-    fmt::print(stderr, "\r{}\x1b[K", text);
+    fmt::print(stderr, "\r{}\x1b[K", text_of(standing, terminal_width() - 1));
     drawn_ = true;
     std::fflush(stderr);
   } else {
-    fmt::print(stderr, "{}\n", text);
+    constexpr std::size_t kFileWidth = 200;
+    fmt::print(stderr, "{}\n", text_of(standing, kFileWidth));
   }
 }
 
@@ -71,17 +69,18 @@ void Progress::say(const std::string& text) {
   fmt::print(stderr, "{}\n", text);
 }
 
-std::string Progress::text_of(const Standing& s) const {
+std::string Progress::text_of(const Standing& s, std::size_t width) const {
   const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
   const double rate = static_cast<double>(images_) / std::max(seconds, 1e-9);
   const double left =
       static_cast<double>(s.steps - s.step) * static_cast<double>(s.images) / std::max(rate, 1e-9);
-  return fmt::format(
-      "epoch {}/{}  step {}/{} [{}]  loss {:.4f}  accuracy {:.1f} %  {:.0f} images/s  memory {}, peak {}  {} "
-      "left",
-      s.epoch, s.epochs, s.step, s.steps, bar(static_cast<double>(s.step) / static_cast<double>(s.steps)),
-      loss_, 100 * accuracy_, rate, format_bytes(memory_.live()), format_bytes(memory_.peak()),
-      clock_text(left));
+  std::string text = fmt::format("step {}/{} loss {:.4f} acc {:.1f} % {:.0f} img/s mem {} peak {} {}", s.step,
+                                 s.steps, loss_, 100 * accuracy_, rate, format_bytes(memory_.live()),
+                                 format_bytes(memory_.peak()), clock_text(left));
+  const std::string epoch = fmt::format("epoch {}/{} ", s.epoch, s.epochs);
+  if (text.size() + epoch.size() <= width) text = epoch + text;
+  const std::string drawn = bar(static_cast<double>(s.step) / static_cast<double>(s.steps));
+  return text.size() + drawn.size() <= width ? drawn + text : text.substr(0, width);
 }
 
 void Progress::clear_bar() {

@@ -2,6 +2,7 @@
 #include <retrace/core/memory.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -33,7 +34,7 @@ class Progress {
 
  private:
   using Clock = std::chrono::steady_clock;
-  std::string text_of(const Standing& standing) const;
+  std::string text_of(const Standing& standing, std::size_t width) const;
   void clear_bar();
 
   bool quiet_;

@@ -25,7 +25,7 @@ struct StepResult {
 /// `number` when the loss is not finite, before anything is changed but running statistics.
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number);
 
-/// The same, then the optimizer's step; the gradients are freed.
+/// The same, then the optimizer's step; the gradients are forgotten.
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number);
 
 /// How a network does on the images of a loader, in evaluation mode.

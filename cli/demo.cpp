@@ -22,13 +22,13 @@ constexpr std::int64_t kMeasuredSteps = 7;
 constexpr double kMeasuredRate = 0.01;
 
 TrainOptions training(const DemoOptions& options) {
-  return {.network = {.name = "tiny", .channels = {16, 16, 32, 64}, .blocks = {3, 3, 3}},
+  return {.network = {.name = "tiny", .channels = {16, 16, 32, 64}, .blocks = {2, 2, 2}},
           .data = {.name = "fashion-mnist", .folder = options.data_dir},
           .run = {.threads = options.threads},
           .optimizer = {.lr = 0.1, .schedule = "linear", .warmup = 40},
           .policy = "reversible",
           .batch = 50,
-          .epochs = 1,
+          .epochs = 2,
           .pad = 0,
           .out = options.out / "run",
           .quiet = options.quiet};

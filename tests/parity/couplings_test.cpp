@@ -81,9 +81,8 @@ TEST_CASE("[P02] scale and shift must have the stream's shape", "[P02]") {
     check_throws<ShapeError>([&] { shift.inverse(x); },
                              "[AffineCoupling] the shift must have the stream's shape [2,2], got [2,1]");
     AffineCoupling bare(function([](const Var& v) { return v; }));
-    check_throws<ArgumentError>(
-        [&] { bare.forward(x); },
-        "[AffineCoupling] F and G must return a scale and a shift, got 1 tensors");
+    check_throws<ArgumentError>([&] { bare.forward(x); },
+                                "[AffineCoupling] F and G must return a scale and a shift, got 1 tensors");
   });
 }
 
@@ -92,8 +91,8 @@ TEST_CASE("[P03] AffineAdapterNaive: t = f(x), s = exp(t)", "[P03]") {
   const Vars st = naive(Vars{numbers({0, 1, -1, 0.5}, {1, 4})});
   REQUIRE(st.size() == 2);
   CHECK(st[1].value().to_vector<double>() == std::vector<double>{0, 2, -2, 1});
-  CHECK(all_close(st[0].value(), numbers({1, 7.38905609893065, 0.1353352832366127, 2.718281828459045}, {1, 4}),
-                 1e-15));
+  CHECK(all_close(st[0].value(),
+                  numbers({1, 7.38905609893065, 0.1353352832366127, 2.718281828459045}, {1, 4}), 1e-15));
 }
 
 TEST_CASE("[P04] AffineAdapterSigmoid: s from the odd channels, t from the even ones", "[P04]") {
@@ -102,27 +101,31 @@ TEST_CASE("[P04] AffineAdapterSigmoid: s from the odd channels, t from the even 
     const Vars st = sigmoid(Vars{numbers({5, -2, 6, 0, 7, -1, 8, 1}, {2, 4})});
     REQUIRE(st.size() == 2);
     CHECK(all_close(st[0].value(),
-                   numbers({0.5, 0.8807970779778823, 0.7310585786300049, 0.9525741268224334}, {2, 2}),
-                   1e-15));
+                    numbers({0.5, 0.8807970779778823, 0.7310585786300049, 0.9525741268224334}, {2, 2}),
+                    1e-15));
     CHECK(bit_equal(st[1].value(), numbers({5, 6, 7, 8}, {2, 2})));
   }
   SECTION("of a 4-dimensional h") {
     const Vars st = sigmoid(Vars{numbers({1, 2, -2, -2, 3, 4, 0, 0}, {1, 4, 1, 2})});
     CHECK(all_close(st[0].value(), numbers({0.5, 0.5, 0.8807970779778823, 0.8807970779778823}, {1, 2, 1, 2}),
-                   1e-15));
+                    1e-15));
     CHECK(bit_equal(st[1].value(), numbers({1, 2, 3, 4}, {1, 2, 1, 2})));
   }
   SECTION("of a number of channels that is odd") {
     check_throws<ShapeError>(
-        [&] { sigmoid(Vars{uniform({2, 3}, 1)}); },
+        [&] {
+          sigmoid(Vars{uniform({2, 3}, 1)});
+        },
         "[AffineAdapterSigmoid] f must return an even number of channels, half of them scales, got [2,3]");
   }
 }
 
 TEST_CASE("[P04] couplings with the sigmoid adapter invert, for images and for rows", "[P04]") {
   AffineCoupling images(conv_norm(5, 10), nullptr, adapter<AffineAdapterSigmoid>());
-  AffineCoupling rows(function([](const Var& x) { return concatenate({x, x * 2.0}, 1); }), nullptr,
-                      adapter<AffineAdapterSigmoid>());
+  AffineCoupling rows(function([](const Var& x) {
+                        return concatenate({x, x * 2.0}, 1);
+                      }),
+                      nullptr, adapter<AffineAdapterSigmoid>());
   const auto check = [](Coupling& coupling, const Tensor& x) {
     with_and_without_tape([&] {
       const Var y = coupling.forward(x);

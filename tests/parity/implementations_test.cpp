@@ -92,7 +92,8 @@ void check_held(std::string_view name, bool inverse, bool two_streams) {
 
 }  // namespace
 
-TEST_CASE("[P09] implementation -1 records the formula, 0 keeps the input, 1 the output; all agree", "[P09]") {
+TEST_CASE("[P09] implementation -1 records the formula, 0 keeps the input, 1 the output; all agree",
+          "[P09]") {
   for (const std::string_view name : {"additive", "affine"})
     for (const bool inverse : {false, true})
       for (const bool two_streams : {false, true}) check_held(name, inverse, two_streams);
@@ -210,9 +211,9 @@ void train_as_the_formula(std::uint64_t seed, DType dtype, std::string_view name
 
 }  // namespace
 
-// MemCNN's test compares the gradients of the parameters alone. That of its input is wrong: through the inverse
-// of implementation 0 its halves come back exchanged, and implementation 1 of the affine coupling leaves out one
-// stream's scale.
+// MemCNN's test compares the gradients of the parameters alone. That of its input is wrong: through the
+// inverse of implementation 0 its halves come back exchanged, and implementation 1 of the affine coupling
+// leaves out one stream's scale.
 TEST_CASE("[P10] every implementation trains as the formula does, through forward and through inverse",
           "[P10]") {
   for (const DType dtype : {DType::f32, DType::f64})

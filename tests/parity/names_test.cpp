@@ -40,7 +40,7 @@ Tensors gradients_through(InvertibleModule& module, const Tensor& batch, bool in
 
 /// The largest difference, divided by the largest magnitude of all: a bias in front of a batch norm has a
 /// gradient that is zero but for rounding.
-double distance(const Tensors& got, const Tensors& wanted) {
+double largest_difference(const Tensors& got, const Tensors& wanted) {
   double worst = got.size() == wanted.size() ? 0 : INFINITY;
   double scale = 0;
   for (std::size_t i = 0; i < std::min(got.size(), wanted.size()); ++i) {
@@ -81,7 +81,7 @@ TEST_CASE("[P05] the wrapper trains any module with forward and inverse, in both
       CHECK(releases(wrapper, x, inverse));
       const Tensors plain = gradients_through(*module, x, inverse);
       CHECK(plain.size() == 1 + module->parameters().size());
-      CHECK(distance(gradients_through(wrapper, x, inverse), plain) < 1e-9);
+      CHECK(largest_difference(gradients_through(wrapper, x, inverse), plain) < 1e-9);
     }
   }
 }
@@ -124,7 +124,7 @@ TEST_CASE("[P05] a disabled wrapper is the plain module and ignores both keep fl
       for (const bool keep : {false, true}) {
         wrapper.options().keep_input = wrapper.options().keep_input_inverse = keep;
         CHECK_FALSE(releases(wrapper, x, inverse));
-        CHECK(distance(gradients_through(wrapper, x, inverse), plain) == 0);
+        CHECK(largest_difference(gradients_through(wrapper, x, inverse), plain) == 0);
       }
       wrapper.options() = {};
       CHECK(releases(wrapper, x, inverse));
@@ -144,10 +144,10 @@ TEST_CASE("[P05] the wrapper takes and returns several tensors", "[P05]") {
   const Vars back = fork.inverse_all({parts[0] * 2.0, parts[1] * 3.0});
   REQUIRE(back.size() == 1);
   tape.backward(sum(back.front()));
-  const Tensor wanted = concatenate({Var(Tensor::full({2, 2, 4, 4}, 2, DType::f32)),
-                                     Var(Tensor::full({2, 3, 4, 4}, 3, DType::f32))},
-                                    1)
-                            .value();
+  const Tensor wanted =
+      concatenate(
+          {Var(Tensor::full({2, 2, 4, 4}, 2, DType::f32)), Var(Tensor::full({2, 3, 4, 4}, 3, DType::f32))}, 1)
+          .value();
   CHECK(bit_equal(tape.grad(leaf), wanted));
   CHECK(bit_equal(leaf.value(), x));
 }
@@ -191,7 +191,7 @@ TEST_CASE("[P06] ReversibleBlock keeps what it is asked to keep and trains under
                                  .adapter = adapter<AffineAdapterNaive>()});
           CHECK(releases(block, x, false) == !(keep != inverse));
           CHECK(releases(block, x, true) == !(keep == inverse));
-          CHECK(distance(gradients_through(block, x, inverse), wanted) < 1e-9);
+          CHECK(largest_difference(gradients_through(block, x, inverse), wanted) < 1e-9);
         }
       }
     }
@@ -217,7 +217,9 @@ TEST_CASE("[P06] ReversibleBlock's advice for implementation -1 can be queried",
 TEST_CASE("[P06] an unknown coupling or implementation is a NotImplementedError", "[P06]") {
   // MemCNN refuses an implementation at its first use.
   const auto F = conv3x3(10, 10);
-  const auto make = [&](const ReversibleBlockOptions& options) { return ReversibleBlock(F, nullptr, options); };
+  const auto make = [&](const ReversibleBlockOptions& options) {
+    return ReversibleBlock(F, nullptr, options);
+  };
   const AffineAdapter naive = adapter<AffineAdapterNaive>();
   for (const auto& [name, class_name] :
        {std::pair("additive", "[AdditiveCoupling]"), std::pair("affine", "[AffineCoupling]")}) {
@@ -253,12 +255,16 @@ TEST_CASE("[P07] create_coupling makes an additive or an affine coupling by name
   });
   CHECK(std::dynamic_pointer_cast<AffineCoupling>(affine) != nullptr);
   CHECK(forward(affine) == std::vector<double>{1 * 7 + 6, 2 * 9 + 8, 3, 4});
-  const auto bare = create_coupling(scale_and_shift([](const Var& v) { return Vars{v, v}; }), nullptr, "affine");
+  const auto bare = create_coupling(scale_and_shift([](const Var& v) {
+                                      return Vars{v, v};
+                                    }),
+                                    nullptr, "affine");
   CHECK(forward(bare) == std::vector<double>{6, 12, 24, 60});
 
   CHECK(create_coupling(F, G, "additive", nullptr, {.split_dim = 0})->split_dim() == 0);
-  check_throws<NotImplementedError>([&] { create_coupling(F, G, "multiplicative"); },
-                                    "[create_coupling] coupling must be additive or affine, got multiplicative");
+  check_throws<NotImplementedError>(
+      [&] { create_coupling(F, G, "multiplicative"); },
+      "[create_coupling] coupling must be additive or affine, got multiplicative");
   check_throws<NotImplementedError>(
       [&] { create_coupling(F, G, "additive", nullptr, {.implementation_fwd = 3}); },
       "[AdditiveCoupling] implementation_fwd must be -1, 0 or 1, got 3");
@@ -282,7 +288,8 @@ class TwoWay final : public InvertibleModule {
 
 }  // namespace
 
-TEST_CASE("[P08] is_invertible_module takes one shape or several, any module, and looks into a wrapper", "[P08]") {
+TEST_CASE("[P08] is_invertible_module takes one shape or several, any module, and looks into a wrapper",
+          "[P08]") {
   const Shape shape{2, 10, 8, 8};
   const auto coupling = std::make_shared<AdditiveCoupling>(conv3x3(5, 5));
   CHECK(is_invertible_module(*coupling, shape));
@@ -339,21 +346,19 @@ TEST_CASE("[P08] both x and y are compared", "[P08]") {
   REQUIRE(x_only.errors.size() == 1);
   CHECK(x_only.errors.front().find("inverse(forward(x)): tensor 0 differs by up to") == 0);
   // x comes back within 9e-7, which forward makes a relative error of 4.5e-5.
-  const InvertibilityReport y_only =
-      is_invertible_module(TwoWay([](const Var& x) { return exp(x * 50.0); },
-                                  [](const Var& y) { return log(y) * 0.02 + 9e-7; }),
-                           shape, {.dtype = DType::f64});
+  const InvertibilityReport y_only = is_invertible_module(
+      TwoWay([](const Var& x) { return exp(x * 50.0); }, [](const Var& y) { return log(y) * 0.02 + 9e-7; }),
+      shape, {.dtype = DType::f64});
   CHECK_FALSE(y_only);
   REQUIRE(y_only.errors.size() == 1);
   CHECK(y_only.errors.front().find("forward(inverse(y)): tensor 0 differs by up to") == 0);
-  CHECK(is_invertible_module(TwoWay([](const Var& x) { return exp(x * 50.0); },
-                                    [](const Var& y) { return log(y) * 0.02; }),
-                             shape, {.dtype = DType::f64}));
+  CHECK(is_invertible_module(
+      TwoWay([](const Var& x) { return exp(x * 50.0); }, [](const Var& y) { return log(y) * 0.02; }), shape,
+      {.dtype = DType::f64}));
 }
 
 TEST_CASE("[P08] the report holds errors and warnings", "[P08]") {
-  const InvertibilityReport thrown =
-      is_invertible_module(AdditiveCoupling(conv3x3(5, 5)), Shape{2, 9, 8, 8});
+  const InvertibilityReport thrown = is_invertible_module(AdditiveCoupling(conv3x3(5, 5)), Shape{2, 9, 8, 8});
   CHECK_FALSE(thrown);
   CHECK(thrown.errors ==
         std::vector<std::string>{"[AdditiveCoupling] dimension 1 of x must exist and be even to be cut into "

@@ -8,11 +8,12 @@
 #include <retrace/nn/sequential.h>
 #include <retrace/revnet/adapters.h>
 #include <retrace/revnet/coupling.h>
+#include <retrace/revnet/wrapper.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
+#include <vector>
 
 namespace retrace::test {
 
@@ -82,6 +83,36 @@ constexpr std::int64_t channels_out(Pair pair, std::int64_t half) {
   return pair == Pair::affine_sigmoid ? 2 * half : half;
 }
 
+/// Wrappers around one coupling, one behind the other.
+struct Stack {
+  Stack(const std::shared_ptr<InvertibleModule>& coupling, int depth, const WrapperOptions& options) {
+    for (int i = 0; i < depth; ++i)
+      wrappers.push_back(std::make_shared<InvertibleModuleWrapper>(coupling, options));
+  }
+  Var forward(Var x) const {
+    for (const auto& wrapper : wrappers) x = wrapper->forward(x);
+    return x;
+  }
+  Var inverse(Var y) const {
+    for (auto wrapper = wrappers.rbegin(); wrapper != wrappers.rend(); ++wrapper) y = (*wrapper)->inverse(y);
+    return y;
+  }
+  std::vector<std::shared_ptr<InvertibleModuleWrapper>> wrappers;
+};
+
+/// The numbers now of each parameter, or of its gradient (undefined where there is none).
+inline Tensors copies_of_parameters(Module& module) {
+  Tensors copies;
+  for (const Parameter* p : module.parameters()) copies.push_back(p->value().clone(Tag::data));
+  return copies;
+}
+inline Tensors copies_of_gradients(Module& module) {
+  Tensors copies;
+  for (const Parameter* p : module.parameters())
+    copies.push_back(p->grad().defined() ? p->grad().clone(Tag::data) : Tensor());
+  return copies;
+}
+
 /// Uniform in [0, 1), a function of the seed.
 inline Tensor uniform(const Shape& shape, std::uint64_t seed, DType dtype = DType::f32) {
   Tensor x(shape, dtype);
@@ -97,6 +128,36 @@ inline bool all_close(const Tensor& a, const Tensor& b, double rtol = 1e-5, doub
   for (std::size_t i = 0; i < v.size(); ++i)
     if (!(std::abs(u[i] - v[i]) <= atol + rtol * std::abs(v[i]))) return false;
   return true;
+}
+
+/// Euclidean, as if the tensors were one vector.
+inline double norm(const Tensors& x) {
+  double sum = 0;
+  for (const Tensor& t : x)
+    for (const double v : t.to_vector<double>()) sum += v * v;
+  return std::sqrt(sum);
+}
+
+/// |a - b|.
+inline double distance(const Tensor& a, const Tensor& b) {
+  const std::vector<double> u = a.to_vector<double>();
+  const std::vector<double> v = b.to_vector<double>();
+  double sum = u.size() == v.size() ? 0 : INFINITY;
+  for (std::size_t i = 0; i < std::min(u.size(), v.size()); ++i) sum += (u[i] - v[i]) * (u[i] - v[i]);
+  return std::sqrt(sum);
+}
+
+/// The largest |got - wanted| / |wanted| of all gradients. One that is zero in exact arithmetic is measured
+/// against the norm of them all.
+inline double gradient_error(const Tensors& got, const Tensors& wanted) {
+  const double whole = norm(wanted);
+  double worst = got.size() == wanted.size() ? 0 : INFINITY;
+  for (std::size_t i = 0; i < std::min(got.size(), wanted.size()); ++i) {
+    const double own = norm({wanted[i]});
+    const double error = distance(got[i], wanted[i]) / (own > 1e-12 * whole ? own : whole);
+    worst = error <= worst ? worst : error;  // keeps a NaN
+  }
+  return worst;
 }
 
 }  // namespace retrace::test

@@ -18,12 +18,7 @@ constexpr std::size_t kCheckpointsKept = 2;
 
 /// Everything that can be wrong in the options and is known before the data is read.
 const TrainOptions& checked(const TrainOptions& options) {
-  check_use([&] {
-    check_names(options.network, options.data);
-    if (options.out.empty()) fail<ArgumentError>("train", "a folder must be given with --out");
-    if (options.steps > 0 && options.epochs > 0)
-      fail<ArgumentError>("train", "either --steps or --epochs must be given, got both");
-  });
+  check_use([&] { check_names(options.network, options.data); });
   return options;
 }
 

@@ -89,7 +89,7 @@ void check_test_images(const std::shared_ptr<Dataset>& test, const Augmentation&
   const LoaderOptions training{.batch_size = 4, .augmentation = usual, .dtype = DType::f64};
   Loader loader(test, training.for_evaluation());
   const std::vector<double> got = epoch(loader, 0);
-  CHECK(epoch(loader, 1) == got);
+  CHECK((epoch(loader, 1) == got));
   const Bytes file = test_records(label_bytes);
   const std::size_t image = 3 * kPixels;
   REQUIRE(got.size() == kTestImages * image);
@@ -103,7 +103,7 @@ void check_test_images(const std::shared_ptr<Dataset>& test, const Augmentation&
   }
   CHECK(worst <= 1e-12);
   Loader augmented(test, training);
-  CHECK(epoch(augmented, 0) != epoch(augmented, 1));
+  CHECK((epoch(augmented, 0) != epoch(augmented, 1)));
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ class P53(program.Case):
     """Recipes. MemCNN lowers the rate before its step 40000: --lr-steps are the last steps with a rate."""
 
     # What makes a recipe's network learn in milliseconds, on data of our own.
-    SMALL = ("--data", "mnist", "--channels", "4,4,8,8", "--blocks", "2,1,1", "--threads", 1, "--quiet")
+    SMALL = ("--data", "mnist", "--channels", "4,4,8,8", "--blocks", "1,1,1", "--threads", 1, "--quiet")
 
     def run_recipe(self, recipe, *arguments):
         """(the options that the run says it had, its log)."""
@@ -48,7 +48,8 @@ class P53(program.Case):
             expected.pop("steps")
             self.assertEqual({key: options[key] for key in expected}, expected)
             self.assertEqual([line["lr"] for line in log], [0.1])
-            self.assertEqual(options["policy"], "reversible" if name.startswith("revnet") else "stored")
+            # revnet164 with one block a stage has none that could be reversed.
+            self.assertEqual(options["policy"], "reversible" if name in ("revnet38", "revnet110") else "stored")
 
     def test_the_rate_falls_behind_its_steps(self):
         rates = [line["lr"] for line in self.run_recipe("short")[1]]

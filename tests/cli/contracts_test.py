@@ -156,6 +156,13 @@ class Check(program.Case):
         self.assertTrue(result["passed"])
         self.assertGreater(max(i["error"] for i in result["inverse"]), 0)
 
+    def test_losses_of_a_chaotic_training_are_held_to_its_own_measure(self):
+        result = self.check("--blocks", "12,12,12", "--steps", 30, "--lr", 2, "--policy", "reversible")
+        losses = result["policies"][0]["losses"]
+        self.assertTrue(all(loss["passed"] for loss in losses))
+        self.assertEqual(losses[0]["allowed"], 1e-9)
+        self.assertGreater(losses[-1]["allowed"], 1e-9)
+
     def test_a_plain_network(self):
         result = self.json("check", "--network", "resnet32", "--blocks", "1,1,1", "--batch", 4, "--steps", 1,
                            "--policy", "checkpoint", "--threads", 1)

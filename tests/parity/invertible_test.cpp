@@ -1,3 +1,4 @@
+#include <retrace/nn/dropout.h>
 #include <retrace/revnet/is_invertible.h>
 #include <retrace/revnet/wrapper.h>
 
@@ -160,7 +161,8 @@ TEST_CASE("[P42] as many shapes as the module takes, or an error in the report",
 // MemCNN seeds the global generator anew and runs the module in training mode five times, so that its running
 // statistics move.
 TEST_CASE("[P43] nothing changes: no statistic, no parameter, no random number of the program", "[P43]") {
-  const auto coupling = std::make_shared<AdditiveCoupling>(conv_norm());
+  const auto coupling = std::make_shared<AdditiveCoupling>(
+      std::make_shared<Sequential>(conv_norm(), std::make_shared<Dropout>(0.5)));
   InvertibleModuleWrapper wrapper(coupling);
   wrapper.named_modules().back().second->eval();
   wrapper.parameters()[0]->accumulate_grad(Tensor::full(wrapper.parameters()[0]->shape(), 1, DType::f32));

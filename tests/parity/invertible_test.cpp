@@ -98,7 +98,7 @@ TEST_CASE("[P40] couplings and factors are invertible for every seed, wrapped or
   }
 }
 
-// MemCNN wraps anything and fails when the inverse is first called.
+// MemCNN wraps anything and fails at the first call.
 TEST_CASE("[P40] wrapping a module without an inverse does not compile", "[P40]") {
   CHECK(complaints_of_wrapping("AdditiveCoupling").empty());
   CHECK_THAT(
@@ -158,7 +158,7 @@ TEST_CASE("[P42] as many shapes as the module takes, or an error in the report",
   CHECK(report.errors == std::vector<std::string>{"[module] this module takes 1 input, got 2"});
 }
 
-// MemCNN seeds the global generator anew and runs the module in training mode five times, so that its running
+// MemCNN seeds the global generator anew and runs the module in training mode six times, so that its running
 // statistics move.
 TEST_CASE("[P43] nothing changes: no statistic, no parameter, no random number of the program", "[P43]") {
   const auto coupling = std::make_shared<AdditiveCoupling>(

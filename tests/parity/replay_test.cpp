@@ -191,7 +191,7 @@ TEST_CASE("[P33] an input that a ReLU in front saved gives correct gradients", "
   });
 }
 
-// MemCNN resizes the storage that the view shares, and the larger tensor is gone with it.
+// MemCNN resizes the storage that the view shares, and PyTorch stops at its size in backward.
 TEST_CASE("[P33] an input that is a view, or of which a view exists, gives correct gradients", "[P33]") {
   check_same_as_plain(
       [](const Var& h, InvertibleModuleWrapper& wrapper) {  // a part of it, and the other part
@@ -210,6 +210,7 @@ TEST_CASE("[P33] an input that is a view, or of which a view exists, gives corre
   });
 }
 
+// MemCNN's program crashes: PyTorch reads the storage that was emptied.
 TEST_CASE("[P33] an input that a skip connection reads later is an error that names the wrapper", "[P33]") {
   const auto skip = [](const Var& h, InvertibleModuleWrapper& wrapper) {
     const Var t = tanh(h);

@@ -220,7 +220,8 @@ TEST_CASE("[P33] an input that a skip connection reads later is an error that na
     CHECK_THROWS_WITH(
         gradients_around(pair, {}, skip),
         "[storage] a tensor that is read must hold its bytes, but InvertibleModuleWrapper released "
-        "them; they come back during backward, or set keep_input = true to keep them");
+        "them; they come back during backward, or set keep_input (for inverse, keep_input_inverse) to keep "
+        "them");
   check_same_as_plain(skip, {.keep_input = true});
   check_same_as_plain([](const Var& h, InvertibleModuleWrapper& wrapper) {  // read before, saved for later
     const Var t = tanh(h);

@@ -85,7 +85,7 @@ TEST_CASE("reading a released input says who released it and what to do", "[wrap
     CHECK_THROWS_WITH(
         x + y,
         "[storage] a tensor that is read must hold its bytes, but stage1 released them; they come back "
-        "during backward, or set keep_input = true to keep them");
+        "during backward, or set keep_input (for inverse, keep_input_inverse) to keep them");
   }
   CHECK_THROWS_WITH(kept.value().data<double>(),
                     "[storage] a tensor that is read must hold its bytes, but stage1 released them; they "

@@ -1,4 +1,5 @@
 #include <retrace/cli/exit.h>
+#include <retrace/cli/names.h>
 #include <retrace/cli/progress.h>
 #include <retrace/cli/run_folder.h>
 #include <retrace/cli/snapshot.h>
@@ -6,7 +7,6 @@
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/data/load.h>
-#include <retrace/nn/weights.h>
 
 #include <chrono>
 
@@ -92,6 +92,7 @@ Metadata Training::metadata() const {
   all["policy"] = name_of(policy_);
   all["batch"] = std::to_string(options_.batch);
   all["seed"] = std::to_string(options_.run.seed);
+  if (!options_.weights.empty()) all["weights"] = options_.weights.string();
   if (depends_on_steps(options_.optimizer)) all["steps"] = std::to_string(steps_);
   return all;
 }
@@ -106,6 +107,8 @@ void Training::begin() {
         "it, or give another folder",
         options_.out.string());
   }
+  if (saved_ == 0 && !options_.weights.empty())
+    load_named(*network_, load_tensors(options_.weights), options_.names);
   folder_.open_log(saved_);
 }
 
@@ -141,7 +144,7 @@ TrainResult Training::run() {
       step(++number, *batch);
     }
   }
-  save_weights(*network_, folder_.model_path(), metadata());
+  save_named(*network_, folder_.model_path(), metadata(), options_.names);
   progress_.say(fmt::format("weights: {}", folder_.model_path().string()));
   result_.steps = steps_;
   result_.test_images = test_->size();
@@ -155,6 +158,7 @@ void Training::step(std::int64_t number, const Batch& batch) {
   const StepResult step = training_step(*network_, *optimizer_, batch, number);
   LogLine line{.step = number,
                .loss = step.loss,
+               .accuracy = static_cast<double>(step.correct) / static_cast<double>(batch.labels.numel()),
                .lr = lr,
                .after_forward_bytes = step.after_forward_bytes,
                .peak_bytes = step.peak_bytes};
@@ -167,13 +171,13 @@ void Training::step(std::int64_t number, const Batch& batch) {
                   .correct = step.correct});
   if (number == steps_ || due(number, options_.eval_every)) {
     const Evaluation test = evaluate(*network_, test_loader_);
-    line.test_accuracy = test.accuracy;
+    line.test = test;
+    result_.test_accuracy = test.accuracy;
     progress_.say(fmt::format("step {}: test accuracy {:.2f} %, test loss {:.4f}", number,
                               100 * test.accuracy, test.loss));
   }
   folder_.append(line);
   result_.loss = line.loss;
-  result_.test_accuracy = line.test_accuracy;
   if (number == steps_ || due(number, options_.checkpoint_every)) save(number);
 }
 

@@ -148,7 +148,13 @@ TEST_CASE("options that make no network are errors", "[networks]") {
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.channels = {8, 8}}),
                     "[network] channels must list the stem's and each stage's, got 2 for 3 stages");
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.blocks = {1, 0, 1}}),
-                    "[network] channels and blocks must be at least 1, got 1,0,1");
+                    "[network] channels, blocks and strides must be at least 1, got 1,0,1");
+  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.strides = {1, 2}}),
+                    "[network] strides must list the stem's and each stage's, got 2 for 3 stages");
+  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.strides = {1, 1, 0, 2}}),
+                    "[network] channels, blocks and strides must be at least 1, got 1,1,0,2");
+  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.stem = {.kernel = 4}}),
+                    "[network] the stem's kernel must be odd and at least 1, got 4");
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.classes = 0}),
                     "[network] there must be at least 1 input channel and 1 class, got 3 and 0");
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.dropout = 1}),

@@ -14,7 +14,7 @@ Tensor class_weights(DType dtype) { return Tensor::from<double>({0.5, 1, 2}, {3}
 
 /// The cross entropy of three_rows() with these labels.
 OpCase three_rows_with(std::string name, std::initializer_list<std::int64_t> labels,
-                       CrossEntropyOptions options, std::vector<double> expected,
+                       const CrossEntropyOptions& options, std::vector<double> expected,
                        std::vector<double> gradient, bool weighted = false) {
   return {.name = "cross_entropy, " + std::move(name),
           .function =

@@ -218,15 +218,16 @@ void map_targets(const Tensor& x, const Tensor& target, const Tensor& pos_weight
   const T* t = target.data<T>();
   const T* p = pos_weight.defined() ? pos_weight.data<T>() : nullptr;
   T* to = y.mutable_data<T>();
-  parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-    if (p == nullptr) {
+  const auto run = [=, n = x.numel()](const auto& weight) {
+    parallel_for(n, kGrain, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) to[i] = f(i, from[i], t[i], T{1});
-    } else {
-#pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) to[i] = f(i, from[i], t[i], p[i]);
-    }
-  });
+      for (std::int64_t i = begin; i < end; ++i) to[i] = f(i, from[i], t[i], weight(i));
+    });
+  };
+  if (p == nullptr)
+    run([](std::int64_t) { return T{1}; });
+  else
+    run([p](std::int64_t i) { return p[i]; });
 }
 
 /// -log sigmoid(-x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), in which nothing overflows.

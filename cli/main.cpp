@@ -4,6 +4,8 @@
 #include <retrace/cli/eval.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/info.h>
+#include <retrace/cli/names.h>
+#include <retrace/cli/step_command.h>
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
 
@@ -64,6 +66,9 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
       ->type_name("N");
   app.add_flag("--flip,!--no-flip", o.flip,
                "exchange left and right at random (default: usual for the data)");
+  app.add_option("-w,--weights", o.weights, "a safetensors file to begin with (default: random weights)")
+      ->type_name("FILE");
+  add_names_option(app, o.names);
   add_run_options(app, o.run);
   app.add_option("-o,--out", o.out, "folder for log.jsonl, checkpoints and model.safetensors")
       ->required()
@@ -85,6 +90,7 @@ void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
   app.add_option("-w,--weights", o.weights, "a safetensors file, as train writes it")
       ->required()
       ->type_name("FILE");
+  add_names_option(app, o.names);
   add_network_options(app, o.network);
   add_data_options(app, o.data);
   add_batch(app, o.batch);
@@ -98,6 +104,33 @@ void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
       "Example:\n"
       "  retrace eval --weights runs/first/model.safetensors");
   app.callback([&] { work = [&o] { return run_eval(o); }; });
+}
+
+void add_step(CLI::App& program, StepOptions& o, Work& work) {
+  CLI::App& app = *program.add_subcommand("step", "training steps from file to file, to compare programs");
+  const auto add_file = [&](const char* name, std::filesystem::path& path, const char* help) {
+    app.add_option(name, path, help)->required()->type_name("FILE");
+  };
+  add_network_options(app, o.network);
+  add_file("-w,--weights", o.weights, "safetensors: every parameter and buffer");
+  add_names_option(app, o.names);
+  add_file("--batch", o.batch,
+           "safetensors: images [N,C,H,W] and labels [N] of i64, or one more for each step");
+  app.add_option("--steps", o.steps, "how many steps to train")
+      ->check(positive())
+      ->capture_default_str()
+      ->type_name("N");
+  add_policy_option(app, o.policy);
+  add_optimizer_options(app, o.optimizer);
+  add_run_options(app, o.run);
+  add_file("-o,--out", o.out, "safetensors, as below");
+  app.footer(
+      "--out gets, in --dtype: loss [steps]; logits and grad.NAME, of the first step; param.NAME and\n"
+      "buffer.NAME, after the last one. With --dtype f64, f32 files are widened exactly.\n\n"
+      "Example:\n"
+      "  retrace step --network revnet38 --names memcnn --weights W.safetensors --batch X.safetensors \\\n"
+      "      --steps 2 --policy reversible --lr 0.1 --dtype f64 --out OUT.safetensors");
+  app.callback([&] { work = [&o] { return run_step(o); }; });
 }
 
 void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
@@ -188,6 +221,7 @@ struct AllOptions {
   BenchOptions bench{};
   CheckOptions check{};
   InfoOptions info{};
+  StepOptions step{};
   DemoOptions demo{};
 };
 
@@ -202,6 +236,7 @@ int run(int argc, char** argv) {
   add_eval(program, options.eval, work);
   add_bench(program, options.bench, work);
   add_check(program, options.check, work);
+  add_step(program, options.step, work);
   add_info(program, options.info, work);
   try {
     program.parse(argc, argv);

@@ -69,9 +69,9 @@ std::optional<std::int64_t> step_in_name(const std::string& name) {
 RunFolder::RunFolder(fs::path folder) : folder_(std::move(folder)) {
   std::error_code error;
   fs::create_directories(folder_, error);
-  if (error || !fs::is_directory(folder_, error))
+  if (error)
     fail<IoError>("train", "the folder {} must be there or creatable, got: {}", folder_.string(),
-                  error ? error.message() : "it is no folder");
+                  error.message());
 }
 
 RunFolder::~RunFolder() { close_log(); }

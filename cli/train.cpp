@@ -1,4 +1,5 @@
 #include <retrace/cli/exit.h>
+#include <retrace/cli/names.h>
 #include <retrace/cli/progress.h>
 #include <retrace/cli/run_folder.h>
 #include <retrace/cli/snapshot.h>
@@ -6,7 +7,6 @@
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/data/load.h>
-#include <retrace/nn/weights.h>
 
 #include <chrono>
 
@@ -18,12 +18,7 @@ constexpr std::size_t kCheckpointsKept = 2;
 
 /// Everything that can be wrong in the options and is known before the data is read.
 const TrainOptions& checked(const TrainOptions& options) {
-  check_use([&] {
-    check_names(options.network, options.data);
-    if (options.out.empty()) fail<ArgumentError>("train", "a folder must be given with --out");
-    if (options.steps > 0 && options.epochs > 0)
-      fail<ArgumentError>("train", "either --steps or --epochs must be given, got both");
-  });
+  check_use([&] { check_names(options.network, options.data); });
   return options;
 }
 
@@ -97,6 +92,7 @@ Metadata Training::metadata() const {
   all["policy"] = name_of(policy_);
   all["batch"] = std::to_string(options_.batch);
   all["seed"] = std::to_string(options_.run.seed);
+  if (!options_.weights.empty()) all["weights"] = options_.weights.string();
   if (depends_on_steps(options_.optimizer)) all["steps"] = std::to_string(steps_);
   return all;
 }
@@ -111,6 +107,8 @@ void Training::begin() {
         "it, or give another folder",
         options_.out.string());
   }
+  if (saved_ == 0 && !options_.weights.empty())
+    load_named(*network_, load_tensors(options_.weights), options_.names);
   folder_.open_log(saved_);
 }
 
@@ -146,7 +144,7 @@ TrainResult Training::run() {
       step(++number, *batch);
     }
   }
-  save_weights(*network_, folder_.model_path(), metadata());
+  save_named(*network_, folder_.model_path(), metadata(), options_.names);
   progress_.say(fmt::format("weights: {}", folder_.model_path().string()));
   result_.steps = steps_;
   result_.test_images = test_->size();

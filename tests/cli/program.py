@@ -43,6 +43,18 @@ def write_mnist(folder, images=40, size=8, label=lambda i: i % 10):
         write_idx(folder / f"{split}-labels-idx1-ubyte", (images,), labels)
 
 
+def write_metadata(source, target, changes):
+    """Copies a safetensors file with some of its metadata changed or, where None, removed; all of it without `changes`."""
+    whole = source.read_bytes()
+    end = 8 + struct.unpack("<Q", whole[:8])[0]
+    header = json.loads(whole[8:end])
+    metadata = header.pop("__metadata__", {}) | (changes or {})
+    kept = {} if changes is None else {key: value for key, value in metadata.items() if value is not None}
+    text = json.dumps({"__metadata__": kept} | header if kept else header).encode()
+    text += b" " * (-len(text) % 8)
+    target.write_bytes(struct.pack("<Q", len(text)) + text + whole[end:])
+
+
 class Case(unittest.TestCase):
     """A test with a folder of its own."""
 

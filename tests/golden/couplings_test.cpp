@@ -1,5 +1,5 @@
-// Couplings against MemCNN's: outputs, inverses, gradients, weights after one step of SGD and buffers, through forward
-// and through inverse, plain and wrapped.
+// Couplings against MemCNN's: outputs, inverses, gradients, weights after one step of SGD and buffers,
+// through forward and through inverse, plain and wrapped.
 #include <retrace/autograd/ops.h>
 #include <retrace/nn/activation.h>
 #include <retrace/nn/batch_norm.h>
@@ -76,8 +76,8 @@ const std::map<std::string, MakeCoupling>& kinds() {
        }},
       {"affine without adapter",
        [](std::int64_t c, const CouplingOptions& options) {
-         return std::make_shared<AffineCoupling>(
-             std::make_shared<ScaleAndShift>(c), std::make_shared<ScaleAndShift>(c), nullptr, options);
+         return std::make_shared<AffineCoupling>(std::make_shared<ScaleAndShift>(c),
+                                                 std::make_shared<ScaleAndShift>(c), nullptr, options);
        }},
   };
   return all;
@@ -87,9 +87,7 @@ enum class Direction { forward, inverse };
 Var run(InvertibleModule& module, Direction direction, const Var& x) {
   return direction == Direction::forward ? module.forward(x) : module.inverse(x);
 }
-Direction opposite(Direction d) {
-  return d == Direction::forward ? Direction::inverse : Direction::forward;
-}
+Direction opposite(Direction d) { return d == Direction::forward ? Direction::inverse : Direction::forward; }
 
 /// One step of SGD(0.1) on the mean of the squared outputs.
 void check_training(GoldenCase& golden, InvertibleModule& module, Direction direction) {

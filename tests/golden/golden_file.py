@@ -59,3 +59,4 @@ class GoldenFile:
 
     def save(self, path):
         save_file(self.tensors, path, self.metadata)
+        path.chmod(0o644)

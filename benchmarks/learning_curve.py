@@ -110,10 +110,11 @@ def runs_of(options):
         "PyTorch f32": lambda: run_pytorch(options, torch.float32, options.steps, options.threads),
         "PyTorch f32, 1 thread": lambda: run_pytorch(options, torch.float32, options.steps, 1),
         "PyTorch f32, channels-last": lambda: run_pytorch(options, torch.float32, options.steps, options.threads, True),
-        "PyTorch f64": lambda: run_pytorch(options, torch.float64, f64, options.threads),
     }
     for policy in POLICIES:
         runs[f"retrace f32 {policy}"] = lambda p=policy: run_retrace(options, "f32", options.steps, p)
+    runs["PyTorch f64"] = lambda: run_pytorch(options, torch.float64, f64, options.threads)
+    for policy in POLICIES:
         runs[f"retrace f64 {policy}"] = lambda p=policy: run_retrace(options, "f64", f64, p)
     return runs
 

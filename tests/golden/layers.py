@@ -119,21 +119,34 @@ def activations(golden):
 
 
 def losses(golden):
-    labels = torch.tensor([2, 0, 4, 1])
-    add_loss(golden, "cross entropy", f.cross_entropy, draw("cross entropy", 4, 5, low=-3, high=3), labels)
-    logits = draw("label smoothing", 4, 5, low=-3, high=3)
-    add_loss(golden, "cross entropy label smoothing 0.1", f.cross_entropy, logits, labels, label_smoothing=0.1)
-    target = draw("target", 3, 4)
-    add_loss(golden, "mse", f.mse_loss, draw("mse", 3, 4), target)
-    for reduction in ("mean", "sum"):
-        x = draw("l1", 3, 4)
+    def logits(name):
+        return draw(name, 4, 5, low=-3, high=3)
+
+    entropy, labels = f.cross_entropy, torch.tensor([2, 0, 4, 1])
+    weight = torch.tensor([0.5, 1.0, 2.0, 3.0, 0.25], dtype=torch.float64)
+    add_loss(golden, "cross entropy", entropy, logits("cross entropy"), labels)
+    for reduction in ("none", "sum"):
+        add_loss(golden, f"cross entropy {reduction}", entropy, logits(f"ce {reduction}"), labels, reduction=reduction)
+    add_loss(golden, "cross entropy weight", entropy, logits("ce weight"), labels, weight=weight)
+    add_loss(golden, "cross entropy label smoothing 0.1", entropy, logits("smooth"), labels, label_smoothing=0.1)
+    options = dict(weight=weight, ignore_index=4, label_smoothing=0.2)
+    add_loss(golden, "cross entropy all options", entropy, logits("ce all"), labels, **options)
+
+    for reduction in ("none", "mean", "sum"):
+        target = draw(f"target {reduction}", 3, 4)
+        add_loss(golden, f"mse {reduction}", f.mse_loss, draw(f"mse {reduction}", 3, 4), target, reduction=reduction)
+        x = draw(f"l1 {reduction}", 3, 4)
         x[1] = target[1]  # the kink of |x - y|
         add_loss(golden, f"l1 {reduction}", f.l1_loss, x, target, reduction=reduction)
+
     target = draw("bce target", 3, 4, low=0)
     target[0] = torch.tensor([0.0, 1.0, 1.0, 0.0])
-    bce, weight = f.binary_cross_entropy_with_logits, torch.tensor([0.5, 1.0, 2.0, 3.0], dtype=torch.float64)
+    bce, weight = f.binary_cross_entropy_with_logits, weight[:4].clone()
+    each = draw("bce weight", 3, 4, low=0.5, high=2)
     add_loss(golden, "bce with logits", bce, draw("bce", 3, 4, low=-4, high=4), target)
     add_loss(golden, "bce with logits pos_weight", bce, draw("bce 2", 3, 4, low=-4, high=4), target, pos_weight=weight)
+    options = dict(weight=each, pos_weight=weight, reduction="sum")
+    add_loss(golden, "bce with logits all options", bce, draw("bce 3", 3, 4, low=-4, high=4), target, **options)
 
 
 def make(golden):

@@ -90,7 +90,7 @@ const std::map<std::string, Loss>& losses() {
   static const std::map<std::string, Loss> all = {
       {"cross entropy",
        [](const Var& x, GoldenCase& golden) { return cross_entropy(x, golden.take("in", "target")); }},
-      {"mse", [](const Var& x, GoldenCase& golden) { return mse_loss(x, golden.take("in", "target")); }},
+      {"mse mean", [](const Var& x, GoldenCase& golden) { return mse_loss(x, golden.take("in", "target")); }},
   };
   return all;
 }
@@ -134,9 +134,28 @@ TEST_CASE("every layer and loss in the file is compared", "[layers]") {
   std::set<std::string> compared;
   for (const auto& entry : modules()) compared.insert(entry.first);
   for (const auto& entry : losses()) compared.insert(entry.first);
-  compared.insert({"bce with logits", "bce with logits pos_weight", "cross entropy label smoothing 0.1",
-                   "embedding", "embedding padding_idx 3", "gelu", "gelu tanh", "group norm",
-                   "group norm without affine", "l1 mean", "l1 sum", "layer norm",
-                   "layer norm of two dimensions", "layer norm without affine", "silu"});  // not there yet
+  compared.insert({"bce with logits",
+                   "bce with logits all options",
+                   "bce with logits pos_weight",
+                   "cross entropy all options",
+                   "cross entropy label smoothing 0.1",
+                   "cross entropy none",
+                   "cross entropy sum",
+                   "cross entropy weight",
+                   "embedding",
+                   "embedding padding_idx 3",
+                   "gelu",
+                   "gelu tanh",
+                   "group norm",
+                   "group norm without affine",
+                   "l1 mean",
+                   "l1 none",
+                   "l1 sum",
+                   "layer norm",
+                   "layer norm of two dimensions",
+                   "layer norm without affine",
+                   "mse none",
+                   "mse sum",
+                   "silu"});  // not there yet
   CHECK(GoldenFile("layers").cases() == compared);
 }

@@ -35,7 +35,8 @@ ResidualNetwork make_network(const std::string& name, Policy policy) {
   return network;
 }
 
-/// Compares each tensor's two numbers with the rows of CASE/`kind`/characters, which are in the order of the names.
+/// Compares each tensor's two numbers with the rows of CASE/`kind`/characters, which are in the order of the
+/// names.
 void check_characters(GoldenCase& golden, const std::string& kind, NamedTensors tensors, double tolerance) {
   std::ranges::sort(tensors, {}, &Named<Tensor>::first);
   const std::vector<double> expected = golden.take(kind, "characters").to_vector<double>();

@@ -60,16 +60,27 @@ def add_schedule(golden, case, make, steps):
     golden.put(case, "expect", {"rates": np.array(rates)})
 
 
-def warmup_cosine(optimizer):
-    """The rate rises from a fifth in four steps, then falls as half a cosine in ten."""
-    rise = optim.lr_scheduler.LinearLR(optimizer, start_factor=0.2, end_factor=1.0, total_iters=4)
+def warm_up(optimizer):
+    """The rate rises from a fifth in four steps."""
+    return optim.lr_scheduler.LinearLR(optimizer, start_factor=0.2, end_factor=1.0, total_iters=4)
+
+
+def warm_up_cosine(optimizer):
     fall = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10, eta_min=0.05)
-    return optim.lr_scheduler.SequentialLR(optimizer, [rise, fall], milestones=[4])
+    return optim.lr_scheduler.SequentialLR(optimizer, [warm_up(optimizer), fall], milestones=[4])
+
+
+def warm_up_multi_step(optimizer):
+    """Both factors at once: the rate can fall while it rises."""
+    fall = optim.lr_scheduler.MultiStepLR(optimizer, milestones=[2, 7], gamma=0.3)
+    return optim.lr_scheduler.ChainedScheduler([warm_up(optimizer), fall])
 
 
 def schedules(golden):
     rates = optim.lr_scheduler
     add_schedule(golden, "step", lambda o: rates.StepLR(o, step_size=3, gamma=0.3), 14)
     add_schedule(golden, "multi step", lambda o: rates.MultiStepLR(o, milestones=[2, 5, 5, 9], gamma=0.3), 14)
+    add_schedule(golden, "multi step with warm-up", warm_up_multi_step, 14)
     add_schedule(golden, "cosine", lambda o: rates.CosineAnnealingLR(o, T_max=10, eta_min=0.05), 11)
-    add_schedule(golden, "cosine with warm-up", warmup_cosine, 15)
+    add_schedule(golden, "cosine with warm-up", warm_up_cosine, 15)
+    add_schedule(golden, "linear", lambda o: rates.PolynomialLR(o, total_iters=10, power=1), 13)

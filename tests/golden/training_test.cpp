@@ -101,6 +101,6 @@ TEST_CASE("learning rates fall as PyTorch's", "[training]") {
     golden.check_all_used();
   }
   std::set<std::string> compared = names(schedules());
-  compared.insert({"cosine", "cosine with warm-up"});  // not there yet
+  compared.insert({"cosine", "cosine with warm-up", "linear", "multi step with warm-up"});  // not there yet
   CHECK(file.cases() == compared);
 }

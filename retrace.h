@@ -29,5 +29,6 @@
 #include <retrace/revnet/is_invertible.h>
 #include <retrace/revnet/memcnn_names.h>
 #include <retrace/revnet/networks.h>
+#include <retrace/revnet/reversible_block.h>
 #include <retrace/revnet/sequence.h>
 #include <retrace/revnet/wrapper.h>

@@ -30,9 +30,8 @@ void add_gradient(Tensor& gradient, Tensor d) {
   if (d.defined()) gradient = combine(kernel::add, std::move(gradient), std::move(d));
 }
 
-void check_same(const Shape& wanted, const Shape& got, std::string_view what) {
-  if (!(wanted == got))
-    fail<ShapeError>("coupling", "{} must have the stream's shape {}, got {}", what, wanted, got);
+void check_same(std::string_view op, const Shape& wanted, const Shape& got, std::string_view what) {
+  if (!(wanted == got)) fail<ShapeError>(op, "{} must have the stream's shape {}, got {}", what, wanted, got);
 }
 
 struct ScaleShift {
@@ -40,14 +39,12 @@ struct ScaleShift {
   Var t;
 };
 
-ScaleShift scale_and_shift(Module& m, const Var& source, const Shape& target) {
+ScaleShift scale_and_shift(std::string_view op, Module& m, const Var& source, const Shape& target) {
   Vars st = m(Vars{source});
   if (st.size() != 2)
-    fail<ArgumentError>("coupling",
-                        "F and G of an affine coupling must return a scale and a shift, got {} tensors",
-                        st.size());
-  check_same(target, st[0].shape(), "the scale");
-  check_same(target, st[1].shape(), "the shift");
+    fail<ArgumentError>(op, "F and G must return a scale and a shift, got {} tensors", st.size());
+  check_same(op, target, st[0].shape(), "the scale");
+  check_same(op, target, st[1].shape(), "the shift");
   return {std::move(st[0]), std::move(st[1])};
 }
 
@@ -67,13 +64,13 @@ void backward_from(Tape& tape, const Vars& roots, const Tensors& dys) {
 
 Var AdditiveCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
   const Var r = m(source);
-  check_same(target.shape(), r.shape(), "the result of F and G");
+  check_same(class_name(), target.shape(), r.shape(), "the result of F and G");
   return direction == Direction::forward ? target + r : target - r;
 }
 
 Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
   Tensor r = m(Var(source)).value();
-  check_same(target.shape(), r.shape(), "the result of F and G");
+  check_same(class_name(), target.shape(), r.shape(), "the result of F and G");
   return combine(direction == Direction::forward ? kernel::add : kernel::sub, std::move(target),
                  std::move(r));
 }
@@ -90,15 +87,16 @@ void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& sourc
 
 AffineCoupling::AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm,
                                const AffineAdapter& adapter, const CouplingOptions& options)
-    : Coupling(adapter ? adapter(Fm) : Fm, adapter && Gm ? adapter(Gm) : Gm, options) {}
+    : Coupling("AffineCoupling", adapter && Fm ? adapter(Fm) : Fm, adapter && Gm ? adapter(Gm) : Gm,
+               options) {}
 
 Var AffineCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
-  const auto [s, t] = scale_and_shift(m, source, target.shape());
+  const auto [s, t] = scale_and_shift(class_name(), m, source, target.shape());
   return direction == Direction::forward ? s * target + t : (target - t) / s;
 }
 
 Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
-  ScaleShift st = scale_and_shift(m, source, target.shape());
+  ScaleShift st = scale_and_shift(class_name(), m, source, target.shape());
   const Tensor s = st.s.value();
   const Tensor t = st.t.value();
   if (direction == Direction::forward)
@@ -109,7 +107,7 @@ Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source,
 void AffineCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
   Tape tape;
   const Var v = tape.watch(source.value);
-  const auto [s, t] = scale_and_shift(m, v, target.value.shape());
+  const auto [s, t] = scale_and_shift(class_name(), m, v, target.value.shape());
   Tensor ds = like(target.value, Tag::gradient);
   Tensor dt = target.gradient;
   if (direction == Direction::forward) {

@@ -22,7 +22,7 @@ struct WrapperOptions {
 /// Inputs are released only when they were made on the tape or are watched, and never the bytes of a
 /// parameter, of a tensor of which a part is in use elsewhere, or of an output. Reading a released tensor
 /// throws ReleasedError.
-class InvertibleModuleWrapper final : public InvertibleModule {
+class InvertibleModuleWrapper : public InvertibleModule {
  public:
   template <class M>
   explicit InvertibleModuleWrapper(std::shared_ptr<M> fn, const WrapperOptions& options = {})
@@ -40,6 +40,7 @@ class InvertibleModuleWrapper final : public InvertibleModule {
 
   /// May be changed at any time; a forward that has run keeps the options it ran with.
   WrapperOptions& options() { return options_; }
+  const WrapperOptions& options() const { return options_; }
   const std::shared_ptr<InvertibleModule>& fn() const { return fn_; }
 
  private:

@@ -26,8 +26,9 @@ struct ReversibleBlockOptions {
 };
 
 /// A coupling by name inside a wrapper, as MemCNN had them before there was a wrapper.
-class [[deprecated("use InvertibleModuleWrapper around an AdditiveCoupling or an AffineCoupling")]]
-ReversibleBlock final : public InvertibleModuleWrapper {
+class [[deprecated(
+    "use InvertibleModuleWrapper around an AdditiveCoupling or an AffineCoupling")]] ReversibleBlock final
+    : public InvertibleModuleWrapper {
  public:
   /// Throws NotImplementedError for an unknown coupling or implementation.
   explicit ReversibleBlock(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm = nullptr,

@@ -126,12 +126,19 @@ TEST_CASE("couplings are MemCNN's", "[couplings]") {
         const std::string name = kind.first + " split_dim " + std::to_string(split_dim) +
                                  (direction == Direction::forward ? " forward" : " inverse");
         compared.insert(name);
-        const auto coupling = [&] { return kind.second(split_dim == 1 ? 2 : 4, {.split_dim = split_dim}); };
+        const auto coupling = [&](int implementation) {
+          return kind.second(split_dim == 1 ? 2 : 4, {.implementation_fwd = implementation,
+                                                      .implementation_bwd = implementation,
+                                                      .split_dim = split_dim});
+        };
         in_both_types(file, name, [&](GoldenCase& golden) {
-          check_training(golden, *coupling(), direction);
-          InvertibleModuleWrapper wrapper(coupling());
-          check_training(golden, wrapper, direction);
-          check_round_trip(golden, *coupling(), direction);
+          for (const int implementation : {-1, 0, 1}) {
+            INFO("implementation " << implementation);
+            check_training(golden, *coupling(implementation), direction);
+            InvertibleModuleWrapper wrapper(coupling(implementation));
+            check_training(golden, wrapper, direction);
+          }
+          check_round_trip(golden, *coupling(-1), direction);
         });
       }
   CHECK(file.cases() == compared);

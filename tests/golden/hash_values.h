@@ -47,10 +47,10 @@ inline Tensor hash_labels(std::string_view name, std::int64_t count, std::uint64
 /// A network's parameter: the kernels of convolutions have variance 2 / fan in, scales of norms are near 1,
 /// shifts and biases near 0.
 inline Tensor hash_weight(std::string_view name, const Shape& shape) {
-  const auto fan_in = static_cast<double>(shape.numel() / shape[0]);
+  const std::int64_t fan_in = shape.numel() / shape[0];
   double factor = 0.25;
-  if (shape.rank() == 4) factor = std::sqrt(6 / fan_in);
-  if (shape.rank() == 2) factor = std::sqrt(3 / fan_in);
+  if (shape.rank() == 4) factor = std::sqrt(6 / static_cast<double>(fan_in));
+  if (shape.rank() == 2) factor = std::sqrt(3 / static_cast<double>(fan_in));
   const double shift = shape.rank() == 1 && name.ends_with("weight") ? 1 : 0;
   Tensor w = hash_values(name, shape);
   for (double& value : w.mutable_values<double>()) value = shift + factor * value;

@@ -35,7 +35,7 @@ class Operation final : public Module {
   std::function<Var(const Var&)> f_;
 };
 
-MakeModule operation(std::function<Var(const Var&)> f) {
+MakeModule operation(const std::function<Var(const Var&)>& f) {
   return [=] { return std::make_shared<Operation>(f); };
 }
 

@@ -5,6 +5,7 @@
 #include <retrace/cli/exit.h>
 #include <retrace/cli/info.h>
 #include <retrace/cli/names.h>
+#include <retrace/cli/recipes.h>
 #include <retrace/cli/step_command.h>
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
@@ -52,8 +53,17 @@ void add_train_length(CLI::App& app, TrainOptions& o) {
       ->type_name("N");
 }
 
+void add_recipe(CLI::App& app, TrainOptions& o) {
+  app.add_option("--recipe", o.recipe,
+                 "a named set of options, in place of those not given (see retrace recipes)")
+      ->type_name("NAME");
+  app.add_option("--recipes", o.recipes, "a JSON file of recipes, beside the built-in ones")
+      ->type_name("FILE");
+}
+
 void add_train(CLI::App& program, TrainOptions& o, Work& work) {
   CLI::App& app = *program.add_subcommand("train", "train a network; what was killed goes on with --resume");
+  add_recipe(app, o);
   add_network_options(app, o.network);
   add_data_options(app, o.data);
   add_policy_option(app, o.policy);
@@ -82,7 +92,10 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
       "      --lr-steps 40000,60000 --checkpoint-every 500 --out runs/revnet110\n"
       "  ... the same command with --resume, after it was stopped in whatever way: the weights come out\n"
       "  bit for bit as if it had not been.");
-  app.callback([&] { work = [&o] { return train(o), kDone; }; });
+  app.callback([&] {
+    if (!o.recipe.empty()) check_use([&] { apply_recipe(app, Recipes(o.recipes).find(o.recipe)); });
+    work = [&o] { return train(o), kDone; };
+  });
 }
 
 void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
@@ -186,6 +199,19 @@ void add_check(CLI::App& program, CheckOptions& o, Work& work) {
   app.callback([&] { work = [&o] { return run_check(o); }; });
 }
 
+void add_recipes(CLI::App& program, RecipesOptions& o, Work& work) {
+  CLI::App& app = *program.add_subcommand("recipes", "the recipes for train --recipe");
+  app.add_option("--recipes", o.file, "a JSON file of more recipes")->type_name("FILE");
+  add_json(app, o.json);
+  app.footer(
+      "A recipe sets options of train; one that has a base sets what the base sets, too. In a file:\n"
+      "  {\"mine\": {\"base\": \"revnet38\", \"steps\": 500, \"lr-steps\": [300, 400], \"flip\": false}}\n\n"
+      "Example:\n"
+      "  retrace train --recipe revnet38 --data-dir ~/data --out runs/revnet38\n"
+      "  retrace train --recipe mine --recipes my.json --lr 0.05 --data-dir ~/data --out runs/mine");
+  app.callback([&] { work = [&o] { return run_recipes(o); }; });
+}
+
 void add_info(CLI::App& program, InfoOptions& o, Work& work) {
   CLI::App& app = *program.add_subcommand("info", "a network's layers, parameters and bytes");
   add_network_options(app, o.network);
@@ -222,6 +248,7 @@ struct AllOptions {
   CheckOptions check{};
   InfoOptions info{};
   StepOptions step{};
+  RecipesOptions recipes{};
   DemoOptions demo{};
 };
 
@@ -238,6 +265,7 @@ int run(int argc, char** argv) {
   add_check(program, options.check, work);
   add_step(program, options.step, work);
   add_info(program, options.info, work);
+  add_recipes(program, options.recipes, work);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

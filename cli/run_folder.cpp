@@ -25,10 +25,14 @@ constexpr mode_t kFileMode = 0666;  // less the umask
 std::string text_of(const LogLine& line) {
   Json json = {{"step", line.step},
                {"loss", line.loss},
+               {"accuracy", line.accuracy},
                {"lr", line.lr},
                {"after_forward_bytes", line.after_forward_bytes},
                {"peak_bytes", line.peak_bytes}};
-  if (line.test_accuracy) json["test_accuracy"] = *line.test_accuracy;
+  if (line.test) {
+    json["test_loss"] = line.test->loss;
+    json["test_accuracy"] = line.test->accuracy;
+  }
   return json.dump() + "\n";
 }
 

@@ -158,6 +158,7 @@ void Training::step(std::int64_t number, const Batch& batch) {
   const StepResult step = training_step(*network_, *optimizer_, batch, number);
   LogLine line{.step = number,
                .loss = step.loss,
+               .accuracy = static_cast<double>(step.correct) / static_cast<double>(batch.labels.numel()),
                .lr = lr,
                .after_forward_bytes = step.after_forward_bytes,
                .peak_bytes = step.peak_bytes};
@@ -170,13 +171,13 @@ void Training::step(std::int64_t number, const Batch& batch) {
                   .correct = step.correct});
   if (number == steps_ || due(number, options_.eval_every)) {
     const Evaluation test = evaluate(*network_, test_loader_);
-    line.test_accuracy = test.accuracy;
+    line.test = test;
+    result_.test_accuracy = test.accuracy;
     progress_.say(fmt::format("step {}: test accuracy {:.2f} %, test loss {:.4f}", number,
                               100 * test.accuracy, test.loss));
   }
   folder_.append(line);
   result_.loss = line.loss;
-  result_.test_accuracy = line.test_accuracy;
   if (number == steps_ || due(number, options_.checkpoint_every)) save(number);
 }
 

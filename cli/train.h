@@ -10,6 +10,8 @@
 namespace retrace::cli {
 
 struct TrainOptions {
+  std::string recipe{};             ///< of which what is not given was taken
+  std::filesystem::path recipes{};  ///< a file of more of them
   NetworkChoice network{};
   DataChoice data{};
   RunChoice run{};

@@ -26,8 +26,7 @@ struct ReversibleBlockOptions {
 };
 
 /// A coupling by name inside a wrapper, as MemCNN had them before there was a wrapper.
-class [[deprecated(
-    "use InvertibleModuleWrapper around an AdditiveCoupling or an AffineCoupling")]] ReversibleBlock final
+class [[deprecated("use InvertibleModuleWrapper around a coupling")]] ReversibleBlock final
     : public InvertibleModuleWrapper {
  public:
   /// Throws NotImplementedError for an unknown coupling or implementation.

@@ -3,7 +3,7 @@
 import program
 from program import SMALL
 
-COMMANDS = (["train"], ["eval"], ["bench", "memory"], ["check"], ["info"], ["demo"])
+COMMANDS = (["train"], ["eval"], ["bench", "memory"], ["check"], ["info"], ["step"], ["recipes"], ["demo"])
 NETWORKS = "resnet32, resnet110, resnet164, revnet38, revnet110, revnet164, tiny"
 DATA_SETS = "cifar10, cifar100, mnist, fashion-mnist, synthetic"
 

@@ -33,6 +33,10 @@ std::set<std::string> GoldenFile::cases() const {
   return names;
 }
 
+std::string GoldenFile::source_of(const std::string& name) const {
+  return file_.metadata.at("source of " + name) + ", torch " + file_.metadata.at("torch");
+}
+
 std::map<std::string, Tensor> GoldenFile::tensors_of(const std::string& name) const {
   std::map<std::string, Tensor> tensors;
   for (const auto& [path, tensor] : file_.tensors)
@@ -42,7 +46,7 @@ std::map<std::string, Tensor> GoldenFile::tensors_of(const std::string& name) co
 
 GoldenCase::GoldenCase(const GoldenFile& file, std::string name, DType dtype)
     : name_(std::move(name)), dtype_(dtype), tensors_(file.tensors_of(name_)) {
-  INFO("case " << name_);
+  INFO("case " << name_ << ": " << file.source_of(name_));
   REQUIRE_FALSE(tensors_.empty());
 }
 

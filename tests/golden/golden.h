@@ -17,6 +17,8 @@ class GoldenFile {
   explicit GoldenFile(const std::string& family);
 
   std::set<std::string> cases() const;
+  /// Where a case's values come from, and the version of PyTorch that computed them.
+  std::string source_of(const std::string& name) const;
   /// The tensors of one case, by `KIND/NAME`.
   std::map<std::string, Tensor> tensors_of(const std::string& name) const;
 

@@ -38,9 +38,17 @@ TEST_CASE("the mask's bits stand in order, and beyond the end they are 0", "[act
   CHECK(tape.saved().front().tensor.to_vector<int>() == std::vector<int>{0b11001001, 0b110});
 }
 
+TEST_CASE("gelu and silu of large values are finite or x itself", "[activation]") {
+  const Tensor x = Tensor::from<float>({-1e30F, -100, 100, 1e30F}, {4});
+  const std::vector<float> expected = {0, 0, 100, 1e30F};
+  for (const Var& y : {gelu(x), gelu(x, GeluApproximation::tanh), silu(x)})
+    for (std::size_t i = 0; i < 4; ++i)
+      CHECK(y.value().to_vector<float>()[i] == Approx(expected[i]).margin(1e-30));
+}
+
 TEST_CASE("a NaN stays a NaN", "[activation]") {
   const Tensor x = Tensor::full({3}, std::numeric_limits<double>::quiet_NaN(), DType::f32);
-  for (const Var& y : {relu(x), leaky_relu(x), clamp(x, 0, 1)})
+  for (const Var& y : {relu(x), leaky_relu(x), clamp(x, 0, 1), abs(x), gelu(x), silu(x)})
     for (const float v : y.value().to_vector<float>()) CHECK(std::isnan(v));
 }
 

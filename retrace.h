@@ -1,5 +1,6 @@
 #pragma once
 // All of retrace.
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/gradient_check.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/record.h>
@@ -15,6 +16,7 @@
 #include <retrace/nn/data/loader.h>
 #include <retrace/nn/dropout.h>
 #include <retrace/nn/flatten.h>
+#include <retrace/nn/grad_scaler.h>
 #include <retrace/nn/init.h>
 #include <retrace/nn/linear.h>
 #include <retrace/nn/lr_schedule.h>

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/progress.h>
 #include <retrace/cli/run_folder.h>
@@ -23,6 +24,9 @@ const TrainOptions& checked(const TrainOptions& options) {
     if (options.out.empty()) fail<ArgumentError>("train", "a folder must be given with --out");
     if (options.steps > 0 && options.epochs > 0)
       fail<ArgumentError>("train", "either --steps or --epochs must be given, got both");
+    if (options.autocast != kNoAutocast && options.run.dtype != "f32")
+      fail<ArgumentError>("train", "--autocast {} must go with --dtype f32, got {}", options.autocast,
+                          options.run.dtype);
   });
   return options;
 }
@@ -32,6 +36,11 @@ Augmentation augmentation_for(const TrainOptions& options, const Dataset& train)
   augmentation.pad = options.pad.value_or(augmentation.pad);
   augmentation.flip = options.flip.value_or(augmentation.flip);
   return augmentation;
+}
+
+std::optional<DType> autocast_of(const TrainOptions& options) {
+  if (options.autocast == kNoAutocast) return std::nullopt;
+  return dtype_from_name(options.autocast);
 }
 
 /// One training run, from its first or a later step to its last.
@@ -97,6 +106,7 @@ Metadata Training::metadata() const {
   all["policy"] = name_of(policy_);
   all["batch"] = std::to_string(options_.batch);
   all["seed"] = std::to_string(options_.run.seed);
+  if (options_.autocast != kNoAutocast) all["autocast"] = options_.autocast;
   if (depends_on_steps(options_.optimizer)) all["steps"] = std::to_string(steps_);
   return all;
 }
@@ -193,6 +203,7 @@ void Training::save(std::int64_t number) {
 
 TrainResult train(const TrainOptions& options) {
   apply(options.run);
+  const Autocast scope(autocast_of(options));
   return Training(options).run();
 }
 

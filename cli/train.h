@@ -9,12 +9,15 @@
 
 namespace retrace::cli {
 
+inline constexpr const char* kNoAutocast = "none";
+
 struct TrainOptions {
   NetworkChoice network{};
   DataChoice data{};
   RunChoice run{};
   OptimizerChoice optimizer{};
   std::string policy = "auto";
+  std::string autocast = kNoAutocast;
   std::int64_t batch = 100;
   std::int64_t steps = 0;             ///< 0: see epochs
   std::int64_t epochs = 0;            ///< 0: see steps; one epoch when both are 0

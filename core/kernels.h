@@ -5,7 +5,7 @@
 #include <retrace/core/shape_rules.h>
 
 /// Every kernel. The caller allocates results and has checked the shapes; x may be y where it says "in
-/// place".
+/// place". Tensors of one call have one element type, unless it says otherwise; most families take bf16, too.
 namespace retrace::kernel {
 
 // elementwise: core/cpu/elementwise.cpp. x and y broadcast to out; out may be x or y of the same shape.
@@ -133,6 +133,8 @@ extern constinit Kernel<void(const Tensor& dy, Tensor& dx)> adaptive_avg_pool2d_
 // copies: core/cpu/copy.cpp. Any element type, the same for x and y, which do not overlap.
 /// y = x, element by element in memory order.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> copy;
+/// The same for two floating-point types; the narrower one rounds.
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> cast;
 extern constinit Kernel<void(Tensor& y, double value)> fill;
 /// y = x[.., begin::step, ..] in dimension dim, with y's extent there.
 extern constinit Kernel<void(const Tensor& x, int dim, std::int64_t begin, std::int64_t step, Tensor& y)>

@@ -15,7 +15,8 @@ struct CouplingOptions {
 ///     y1 = step(x1, F(x2))        x2 = undo(y2, G(y1))
 ///     y2 = step(x2, G(y1))        x1 = undo(y1, F(x2))
 ///
-/// Takes one tensor, whose dimension `split_dim` holds both streams, or the two streams themselves.
+/// Takes one tensor, whose dimension `split_dim` holds both streams, or the two streams themselves. Under
+/// Autocast the streams are f32, whatever F and G return.
 /// F and G run twice in a training step: once in forward, and once when the stream that they changed is
 /// rebuilt, which is the evaluation that is also differentiated. Gomez, Ren, Urtasun, Grosse: "The Reversible
 /// Residual Network", NIPS 2017, algorithm 1.
@@ -62,7 +63,7 @@ class Coupling : public InvertibleModule {
   /// source.gradient gets what flows through m.
   virtual void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) = 0;
 
-  Vars run(const Vars& streams, Direction direction);
+  Vars run(const Vars& inputs, Direction direction);
   Var run_joined(const Var& x, Direction direction);
   Tensors run_in_place(Tensors streams, Direction direction);
   Rewound rewind_streams(Tensors y, Tensors dy, Direction direction);

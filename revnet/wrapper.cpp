@@ -78,8 +78,7 @@ Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
     fail<GradientError>(kName, "backward may run num_bwd_passes = {} times through one forward, got one more",
                         passes_);
   state_.check(kName, *fn_);
-  const Recomputing recomputing;
-  const Reenter scope(preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));
+  const Replay replay(state_, preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));
   if (std::all_of(x_.begin(), x_.end(), is_there)) {
     detail::check_contents(kName, x_);
     return differentiate([&](const Vars& x) { return fn_->forward_all(x); }, inputs(), dy);
@@ -127,10 +126,11 @@ bool may_release(const Var& x, const Tensors& y) {
   return !fixed && covers_all && !is_output && !storage.released();
 }
 
-Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& x, const WrapperOptions& options,
-                    bool keep_input) {
+Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& inputs,
+                    const WrapperOptions& options, bool keep_input) {
   if (options.num_bwd_passes < 1)
     fail<ArgumentError>(kName, "num_bwd_passes must be at least 1, got {}", options.num_bwd_passes);
+  const Vars x = autocast::in_f32(inputs);  // what is rebuilt is rounded to the streams' type
   fn->name_children();
   if (!wants_backward(*fn, x)) {
     const NoTape no_tape;

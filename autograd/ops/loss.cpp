@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/elementwise.h>
 #include <retrace/autograd/ops/loss.h>
 #include <retrace/autograd/ops/reduce.h>
@@ -29,6 +30,7 @@ void check_labels(const Shape& logits, const Tensor& labels) {
 
 /// dlogits = (softmax(logits) - onehot(labels)) dy / N
 Var cross_entropy(const Var& logits, const Tensor& labels) {
+  if (autocast::to_f32(logits)) return cross_entropy(autocast::in_f32(logits), labels);
   check_labels(logits.shape(), labels);
   Tensor y = like(logits.value(), Shape{});
   kernel::cross_entropy(logits.value(), labels, y);
@@ -41,6 +43,7 @@ Var cross_entropy(const Var& logits, const Tensor& labels) {
 }
 
 Var mse_loss(const Var& x, const Var& y) {
+  if (autocast::to_f32(x, y)) return mse_loss(autocast::in_f32(x), autocast::in_f32(y));
   if (!(x.shape() == y.shape()))
     fail<ShapeError>("mse_loss", "x and y must have the same shape, got {} and {}", x.shape(), y.shape());
   return mean(square(x - y));

@@ -29,6 +29,8 @@
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/coupling.h>
 #include <retrace/revnet/is_invertible.h>
+#include <retrace/revnet/memcnn_names.h>
 #include <retrace/revnet/networks.h>
+#include <retrace/revnet/reversible_block.h>
 #include <retrace/revnet/sequence.h>
 #include <retrace/revnet/wrapper.h>

@@ -123,8 +123,11 @@ std::string curve(const Timeline& timeline, const Scale& scale, const Colours& c
 }
 
 std::string legend(const std::vector<Timeline>& timelines) {
-  std::string svg;
+  constexpr double kRow = 24;
   double y = kTop + 8;
+  // on white, so that no line of the grid runs through the words
+  std::string svg = fmt::format("<rect x=\"{}\" y=\"{}\" width=\"236\" height=\"{}\" fill=\"#fff\"/>\n",
+                                kRight - 234, y - kRow + 5, kRow * static_cast<double>(timelines.size()) + 6);
   for (std::size_t t = 0; t < timelines.size(); ++t) {
     const Colours& colours = kColours[t % kColours.size()];
     svg += fmt::format(
@@ -135,7 +138,7 @@ std::string legend(const std::vector<Timeline>& timelines) {
                    fmt::format("font-size=\"14\" font-weight=\"bold\" fill=\"{}\"", colours.line),
                    fmt::format("{}: peak {:.1f} MiB", timelines[t].name,
                                static_cast<double>(timelines[t].peak) / kMebibyte));
-    y += 24;
+    y += kRow;
   }
   return svg;
 }

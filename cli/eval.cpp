@@ -1,10 +1,10 @@
 #include <retrace/cli/eval.h>
 #include <retrace/cli/exit.h>
+#include <retrace/cli/names.h>
 #include <retrace/cli/snapshot.h>
 #include <retrace/cli/step.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/data/load.h>
-#include <retrace/nn/weights.h>
 
 #include <nlohmann/json.hpp>
 
@@ -74,7 +74,7 @@ int run_eval(const EvalOptions& given) {
   const RunChoice run{
       .dtype = find(file.metadata, "dtype").value_or("f32"), .seed = 0, .threads = 0, .budget = 0};
   const auto network = make_network(network_options, run, Policy::stored);
-  load_state_dict(*network, file.tensors);
+  load_named(*network, file, options.names);
   LoaderOptions loaded;
   loaded.batch_size = options.batch;
   loaded.augmentation.normalise = statistics_for(options, file.metadata);

@@ -10,6 +10,7 @@ struct EvalOptions {
   std::filesystem::path weights{};
   NetworkChoice network{.name = "", .channels = {}, .blocks = {}, .dropout = 0};  ///< empty: as the file says
   DataChoice data{.name = "", .folder = {}};                                      ///< likewise
+  std::string names{};                                                            ///< likewise
   int threads = 0;
   std::int64_t budget = 0;
   std::int64_t batch = 250;

@@ -4,6 +4,9 @@
 #include <retrace/cli/eval.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/info.h>
+#include <retrace/cli/names.h>
+#include <retrace/cli/recipes.h>
+#include <retrace/cli/step_command.h>
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
 
@@ -50,8 +53,17 @@ void add_train_length(CLI::App& app, TrainOptions& o) {
       ->type_name("N");
 }
 
+void add_recipe(CLI::App& app, TrainOptions& o) {
+  app.add_option("--recipe", o.recipe,
+                 "a named set of options, in place of those not given (see retrace recipes)")
+      ->type_name("NAME");
+  app.add_option("--recipes", o.recipes, "a JSON file of recipes, beside the built-in ones")
+      ->type_name("FILE");
+}
+
 void add_train(CLI::App& program, TrainOptions& o, Work& work) {
   CLI::App& app = *program.add_subcommand("train", "train a network; what was killed goes on with --resume");
+  add_recipe(app, o);
   add_network_options(app, o.network);
   add_data_options(app, o.data);
   add_policy_option(app, o.policy);
@@ -64,6 +76,9 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
       ->type_name("N");
   app.add_flag("--flip,!--no-flip", o.flip,
                "exchange left and right at random (default: usual for the data)");
+  app.add_option("-w,--weights", o.weights, "a safetensors file to begin with (default: random weights)")
+      ->type_name("FILE");
+  add_names_option(app, o.names);
   add_run_options(app, o.run);
   app.add_option("--autocast", o.autocast,
                  "bf16: convolutions and products in bf16, weights and streams in f32; or none")
@@ -82,7 +97,10 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
       "      --lr-steps 40000,60000 --checkpoint-every 500 --out runs/revnet110\n"
       "  ... the same command with --resume, after it was stopped in whatever way: the weights come out\n"
       "  bit for bit as if it had not been.");
-  app.callback([&] { work = [&o] { return train(o), kDone; }; });
+  app.callback([&] {
+    if (!o.recipe.empty()) check_use([&] { apply_recipe(app, Recipes(o.recipes).find(o.recipe)); });
+    work = [&o] { return train(o), kDone; };
+  });
 }
 
 void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
@@ -90,6 +108,7 @@ void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
   app.add_option("-w,--weights", o.weights, "a safetensors file, as train writes it")
       ->required()
       ->type_name("FILE");
+  add_names_option(app, o.names);
   add_network_options(app, o.network);
   add_data_options(app, o.data);
   add_batch(app, o.batch);
@@ -103,6 +122,33 @@ void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
       "Example:\n"
       "  retrace eval --weights runs/first/model.safetensors");
   app.callback([&] { work = [&o] { return run_eval(o); }; });
+}
+
+void add_step(CLI::App& program, StepOptions& o, Work& work) {
+  CLI::App& app = *program.add_subcommand("step", "training steps from file to file, to compare programs");
+  const auto add_file = [&](const char* name, std::filesystem::path& path, const char* help) {
+    app.add_option(name, path, help)->required()->type_name("FILE");
+  };
+  add_network_options(app, o.network);
+  add_file("-w,--weights", o.weights, "safetensors: every parameter and buffer");
+  add_names_option(app, o.names);
+  add_file("--batch", o.batch,
+           "safetensors: images [N,C,H,W] and labels [N] of i64, or one more for each step");
+  app.add_option("--steps", o.steps, "how many steps to train")
+      ->check(positive())
+      ->capture_default_str()
+      ->type_name("N");
+  add_policy_option(app, o.policy);
+  add_optimizer_options(app, o.optimizer);
+  add_run_options(app, o.run);
+  add_file("-o,--out", o.out, "safetensors, as below");
+  app.footer(
+      "--out gets, in --dtype: loss [steps]; logits and grad.NAME, of the first step; param.NAME and\n"
+      "buffer.NAME, after the last one. With --dtype f64, f32 files are widened exactly.\n\n"
+      "Example:\n"
+      "  retrace step --network revnet38 --names memcnn --weights W.safetensors --batch X.safetensors \\\n"
+      "      --steps 2 --policy reversible --lr 0.1 --dtype f64 --out OUT.safetensors");
+  app.callback([&] { work = [&o] { return run_step(o); }; });
 }
 
 void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
@@ -158,6 +204,19 @@ void add_check(CLI::App& program, CheckOptions& o, Work& work) {
   app.callback([&] { work = [&o] { return run_check(o); }; });
 }
 
+void add_recipes(CLI::App& program, RecipesOptions& o, Work& work) {
+  CLI::App& app = *program.add_subcommand("recipes", "the recipes for train --recipe");
+  app.add_option("--recipes", o.file, "a JSON file of more recipes")->type_name("FILE");
+  add_json(app, o.json);
+  app.footer(
+      "A recipe sets options of train; one that has a base sets what the base sets, too. In a file:\n"
+      "  {\"mine\": {\"base\": \"revnet38\", \"steps\": 500, \"lr-steps\": [300, 400], \"flip\": false}}\n\n"
+      "Example:\n"
+      "  retrace train --recipe revnet38 --data-dir ~/data --out runs/revnet38\n"
+      "  retrace train --recipe mine --recipes my.json --lr 0.05 --data-dir ~/data --out runs/mine");
+  app.callback([&] { work = [&o] { return run_recipes(o); }; });
+}
+
 void add_info(CLI::App& program, InfoOptions& o, Work& work) {
   CLI::App& app = *program.add_subcommand("info", "a network's layers, parameters and bytes");
   add_network_options(app, o.network);
@@ -193,6 +252,8 @@ struct AllOptions {
   BenchOptions bench{};
   CheckOptions check{};
   InfoOptions info{};
+  StepOptions step{};
+  RecipesOptions recipes{};
   DemoOptions demo{};
 };
 
@@ -207,7 +268,9 @@ int run(int argc, char** argv) {
   add_eval(program, options.eval, work);
   add_bench(program, options.bench, work);
   add_check(program, options.check, work);
+  add_step(program, options.step, work);
   add_info(program, options.info, work);
+  add_recipes(program, options.recipes, work);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

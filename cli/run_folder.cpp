@@ -25,10 +25,14 @@ constexpr mode_t kFileMode = 0666;  // less the umask
 std::string text_of(const LogLine& line) {
   Json json = {{"step", line.step},
                {"loss", line.loss},
+               {"accuracy", line.accuracy},
                {"lr", line.lr},
                {"after_forward_bytes", line.after_forward_bytes},
                {"peak_bytes", line.peak_bytes}};
-  if (line.test_accuracy) json["test_accuracy"] = *line.test_accuracy;
+  if (line.test) {
+    json["test_loss"] = line.test->loss;
+    json["test_accuracy"] = line.test->accuracy;
+  }
   return json.dump() + "\n";
 }
 
@@ -69,9 +73,9 @@ std::optional<std::int64_t> step_in_name(const std::string& name) {
 RunFolder::RunFolder(fs::path folder) : folder_(std::move(folder)) {
   std::error_code error;
   fs::create_directories(folder_, error);
-  if (error || !fs::is_directory(folder_, error))
+  if (error)
     fail<IoError>("train", "the folder {} must be there or creatable, got: {}", folder_.string(),
-                  error ? error.message() : "it is no folder");
+                  error.message());
 }
 
 RunFolder::~RunFolder() { close_log(); }

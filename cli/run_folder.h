@@ -1,4 +1,6 @@
 #pragma once
+#include <retrace/cli/step.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -12,10 +14,11 @@ namespace retrace::cli {
 struct LogLine {
   std::int64_t step = 0;
   double loss = 0;
+  double accuracy = 0;  ///< in [0, 1], of this step's images
   double lr = 0;
   std::int64_t after_forward_bytes = 0;
   std::int64_t peak_bytes = 0;
-  std::optional<double> test_accuracy{};
+  std::optional<Evaluation> test{};  ///< where the network was judged: test_loss, test_accuracy
 };
 
 /// The folder of one training run: log.jsonl, checkpoint-NNNNNN.safetensors, model.safetensors.

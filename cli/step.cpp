@@ -27,12 +27,13 @@ class Stopwatch {
 
 /// Loss and gradients, counted by `counter`, which sees the rest of the step too.
 StepResult run(Module& network, const Batch& batch, std::int64_t number, const Counter& counter,
-               Stopwatch& watch) {
+               Stopwatch& watch, Tensor* kept_logits) {
   StepResult result;
   Tape tape;
   const Var loss = [&] {
     const Var logits = network(batch.images);
     result.correct = count_correct(logits.value(), batch.labels);
+    if (kept_logits != nullptr) *kept_logits = logits.value().clone(Tag::data);
     return cross_entropy(logits, batch.labels);
   }();
   result.loss = loss.value().item();
@@ -47,10 +48,10 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
 
 }  // namespace
 
-StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number) {
+StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number, Tensor* logits) {
   const Counter counter(kStepTags);
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch);
+  StepResult result = run(network, batch, number, counter, watch, logits);
   result.peak_bytes = counter.peak();
   return result;
 }
@@ -58,7 +59,7 @@ StepResult forward_backward(Module& network, const Batch& batch, std::int64_t nu
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number) {
   const Counter counter(kStepTags);
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch);
+  StepResult result = run(network, batch, number, counter, watch, nullptr);
   optimizer.step();
   optimizer.zero_grad();
   result.update_seconds = watch.lap();

@@ -22,8 +22,10 @@ struct StepResult {
 };
 
 /// Forward, loss and backward; the gradients are left in the parameters. Throws an Error that names step
-/// `number` when the loss is not finite, before anything is changed but running statistics.
-StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number);
+/// `number` when the loss is not finite, before anything is changed but running statistics. `logits`, if
+/// given, gets a copy of what the network computed.
+StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
+                            Tensor* logits = nullptr);
 
 /// The same, then the optimizer's step; the gradients are forgotten.
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number);

@@ -1,5 +1,6 @@
 #include <retrace/autograd/autocast.h>
 #include <retrace/cli/exit.h>
+#include <retrace/cli/names.h>
 #include <retrace/cli/progress.h>
 #include <retrace/cli/run_folder.h>
 #include <retrace/cli/snapshot.h>
@@ -7,7 +8,6 @@
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/data/load.h>
-#include <retrace/nn/weights.h>
 
 #include <chrono>
 
@@ -21,9 +21,6 @@ constexpr std::size_t kCheckpointsKept = 2;
 const TrainOptions& checked(const TrainOptions& options) {
   check_use([&] {
     check_names(options.network, options.data);
-    if (options.out.empty()) fail<ArgumentError>("train", "a folder must be given with --out");
-    if (options.steps > 0 && options.epochs > 0)
-      fail<ArgumentError>("train", "either --steps or --epochs must be given, got both");
     if (options.autocast != kNoAutocast && options.run.dtype != "f32")
       fail<ArgumentError>("train", "--autocast {} must go with --dtype f32, got {}", options.autocast,
                           options.run.dtype);
@@ -107,6 +104,7 @@ Metadata Training::metadata() const {
   all["batch"] = std::to_string(options_.batch);
   all["seed"] = std::to_string(options_.run.seed);
   if (options_.autocast != kNoAutocast) all["autocast"] = options_.autocast;
+  if (!options_.weights.empty()) all["weights"] = options_.weights.string();
   if (depends_on_steps(options_.optimizer)) all["steps"] = std::to_string(steps_);
   return all;
 }
@@ -121,6 +119,8 @@ void Training::begin() {
         "it, or give another folder",
         options_.out.string());
   }
+  if (saved_ == 0 && !options_.weights.empty())
+    load_named(*network_, load_tensors(options_.weights), options_.names);
   folder_.open_log(saved_);
 }
 
@@ -156,7 +156,7 @@ TrainResult Training::run() {
       step(++number, *batch);
     }
   }
-  save_weights(*network_, folder_.model_path(), metadata());
+  save_named(*network_, folder_.model_path(), metadata(), options_.names);
   progress_.say(fmt::format("weights: {}", folder_.model_path().string()));
   result_.steps = steps_;
   result_.test_images = test_->size();
@@ -170,6 +170,7 @@ void Training::step(std::int64_t number, const Batch& batch) {
   const StepResult step = training_step(*network_, *optimizer_, batch, number);
   LogLine line{.step = number,
                .loss = step.loss,
+               .accuracy = static_cast<double>(step.correct) / static_cast<double>(batch.labels.numel()),
                .lr = lr,
                .after_forward_bytes = step.after_forward_bytes,
                .peak_bytes = step.peak_bytes};
@@ -182,13 +183,13 @@ void Training::step(std::int64_t number, const Batch& batch) {
                   .correct = step.correct});
   if (number == steps_ || due(number, options_.eval_every)) {
     const Evaluation test = evaluate(*network_, test_loader_);
-    line.test_accuracy = test.accuracy;
+    line.test = test;
+    result_.test_accuracy = test.accuracy;
     progress_.say(fmt::format("step {}: test accuracy {:.2f} %, test loss {:.4f}", number,
                               100 * test.accuracy, test.loss));
   }
   folder_.append(line);
   result_.loss = line.loss;
-  result_.test_accuracy = line.test_accuracy;
   if (number == steps_ || due(number, options_.checkpoint_every)) save(number);
 }
 

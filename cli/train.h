@@ -12,6 +12,8 @@ namespace retrace::cli {
 inline constexpr const char* kNoAutocast = "none";
 
 struct TrainOptions {
+  std::string recipe{};             ///< of which what is not given was taken
+  std::filesystem::path recipes{};  ///< a file of more of them
   NetworkChoice network{};
   DataChoice data{};
   RunChoice run{};
@@ -25,6 +27,8 @@ struct TrainOptions {
   std::optional<bool> flip{};
   std::int64_t checkpoint_every = 0;  ///< steps; 0: at the end of each epoch
   std::int64_t eval_every = 0;        ///< steps; 0: at the end of each epoch
+  std::filesystem::path weights{};    ///< to begin with; empty: weights that the seed decides
+  std::string names{};                ///< of these weights and of the final ones
   std::filesystem::path out{};
   bool resume = false;
   bool quiet = false;

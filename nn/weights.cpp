@@ -86,9 +86,9 @@ void assign(Assignment& assignment) {
   });
 }
 
-void load(Module& module, const std::vector<Named<Tensor>>& state, std::string_view op,
-          std::string_view source) {
-  std::vector<Named<Assignment>> assignments = match_names(state_dict(module), state, op, source);
+void load(const std::vector<Named<Tensor>>& tensors, const std::vector<Named<Tensor>>& state,
+          std::string_view op, std::string_view source) {
+  std::vector<Named<Assignment>> assignments = match_names(tensors, state, op, source);
   check_fit(assignments, op, source);
   for (auto& [name, assignment] : assignments) assign(assignment);
 }
@@ -104,7 +104,11 @@ std::vector<Named<Tensor>> state_dict(Module& module) {
 }
 
 void load_state_dict(Module& module, const std::vector<Named<Tensor>>& state) {
-  load(module, state, "load_state_dict", "the state");
+  load_state_dict(state_dict(module), state);
+}
+
+void load_state_dict(const std::vector<Named<Tensor>>& tensors, const std::vector<Named<Tensor>>& state) {
+  load(tensors, state, "load_state_dict", "the state");
 }
 
 void save_weights(Module& module, const std::filesystem::path& path, const Metadata& metadata) {
@@ -113,7 +117,7 @@ void save_weights(Module& module, const std::filesystem::path& path, const Metad
 
 Metadata load_weights(Module& module, const std::filesystem::path& path) {
   TensorFile file = load_tensors(path);
-  load(module, file.tensors, "load_weights", path.string());
+  load(state_dict(module), file.tensors, "load_weights", path.string());
   return std::move(file.metadata);
 }
 

@@ -14,6 +14,8 @@ std::vector<Named<Tensor>> state_dict(Module& module);
 /// all of it fits. Throws ArgumentError for missing, unexpected or repeated names, ShapeError and DTypeError,
 /// each with the list of names.
 void load_state_dict(Module& module, const std::vector<Named<Tensor>>& state);
+/// The same for a module's tensors under names of the caller's, which share the module's bytes.
+void load_state_dict(const std::vector<Named<Tensor>>& tensors, const std::vector<Named<Tensor>>& state);
 
 /// Writes state_dict(module) as safetensors. Throws as save_tensors does.
 void save_weights(Module& module, const std::filesystem::path& path, const Metadata& metadata = {});

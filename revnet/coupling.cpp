@@ -2,16 +2,31 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/coupling.h>
 #include <retrace/revnet/replay.h>
+#include <retrace/revnet/reversal.h>
 
+#include <limits>
 #include <utility>
 
 namespace retrace {
 
-Coupling::Coupling(std::shared_ptr<Module> F, std::shared_ptr<Module> G, const CouplingOptions& options)
-    : F_(std::move(F)), G_(std::move(G)), options_(options) {
-  if (F_ == nullptr) fail<ArgumentError>("coupling", "F must be a module, got none");
+namespace {
+
+void check_implementation(std::string_view class_name, std::string_view option, int implementation) {
+  if (implementation < -1 || implementation > 1)
+    fail<NotImplementedError>(class_name, "{} must be -1, 0 or 1, got {}", option, implementation);
+}
+
+}  // namespace
+
+Coupling::Coupling(std::string_view class_name, std::shared_ptr<Module> F, std::shared_ptr<Module> G,
+                   const CouplingOptions& options)
+    : class_name_(class_name), F_(std::move(F)), G_(std::move(G)), options_(options) {
+  if (F_ == nullptr) fail<ArgumentError>(class_name_, "F must be a module, got none");
+  check_implementation(class_name_, "implementation_fwd", options_.implementation_fwd);
+  check_implementation(class_name_, "implementation_bwd", options_.implementation_bwd);
   if (G_ == nullptr) G_ = F_->clone();
 }
 
@@ -23,7 +38,7 @@ void Coupling::members(Members& m) {
 std::int64_t Coupling::half_of(const Shape& shape) const {
   const int dim = options_.split_dim;
   if (dim < -shape.rank() || dim >= shape.rank() || shape[dim] % 2 != 0)
-    fail<ShapeError>("coupling",
+    fail<ShapeError>(class_name_,
                      "dimension {} of x must exist and be even to be cut into two streams, got {}", dim,
                      shape);
   return shape[dim] / 2;
@@ -31,7 +46,7 @@ std::int64_t Coupling::half_of(const Shape& shape) const {
 
 void Coupling::check_pair(std::size_t count) const {
   if (count != 2)
-    fail<ArgumentError>("coupling", "a coupling takes one tensor or its two streams, got {} tensors", count);
+    fail<ArgumentError>(class_name_, "a coupling takes one tensor or its two streams, got {} tensors", count);
 }
 
 Tensors Coupling::split(const Tensor& x) const {
@@ -86,23 +101,39 @@ Var Coupling::run_joined(const Var& x, Direction direction) {
   return concatenate(run(retrace::split(x, {half, half}, options_.split_dim), direction), options_.split_dim);
 }
 
-Var Coupling::forward(const Var& x) { return run_joined(x, Direction::forward); }
-
-Var Coupling::inverse(const Var& y) { return run_joined(y, Direction::inverse); }
-
-Vars Coupling::forward_all(const Vars& x) {
-  if (x.size() == 1) return {forward(x.front())};
+Vars Coupling::run_formula(const Vars& x, Direction direction) {
+  if (x.size() == 1) return {run_joined(x.front(), direction)};
   check_pair(x.size());
   name_children();
-  return run(x, Direction::forward);
+  return run(x, direction);
 }
 
-Vars Coupling::inverse_all(const Vars& y) {
-  if (y.size() == 1) return {inverse(y.front())};
-  check_pair(y.size());
-  name_children();
-  return run(y, Direction::inverse);
+/// This coupling as a hook keeps it: of the same F and G, with the formula recorded, whatever becomes of this
+/// object.
+std::shared_ptr<InvertibleModule> Coupling::of_formula(Direction direction) const {
+  auto twin = std::static_pointer_cast<Coupling>(copy());
+  twin->options_.implementation_fwd = twin->options_.implementation_bwd = -1;
+  if (direction == Direction::forward) return twin;
+  return std::make_shared<Inverse>(std::move(twin));
 }
+
+Vars Coupling::run_as_chosen(const Vars& x, Direction direction) {
+  const int implementation =
+      direction == Direction::forward ? options_.implementation_fwd : options_.implementation_bwd;
+  if (implementation == -1 || Tape::current() == nullptr) return run_formula(x, direction);
+  if (implementation == 0) return checkpoint(of_formula(direction), x);
+  return run_reversibly(
+      of_formula(direction), x,
+      {.name = class_name_, .inputs = Inputs::left, .num_bwd_passes = std::numeric_limits<int>::max()});
+}
+
+Var Coupling::forward(const Var& x) { return run_as_chosen({x}, Direction::forward).front(); }
+
+Var Coupling::inverse(const Var& y) { return run_as_chosen({y}, Direction::inverse).front(); }
+
+Vars Coupling::forward_all(const Vars& x) { return run_as_chosen(x, Direction::forward); }
+
+Vars Coupling::inverse_all(const Vars& y) { return run_as_chosen(y, Direction::inverse); }
 
 Tensors Coupling::advance(Tensors x) {
   if (x.size() == 1)

@@ -3,11 +3,18 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 
 namespace retrace {
 
+/// The implementations differ in what a tape keeps of a coupling that no wrapper surrounds, and agree in all
+/// results: -1 records the formula; 0 keeps the input and runs the formula again from it (see `checkpoint`);
+/// 1 keeps the output and rebuilds from it, stream by stream, by the paper's algorithm 1. None of them
+/// releases the input: that is the wrapper's, for which -1 is meant.
 struct CouplingOptions {
-  int split_dim = 1;  ///< the dimension that is cut into the two streams
+  int implementation_fwd = -1;  ///< for gradients through forward: -1, 0 or 1
+  int implementation_bwd = -1;  ///< for gradients through inverse: -1, 0 or 1
+  int split_dim = 1;            ///< the dimension that is cut into the two streams
 };
 
 /// Two streams that change in turn, each by a function of the other, so that every step can be undone:
@@ -34,19 +41,18 @@ class Coupling : public InvertibleModule {
 
   int split_dim() const { return options_.split_dim; }
 
-  /// x1 and x2, cut from x. Throws ShapeError when the dimension is odd.
+  /// x1 and x2, cut from x. Throws ShapeError when the dimension is absent or odd.
   Tensors split(const Tensor& x) const;
   /// One tensor of two streams.
   Tensor join(const Tensors& streams) const;
 
  protected:
-  /// Without G, it is a copy of F that shares nothing with it.
-  Coupling(std::shared_ptr<Module> F, std::shared_ptr<Module> G, const CouplingOptions& options);
+  /// `class_name`, a string literal, stands in errors. Without G, it is a copy of F that shares nothing with
+  /// it. Throws ArgumentError without F, NotImplementedError for an unknown implementation.
+  Coupling(std::string_view class_name, std::shared_ptr<Module> F, std::shared_ptr<Module> G,
+           const CouplingOptions& options);
 
   enum class Direction { forward, inverse };
-  static Direction opposite(Direction d) {
-    return d == Direction::forward ? Direction::inverse : Direction::forward;
-  }
 
   /// A stream and its gradient on the way back.
   struct Stream {
@@ -54,7 +60,10 @@ class Coupling : public InvertibleModule {
     Tensor gradient;
   };
 
+  std::string_view class_name() const { return class_name_; }
+
  private:
+  std::shared_ptr<Module> copy() const override = 0;  // again, for of_formula to call
   /// The recorded half step: what becomes of `target`, given m(source).
   virtual Var half_step(Module& m, const Var& target, const Var& source, Direction direction) = 0;
   /// The same without a tape, in target's own bytes where nobody else holds them.
@@ -63,13 +72,17 @@ class Coupling : public InvertibleModule {
   /// source.gradient gets what flows through m.
   virtual void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) = 0;
 
+  Vars run_as_chosen(const Vars& x, Direction direction);
+  Vars run_formula(const Vars& x, Direction direction);
   Vars run(const Vars& inputs, Direction direction);
   Var run_joined(const Var& x, Direction direction);
+  std::shared_ptr<InvertibleModule> of_formula(Direction direction) const;
   Tensors run_in_place(Tensors streams, Direction direction);
   Rewound rewind_streams(Tensors y, Tensors dy, Direction direction);
   void check_pair(std::size_t count) const;
   std::int64_t half_of(const Shape& shape) const;
 
+  std::string_view class_name_;
   std::shared_ptr<Module> F_;
   std::shared_ptr<Module> G_;
   CouplingOptions options_;
@@ -81,7 +94,7 @@ class AdditiveCoupling final : public Coupling {
  public:
   explicit AdditiveCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm = nullptr,
                             const CouplingOptions& options = {})
-      : Coupling(std::move(Fm), std::move(Gm), options) {}
+      : Coupling("AdditiveCoupling", std::move(Fm), std::move(Gm), options) {}
 
  private:
   Var half_step(Module& m, const Var& target, const Var& source, Direction direction) override;

@@ -33,19 +33,18 @@ void add_gradient(Tensor& gradient, Tensor d) {
 
 /// `result`, of F or G, as it meets the stream that it changes; under Autocast it is cast to the stream's
 /// type.
-Var fit(const Var& result, const Tensor& stream, std::string_view what) {
+Var fit(std::string_view op, const Var& result, const Tensor& stream, std::string_view what) {
   if (!(stream.shape() == result.shape()))
-    fail<ShapeError>("coupling", "{} must have the stream's shape {}, got {}", what, stream.shape(),
-                     result.shape());
+    fail<ShapeError>(op, "{} must have the stream's shape {}, got {}", what, stream.shape(), result.shape());
   if (stream.dtype() == result.dtype()) return result;
   if (!Autocast::dtype())
-    fail<DTypeError>("coupling", "{} must have the stream's element type {}, got {}", what, stream.dtype(),
+    fail<DTypeError>(op, "{} must have the stream's element type {}, got {}", what, stream.dtype(),
                      result.dtype());
   return cast(result, stream.dtype());
 }
 
-Var run_branch(Module& m, const Var& source, const Tensor& target) {
-  return fit(m(source), target, "the result of F and G");
+Var run_branch(std::string_view op, Module& m, const Var& source, const Tensor& target) {
+  return fit(op, m(source), target, "the result of F and G");
 }
 
 struct ScaleShift {
@@ -53,13 +52,11 @@ struct ScaleShift {
   Var t;
 };
 
-ScaleShift scale_and_shift(Module& m, const Var& source, const Tensor& target) {
+ScaleShift scale_and_shift(std::string_view op, Module& m, const Var& source, const Tensor& target) {
   const Vars st = m(Vars{source});
   if (st.size() != 2)
-    fail<ArgumentError>("coupling",
-                        "F and G of an affine coupling must return a scale and a shift, got {} tensors",
-                        st.size());
-  return {fit(st[0], target, "the scale"), fit(st[1], target, "the shift")};
+    fail<ArgumentError>(op, "F and G must return a scale and a shift, got {} tensors", st.size());
+  return {fit(op, st[0], target, "the scale"), fit(op, st[1], target, "the shift")};
 }
 
 /// Backward from those roots that are on the tape.
@@ -77,12 +74,12 @@ void backward_from(Tape& tape, const Vars& roots, const Tensors& dys) {
 }  // namespace
 
 Var AdditiveCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
-  const Var r = run_branch(m, source, target.value());
+  const Var r = run_branch(class_name(), m, source, target.value());
   return direction == Direction::forward ? target + r : target - r;
 }
 
 Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
-  Tensor r = run_branch(m, source, target).value();
+  Tensor r = run_branch(class_name(), m, source, target).value();
   return combine(direction == Direction::forward ? kernel::add : kernel::sub, std::move(target),
                  std::move(r));
 }
@@ -90,7 +87,7 @@ Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& sourc
 void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
   Tape tape;
   const Var v = tape.watch(source.value);
-  const Var r = run_branch(m, v, target.value);
+  const Var r = run_branch(class_name(), m, v, target.value);
   target.value = combine(direction == Direction::forward ? kernel::sub : kernel::add, std::move(target.value),
                          r.value());
   backward_from(tape, {r}, {direction == Direction::forward ? target.gradient : scaled(target.gradient, -1)});
@@ -99,15 +96,16 @@ void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& sourc
 
 AffineCoupling::AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm,
                                const AffineAdapter& adapter, const CouplingOptions& options)
-    : Coupling(adapter ? adapter(Fm) : Fm, adapter && Gm ? adapter(Gm) : Gm, options) {}
+    : Coupling("AffineCoupling", adapter && Fm ? adapter(Fm) : Fm, adapter && Gm ? adapter(Gm) : Gm,
+               options) {}
 
 Var AffineCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
-  const auto [s, t] = scale_and_shift(m, source, target.value());
+  const auto [s, t] = scale_and_shift(class_name(), m, source, target.value());
   return direction == Direction::forward ? s * target + t : (target - t) / s;
 }
 
 Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
-  ScaleShift st = scale_and_shift(m, source, target);
+  ScaleShift st = scale_and_shift(class_name(), m, source, target);
   const Tensor s = st.s.value();
   const Tensor t = st.t.value();
   if (direction == Direction::forward)
@@ -118,7 +116,7 @@ Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source,
 void AffineCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
   Tape tape;
   const Var v = tape.watch(source.value);
-  const auto [s, t] = scale_and_shift(m, v, target.value);
+  const auto [s, t] = scale_and_shift(class_name(), m, v, target.value);
   Tensor ds = like(target.value, Tag::gradient);
   Tensor dt = target.gradient;
   if (direction == Direction::forward) {

@@ -17,15 +17,28 @@ const NetworkOptions& checked(const NetworkOptions& options) {
   if (options.blocks.empty() || options.channels.size() != options.blocks.size() + 1)
     fail<ArgumentError>("network", "channels must list the stem's and each stage's, got {} for {} stages",
                         options.channels.size(), options.blocks.size());
-  for (const auto& list : {options.channels, options.blocks})
+  if (!options.strides.empty() && options.strides.size() != options.channels.size())
+    fail<ArgumentError>("network", "strides must list the stem's and each stage's, got {} for {} stages",
+                        options.strides.size(), options.blocks.size());
+  for (const auto& list : {options.channels, options.blocks, options.strides})
     if (std::any_of(list.begin(), list.end(), [](std::int64_t n) { return n < 1; }))
-      fail<ArgumentError>("network", "channels and blocks must be at least 1, got {}", fmt::join(list, ","));
+      fail<ArgumentError>("network", "channels, blocks and strides must be at least 1, got {}",
+                          fmt::join(list, ","));
+  if (options.stem.kernel < 1 || options.stem.kernel % 2 == 0)
+    fail<ArgumentError>("network", "the stem's kernel must be odd and at least 1, got {}",
+                        options.stem.kernel);
   if (options.in_channels < 1 || options.classes < 1)
     fail<ArgumentError>("network", "there must be at least 1 input channel and 1 class, got {} and {}",
                         options.in_channels, options.classes);
   if (options.dropout < 0 || options.dropout >= 1)
     fail<ArgumentError>("network", "the dropout probability must be in [0,1), got {}", options.dropout);
   return options;
+}
+
+/// Of the stem (0) and of each stage (1, 2, ...).
+std::int64_t stride_of(const NetworkOptions& options, std::size_t place) {
+  if (!options.strides.empty()) return options.strides[place];
+  return place < 2 ? 1 : 2;
 }
 
 std::int64_t width_out(const NetworkOptions& options, std::size_t stage) {
@@ -48,10 +61,11 @@ std::shared_ptr<Stage> make_stage(const NetworkOptions& options, std::size_t sta
   std::vector<std::shared_ptr<Module>> ordinary;
   std::vector<std::shared_ptr<InvertibleModule>> invertible;
   for (std::int64_t b = 0; b < options.blocks[stage]; ++b) {
-    const BranchOptions branch{.stride = stage > 0 && b == 0 ? 2 : 1,
+    const BranchOptions branch{.stride = b == 0 ? stride_of(options, stage + 1) : 1,
                                .bottleneck = options.bottleneck,
                                .preactivation = stage > 0 || b > 0,
-                               .dropout = options.dropout};
+                               .dropout = options.dropout,
+                               .norm = options.norm};
     const bool keeps_shape = branch.stride == 1 && in == width_out(options, stage);
     if (options.reversible && keeps_shape)
       invertible.push_back(coupling(in, width, branch));
@@ -72,9 +86,13 @@ void initialise(Module& network) {
 
 ResidualNetwork::ResidualNetwork(const NetworkOptions& options)
     : options_(checked(options)),
-      stem_(options.in_channels, options.channels[0], {.kernel = 3, .padding = 1, .bias = false}),
-      stem_norm_(options.channels[0]),
-      final_norm_(width_out(options, options.blocks.size() - 1)),
+      stem_(options.in_channels, options.channels[0],
+            {.kernel = options.stem.kernel,
+             .stride = stride_of(options, 0),
+             .padding = options.stem.kernel / 2,
+             .bias = false}),
+      stem_norm_(options.channels[0], options.norm),
+      final_norm_(width_out(options, options.blocks.size() - 1), options.norm),
       classifier_(width_out(options, options.blocks.size() - 1), options.classes) {
   for (std::size_t s = 0; s < options_.blocks.size(); ++s) stages_.push_back(make_stage(options_, s));
   initialise(*this);
@@ -82,6 +100,7 @@ ResidualNetwork::ResidualNetwork(const NetworkOptions& options)
 
 Var ResidualNetwork::forward(const Var& x) {
   Var h = relu(stem_norm_(stem_(x)));
+  if (options_.stem.max_pool) h = max_pool2d(h, {.kernel = 3, .stride = 2, .padding = 1});
   for (const auto& stage : stages_) h = (*stage)(h);
   h = relu(final_norm_(h));
   return classifier_(flatten(adaptive_avg_pool2d(h, 1)));

@@ -13,14 +13,27 @@
 
 namespace retrace {
 
-/// A residual network of the CIFAR kind: a 3x3 stem, stages of blocks (each after the first halves the
-/// image), a final batch norm + ReLU + average pool + linear layer.
+/// What a network begins with: a convolution, batch norm, ReLU, and perhaps a pool.
+struct StemOptions {
+  std::int64_t kernel = 3;  ///< of the convolution, padded with (kernel - 1) / 2
+  bool max_pool = false;    ///< 3x3 with stride 2 and padding 1
+};
+
+/// A residual network: a stem, stages of blocks, a final batch norm + ReLU + average pool + linear layer. As
+/// it is, of the CIFAR kind; for images as large as ImageNet's, with four stages, a 7x7 stem and a pool:
+/// ```cpp
+/// NetworkOptions{.channels = {64, 64, 128, 256, 512}, .blocks = {2, 2, 2, 2}, .strides = {2, 1, 2, 2, 2},
+///                .stem = {.kernel = 7, .max_pool = true}, .classes = 1000}
+/// ```
 struct NetworkOptions {
   std::vector<std::int64_t> channels = {32, 32, 64,
                                         112};    ///< of the stem and of each stage, before expansion
   std::vector<std::int64_t> blocks = {3, 3, 3};  ///< of each stage
-  bool bottleneck = false;                       ///< 1x1, 3x3, 1x1 with expansion 4 instead of two 3x3
-  bool reversible = true;                        ///< blocks that keep width and size are additive couplings
+  std::vector<std::int64_t> strides{};           ///< of the stem and of each stage; empty: 1, 1, 2, 2, ...
+  StemOptions stem{};
+  BatchNorm2dOptions norm{};  ///< of every batch norm
+  bool bottleneck = false;    ///< 1x1, 3x3, 1x1 with expansion 4 instead of two 3x3
+  bool reversible = true;     ///< blocks that keep width and size are additive couplings
   std::int64_t in_channels = 3;
   std::int64_t classes = 10;
   double dropout = 0;  ///< probability in front of the last convolution of each branch

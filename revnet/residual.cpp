@@ -17,7 +17,7 @@ ResidualBranch::ResidualBranch(std::int64_t in, std::int64_t width, const Branch
     : dropout_(options.dropout) {
   const auto unit = [&](std::int64_t from, std::int64_t to, std::int64_t kernel, std::int64_t stride) {
     const bool normed = options.preactivation || !units_.empty();
-    units_.push_back({normed ? std::optional<BatchNorm2d>(std::in_place, from) : std::nullopt,
+    units_.push_back({normed ? std::optional<BatchNorm2d>(std::in_place, from, options.norm) : std::nullopt,
                       convolution(from, to, kernel, stride)});
   };
   if (options.bottleneck) {
@@ -52,7 +52,7 @@ ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t width, const BranchOp
     : F_(in, width, options) {
   const std::int64_t out = width * expansion(options.bottleneck);
   if (options.stride != 1 || in != out)
-    shortcut_.emplace(Shortcut{convolution(in, out, 1, options.stride), BatchNorm2d(out)});
+    shortcut_.emplace(Shortcut{convolution(in, out, 1, options.stride), BatchNorm2d(out, options.norm)});
 }
 
 Var ResidualBlock::forward(const Var& x) {

@@ -14,6 +14,7 @@ struct BranchOptions {
   bool bottleneck = false;    ///< 1x1, 3x3, 1x1 (4 times as many channels) instead of two 3x3
   bool preactivation = true;  ///< begin with batch norm + ReLU
   double dropout = 0;         ///< probability in front of the last convolution
+  BatchNorm2dOptions norm{};
 };
 
 /// How many times `width` channels come out of a branch.

@@ -2,6 +2,7 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/random.h>
 #include <retrace/revnet/replay.h>
+#include <retrace/revnet/reversal.h>
 #include <retrace/revnet/wrapper.h>
 
 #include <algorithm>
@@ -16,26 +17,27 @@ constexpr std::string_view kName = "InvertibleModuleWrapper";
 /// Owns the outputs of a module that ran without a tape, and gets the inputs back from them.
 class ReverseHook final : public TapeHook {
  public:
-  ReverseHook(std::shared_ptr<InvertibleModule> fn, const WrapperOptions& options)
-      : fn_(std::move(fn)),
+  ReverseHook(std::shared_ptr<InvertibleModule> fn, const ReversalOptions& options)
+      : name_(options.name),
+        fn_(std::move(fn)),
         state_(*fn_),
         passes_(options.num_bwd_passes),
         preserve_rng_state_(options.preserve_rng_state) {}
   ~ReverseHook() override { give_up("their tape ended without a backward"); }
 
-  /// `x[i]` is undefined where the input was neither released nor asked to be kept.
+  /// `x[i]` is undefined where the input is neither released nor kept.
   void own(const Tensors& x, const Tensors& y) {
-    x_ = detail::note_contents(kName, x);
-    y_ = detail::note_contents(kName, y);
+    x_ = detail::note_contents(name_, x);
+    y_ = detail::note_contents(name_, y);
   }
   /// To be called once the node is on the tape: from here on forward's inputs are gone.
   void release(const std::vector<bool>& releasable) {
     const std::string path = path_of(state_.scope().state.node);
     for (std::size_t i = 0; i < x_.size(); ++i)
-      if (releasable[i]) x_[i].tensor.storage().release(path.empty() ? std::string(kName) : path);
+      if (releasable[i]) x_[i].tensor.storage().release(path.empty() ? std::string(name_) : path);
   }
 
-  std::string_view name() const override { return kName; }
+  std::string_view name() const override { return name_; }
   std::vector<SavedTensor> saved() const override {
     std::vector<SavedTensor> all = y_;
     all.insert(all.end(), x_.begin(), x_.end());
@@ -59,6 +61,7 @@ class ReverseHook final : public TapeHook {
   Tensors inputs() const;
   void restore(Tensors x);
 
+  std::string_view name_;
   std::shared_ptr<InvertibleModule> fn_;
   ReplayState state_;
   int passes_;
@@ -75,15 +78,15 @@ ScopeSnapshot other_random_numbers(ScopeSnapshot scope) {
 
 Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
   if (++passes_run_ > passes_)
-    fail<GradientError>(kName, "backward may run num_bwd_passes = {} times through one forward, got one more",
+    fail<GradientError>(name_, "backward may run num_bwd_passes = {} times through one forward, got one more",
                         passes_);
-  state_.check(kName, *fn_);
+  state_.check(name_, *fn_);
   const Replay replay(state_, preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));
   if (std::all_of(x_.begin(), x_.end(), is_there)) {
-    detail::check_contents(kName, x_);
+    detail::check_contents(name_, x_);
     return differentiate([&](const Vars& x) { return fn_->forward_all(x); }, inputs(), dy);
   }
-  detail::check_contents(kName, y_);
+  detail::check_contents(name_, y_);
   if (std::none_of(dy.begin(), dy.end(), [](const Tensor& d) { return d.defined(); })) {
     restore(fn_->retreat(take_outputs(pass.retain)));
     return Tensors(x_.size());
@@ -126,10 +129,12 @@ bool may_release(const Var& x, const Tensors& y) {
   return !fixed && covers_all && !is_output && !storage.released();
 }
 
+}  // namespace
+
 Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& inputs,
-                    const WrapperOptions& options, bool keep_input) {
+                    const ReversalOptions& options) {
   if (options.num_bwd_passes < 1)
-    fail<ArgumentError>(kName, "num_bwd_passes must be at least 1, got {}", options.num_bwd_passes);
+    fail<ArgumentError>(options.name, "num_bwd_passes must be at least 1, got {}", options.num_bwd_passes);
   const Vars x = autocast::in_f32(inputs);  // what is rebuilt is rounded to the streams' type
   fn->name_children();
   if (!wants_backward(*fn, x)) {
@@ -141,14 +146,23 @@ Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& inp
   std::vector<bool> releasable;
   Tensors held;
   for (const Var& input : x) {
-    releasable.push_back(!keep_input && may_release(input, y));
-    held.push_back(keep_input || releasable.back() ? input.value() : Tensor());
+    releasable.push_back(options.inputs == Inputs::released && may_release(input, y));
+    held.push_back(options.inputs == Inputs::kept || releasable.back() ? input.value() : Tensor());
   }
   hook->own(held, y);
   ReverseHook& attached = *hook;
   Vars results = Tape::current()->attach(x, y, std::move(hook));
   attached.release(releasable);
   return results;
+}
+
+namespace {
+
+ReversalOptions reversal(const WrapperOptions& options, bool keep_input) {
+  return {.name = kName,
+          .inputs = keep_input ? Inputs::kept : Inputs::released,
+          .num_bwd_passes = options.num_bwd_passes,
+          .preserve_rng_state = options.preserve_rng_state};
 }
 
 }  // namespace
@@ -160,14 +174,14 @@ InvertibleModuleWrapper::InvertibleModuleWrapper(Checked, std::shared_ptr<Invert
 }
 
 Vars InvertibleModuleWrapper::forward_all(const Vars& x) {
-  if (!options_.disable) return run_reversibly(fn_, x, options_, options_.keep_input);
+  if (!options_.disable) return run_reversibly(fn_, x, reversal(options_, options_.keep_input));
   fn_->name_children();
   return fn_->forward_all(x);
 }
 
 Vars InvertibleModuleWrapper::inverse_all(const Vars& y) {
   if (!options_.disable)
-    return run_reversibly(std::make_shared<Inverse>(fn_), y, options_, options_.keep_input_inverse);
+    return run_reversibly(std::make_shared<Inverse>(fn_), y, reversal(options_, options_.keep_input_inverse));
   fn_->name_children();
   return fn_->inverse_all(y);
 }

@@ -25,7 +25,7 @@ struct WrapperOptions {
 ///
 /// Under Autocast its bf16 inputs are cast to f32, so that the streams inside of fn are f32 while fn's layers
 /// run in bf16; what is released is the copy. Disabled, it casts nothing.
-class InvertibleModuleWrapper final : public InvertibleModule {
+class InvertibleModuleWrapper : public InvertibleModule {
  public:
   template <class M>
   explicit InvertibleModuleWrapper(std::shared_ptr<M> fn, const WrapperOptions& options = {})
@@ -43,6 +43,7 @@ class InvertibleModuleWrapper final : public InvertibleModule {
 
   /// May be changed at any time; a forward that has run keeps the options it ran with.
   WrapperOptions& options() { return options_; }
+  const WrapperOptions& options() const { return options_; }
   const std::shared_ptr<InvertibleModule>& fn() const { return fn_; }
 
  private:

@@ -94,11 +94,15 @@ class Train(program.Case):
         self.assertEqual([line["step"] for line in log], list(range(1, 11)))
         self.assertEqual([line["step"] for line in log if "test_accuracy" in line], [5, 10])
         for line in log:
-            self.assertEqual(set(line) - {"test_accuracy"}, {"step", "loss", "lr", "after_forward_bytes", "peak_bytes"})
+            self.assertEqual(set(line) - {"test_loss", "test_accuracy"},
+                             {"step", "loss", "accuracy", "lr", "after_forward_bytes", "peak_bytes"})
+            self.assertEqual("test_loss" in line, "test_accuracy" in line)
+            self.assertIn(8 * line["accuracy"], range(9))
             for field in ("after_forward_bytes", "peak_bytes"):
                 self.assertEqual(line[field], log[0][field])
         result = self.json("eval", "--weights", run / "model.safetensors", "--data-dir", self.folder / "data")
         self.assertEqual(result["accuracy"], log[-1]["test_accuracy"])
+        self.assertAlmostEqual(result["loss"], log[-1]["test_loss"], delta=1e-6)  # in other batches
         self.assertEqual((result["network"], result["data"], result["images"]), ("tiny", "mnist", 40))
         self.assertEqual(sorted(p.name for p in run.iterdir()),
                          ["checkpoint-000005.safetensors", "checkpoint-000010.safetensors", "log.jsonl", "model.safetensors"])

@@ -84,7 +84,17 @@ class Work(program.Case):
 
     def test_a_folder_that_cannot_be(self):
         (self.folder / "file").write_text("")
-        self.fails(1, "[train] the folder ", *self.train(self.folder / "file" / "run", "--steps", 1))
+        file, below = self.folder / "file", self.folder / "file" / "run"
+        self.fails(1, f"[train] the folder {file} must be there or creatable, got: Not a directory\n",
+                   *self.train(file, "--steps", 1))
+        self.fails(1, f"[train] the folder {below} must be there or creatable, got: Not a directory\n",
+                   *self.train(below, "--steps", 1))
+
+    def test_a_demo_whose_folder_cannot_be_emptied(self):
+        program.write_mnist(self.folder)
+        below = self.folder / "train-images-idx3-ubyte" / "demo"
+        self.fails(1, f"[demo] {below / 'run'} must be removable, got: Not a directory\n",
+                   "demo", "--data-dir", self.folder, "--out", below)
 
     def test_a_full_disk(self):
         run = self.folder / "run"
@@ -103,6 +113,21 @@ class Work(program.Case):
                                   text=True, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr, "retrace: [retrace] the output must be writable, but it was not\n")
+
+    def test_checkpoints_that_lack_numbers(self):
+        run = self.folder / "run"
+        self.succeeds(*self.train(run, "--steps", 2))
+        newest = run / "checkpoint-000002.safetensors"
+        whole = newest.read_bytes()
+        for change, text in (({"checkpoint.step": None}, "[weights] the file's metadata must have 'checkpoint.step', got none\n"),
+                             ({"checkpoint.step": "two"},
+                              "[weights] the file's metadata must have a number as 'checkpoint.step', got 'two'\n")):
+            newest.write_bytes(whole)
+            program.write_metadata(newest, newest, change)
+            arguments = self.train(run, "--steps", 2, "--resume")
+            done = program.call(*(a for a in arguments if a != "--quiet"))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"retrace: passing over a damaged checkpoint: {text}", done.stderr)
 
     def test_damaged_checkpoint(self):
         run = self.folder / "run"

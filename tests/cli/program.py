@@ -1,5 +1,6 @@
 """What the tests of the program share: calling it, and small files for it to read."""
 
+import array
 import json
 import pathlib
 import resource
@@ -41,6 +42,45 @@ def write_mnist(folder, images=40, size=8, label=lambda i: i % 10):
         pixels = [(25 * labels[i] + p) % 256 for i in range(images) for p in range(size * size)]
         write_idx(folder / f"{split}-images-idx3-ubyte", (images, size, size), pixels)
         write_idx(folder / f"{split}-labels-idx1-ubyte", (images,), labels)
+
+
+def write_metadata(source, target, changes):
+    """Copies a safetensors file with some of its metadata changed or, where None, removed; all of it without `changes`."""
+    whole = source.read_bytes()
+    end = 8 + struct.unpack("<Q", whole[:8])[0]
+    header = json.loads(whole[8:end])
+    metadata = header.pop("__metadata__", {}) | (changes or {})
+    kept = {} if changes is None else {key: value for key, value in metadata.items() if value is not None}
+    text = json.dumps({"__metadata__": kept} | header if kept else header).encode()
+    text += b" " * (-len(text) % 8)
+    target.write_bytes(struct.pack("<Q", len(text)) + text + whole[end:])
+
+
+DTYPES = {"F32": "f", "F64": "d", "I64": "q"}
+
+
+def write_safetensors(path, tensors):
+    """tensors: name -> (dtype, shape, numbers)."""
+    header, data = {}, b""
+    for name, (dtype, shape, numbers) in tensors.items():
+        content = array.array(DTYPES[dtype], numbers).tobytes()
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def read_safetensors(path):
+    """(tensors, metadata), as write_safetensors takes them."""
+    content = path.read_bytes()
+    length = struct.unpack_from("<Q", content)[0]
+    header = json.loads(content[8:8 + length])
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        tensors[name] = (entry["dtype"], entry["shape"], array.array(DTYPES[entry["dtype"]], content[begin:end]).tolist())
+    return tensors, metadata
 
 
 class Case(unittest.TestCase):

@@ -3,7 +3,7 @@
 import program
 from program import SMALL
 
-COMMANDS = (["train"], ["eval"], ["bench", "memory"], ["check"], ["info"], ["demo"])
+COMMANDS = (["train"], ["eval"], ["bench", "memory"], ["check"], ["info"], ["step"], ["recipes"], ["demo"])
 NETWORKS = "resnet32, resnet110, resnet164, revnet38, revnet110, revnet164, tiny"
 DATA_SETS = "cifar10, cifar100, mnist, fashion-mnist, synthetic"
 
@@ -52,7 +52,10 @@ class Usage(program.Case):
         self.fails(2, "--threads", "bench", "memory", "--threads", "0")
         self.fails(2, "--steps", *self.train(self.folder / "run", "--steps", "-1"))
         self.fails(2, "lr must be", *self.train(self.folder / "run", "--lr", "-1"))
-        self.fails(2, "adam takes no --momentum", *self.train(self.folder / "a", "--optimizer", "adam", "--momentum", "1"))
+        self.fails(2, "[optimizer] adam takes no --momentum, got 1\n",
+                   *self.train(self.folder / "a", "--optimizer", "adam", "--momentum", "1"))
+        self.fails(2, "[optimizer] --nesterov goes with sgd, got rmsprop\n",
+                   *self.train(self.folder / "a", "--optimizer", "rmsprop", "--nesterov"))
 
     def test_steps_and_epochs(self):
         self.fails(2, "excludes", *self.train(self.folder / "run", "--steps", "1", "--epochs", "1"))
@@ -64,15 +67,34 @@ class Usage(program.Case):
         run = self.folder / "run"
         self.succeeds(*self.train(run, "--steps", 1))
         log = (run / "log.jsonl").read_bytes()
-        self.fails(2, "--out must be a folder without a run", *self.train(run, "--steps", 1))
+        self.fails(2, f"[train] --out must be a folder without a run, but {run} holds one; go on with it (--resume), remove "
+                      "it, or give another folder\n", *self.train(run, "--steps", 1))
         self.assertEqual((run / "log.jsonl").read_bytes(), log)
 
     def test_resume_with_other_options(self):
         run = self.folder / "run"
         self.succeeds(*self.train(run, "--steps", 2))
-        self.fails(2, "lr was '0.1' and is '0.2'", *self.train(run, "--steps", 4, "--lr", 0.2, "--resume"))
+        newest = run / "checkpoint-000002.safetensors"
+        self.fails(2, f"[train] a run must go on with the options that it began with, but in {newest} lr was '0.1' and is '0.2'\n",
+                   *self.train(run, "--steps", 4, "--lr", 0.2, "--resume"))
         self.fails(2, "seed was '0' and is '7'", *self.train(run, "--steps", 4, "--seed", 7, "--resume"))
-        self.fails(2, "must not be past its last step 1", *self.train(run, "--steps", 1, "--resume"))
+        self.fails(2, f"[train] the run must not be past its last step 1, but {newest} is of step 2\n",
+                   *self.train(run, "--steps", 1, "--resume"))
+
+    def test_weights_that_do_not_tell(self):
+        run = self.folder / "run"
+        self.succeeds(*self.train(run, "--steps", 1))
+        silent = self.folder / "silent.safetensors"
+        program.write_metadata(run / "model.safetensors", silent, None)
+        self.fails(2, f"[eval] --network must be given, because {silent} does not tell\n", "eval", "--weights", silent)
+        self.fails(2, f"[eval] --data must be given, because {silent} does not tell\n",
+                   "eval", "--weights", silent, "--network", "tiny")
+
+    def test_weights_for_other_images(self):
+        run = self.folder / "run"
+        self.succeeds(*self.train(run, "--steps", 1))
+        self.fails(2, "[eval] the network takes 1 channels and knows 10 classes, but the data set has 3 and 10\n",
+                   "eval", "--weights", run / "model.safetensors", "--data", "synthetic")
 
 
 program.cases.main("cli-usage")

@@ -4,6 +4,7 @@
 #include <retrace/core/kernels.h>
 #include <retrace/core/memory.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 

@@ -12,6 +12,7 @@
 #include "../support/temporary_folder.h"
 
 using namespace retrace;
+using retrace::test::TemporaryFolder;
 namespace fs = std::filesystem;
 
 namespace {

@@ -10,6 +10,7 @@
 #include "../support/temporary_folder.h"
 
 using namespace retrace;
+using retrace::test::TemporaryFolder;
 
 namespace {
 

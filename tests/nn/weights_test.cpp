@@ -6,6 +6,7 @@
 #include "../support/temporary_folder.h"
 
 using namespace retrace;
+using retrace::test::TemporaryFolder;
 
 namespace {
 

@@ -11,9 +11,13 @@ sys.path.insert(0, str(ROOT / "tools"))
 sys.dont_write_bytecode = True
 
 
-def main(suite):
-    """Runs the cases of the calling script and prints `<suite>: N cases run, M skipped, K failed`."""
-    result = unittest.main(argv=sys.argv[:1], verbosity=2, exit=False).result
+def main(suite, only=None):
+    """Runs the cases of the calling script and prints `<suite>: N cases run, M skipped, K failed`.
+
+    `only` is the name of the one class to run.
+    """
+    chosen = [] if only is None else ["-k", f"*.{only}.*"]
+    result = unittest.main(argv=[sys.argv[0], *chosen], verbosity=2, exit=False).result
     for case, reason in result.skipped:
         print(f"skipped: {case.id().split('.')[-1]}: {reason}")
     skipped, failed = len(result.skipped), len(result.failures) + len(result.errors)

@@ -10,8 +10,8 @@ import unittest
 import cases
 
 
-def entry(name, result, stdout):
-    return {"name": f"retrace:unit / {name}", "result": result, "stdout": stdout, "duration": 0.5}
+def entry(name, result, stdout, suite="unit"):
+    return {"name": f"retrace:{suite} / {name}", "result": result, "stdout": stdout, "duration": 0.5}
 
 
 class Report(unittest.TestCase):
@@ -64,6 +64,19 @@ class Report(unittest.TestCase):
         status, lines = self.report(tests, "--skips", "1")
         self.assertEqual((status, lines[-1]), (1, "7 passed, 0 failed, 2 skipped"))
         self.assertEqual(lines[-2], "2 cases were skipped, and 1 may be")
+
+    def test_parity_rows_that_pass_are_one_line(self):
+        good = [entry(name, "OK", "parity: 2 cases run, 1 skipped, 0 failed\n", "parity") for name in ("P01", "P02")]
+        status, lines = self.report([entry("core", "OK", "core: 7 cases run, 0 skipped, 0 failed\n"), *good])
+        self.assertEqual((status, lines[-1]), (0, "11 passed, 0 failed, 2 skipped"))
+        self.assertEqual(lines[2].split(), ["parity,", "2", "rows", "4", "2", "0", "1.0"])
+        self.assertEqual(len(lines), 4)
+        bad = entry("P03", "FAIL", "parity: 1 cases run, 0 skipped, 1 failed\n", "parity")
+        empty = entry("P04", "FAIL", "parity: 0 cases run, 0 skipped, 0 failed\n", "parity")
+        status, lines = self.report([*good, bad, empty])
+        self.assertEqual((status, lines[-1]), (1, "4 passed, 2 failed, 2 skipped"))
+        self.assertEqual(lines[1].split(), ["P03", "1", "0", "1", "0.5"])
+        self.assertEqual(lines[2].split()[0], "P04")
 
     def test_no_test_at_all(self):
         status, lines = self.report([])

@@ -40,7 +40,7 @@ class Run(unittest.TestCase):
         for arguments in ([], ["help"], ["-h"], ["--help"]):
             status, out, _ = self.run_script(*arguments)
             self.assertEqual(status, 0)
-            for command in ("demo", "test", "build", "bench", "format", "tidy", "packages"):
+            for command in ("demo", "test", "parity", "build", "bench", "format", "tidy", "packages"):
                 self.assertRegex(out, rf"(?m)^  {command}\b")
 
     def test_every_command_is_in_the_help(self):

@@ -1,4 +1,8 @@
+#include <retrace/nn/batch_norm.h>
+#include <retrace/nn/conv2d.h>
+#include <retrace/nn/sequential.h>
 #include <retrace/revnet/coupling.h>
+#include <retrace/revnet/reversible_block.h>
 
 #include "../support/catch.h"
 #include "modules.h"
@@ -53,25 +57,6 @@ TEST_CASE("couplings compute the same on a tape and in place, and invert", "[cou
   for (const Kind kind : kKinds) check_directions(*make_invertible(kind), {5, 4});
 }
 
-TEST_CASE("F sees half of the dimension that is split", "[coupling]") {
-  for (const int dim : {0, 1, 2}) {
-    AdditiveCoupling coupling(std::make_shared<Layer>(dim == 2 ? 3 : 6, dim == 2 ? 3 : 6), nullptr,
-                              {.split_dim = dim});
-    check_directions(coupling, {2, 4, 6});
-  }
-}
-
-TEST_CASE("without G, it is an independent copy of F", "[coupling]") {
-  AdditiveCoupling coupling(std::make_shared<Layer>(2, 2));
-  const auto parameters = coupling.named_parameters();
-  REQUIRE(parameters.size() == 4);
-  CHECK(parameters[0].first == "F.linear.weight");
-  CHECK(parameters[2].first == "G.linear.weight");
-  CHECK_FALSE(parameters[0].second->value().shares_storage(parameters[2].second->value()));
-  CHECK(parameters[0].second->value().to_vector<double>() ==
-        parameters[2].second->value().to_vector<double>());
-}
-
 TEST_CASE("a coupling takes its two streams, too", "[coupling]") {
   const auto coupling = make_invertible(Kind::additive);
   const Tensor x = uniform({3, 4}, 1);
@@ -94,30 +79,94 @@ TEST_CASE("F and G run twice in a training step", "[coupling]") {
   }
 }
 
+namespace {
+
+struct Step {
+  Tensor y;
+  Tensor dx;
+  std::vector<Named<Tensor>> gradients;
+  std::vector<Tensor> buffers;
+};
+
+/// What a replay must not do twice (running statistics) and must do alike (masks).
+std::shared_ptr<Module> norm_and_dropout() {
+  auto f = std::make_shared<Sequential>(
+      std::make_shared<Conv2d>(2, 2, Conv2dLayerOptions{.padding = 1, .bias = false}),
+      std::make_shared<BatchNorm2d>(2), std::make_shared<Dropout>(0.5));
+  f->to(DType::f64);
+  return f;
+}
+
+Step step(std::string_view name, int implementation, bool inverse) {
+  manual_seed(5);
+  const auto coupling =
+      create_coupling(norm_and_dropout(), nullptr, name, adapter<AffineAdapterNaive>(),
+                      {.implementation_fwd = implementation, .implementation_bwd = implementation});
+  Tape tape;
+  const Var x = tape.watch(uniform({2, 4, 3, 3}, 1));
+  const Var h = tanh(x);
+  const Var y = inverse ? coupling->inverse(h) : coupling->forward(h);
+  tape.backward(sum(y * y));
+  std::vector<Tensor> buffers;
+  for (const auto& [path, buffer] : coupling->named_buffers()) buffers.push_back(buffer->clone(Tag::data));
+  return {y.value(), tape.grad(x), gradients(*coupling), buffers};
+}
+
+}  // namespace
+
+TEST_CASE("all implementations draw the same masks and leave the same running statistics", "[coupling]") {
+  for (const std::string_view name : {"additive", "affine"}) {
+    for (const bool inverse : {false, true}) {
+      const Step formula = step(name, -1, inverse);
+      REQUIRE(formula.buffers.size() == 6);
+      for (const int implementation : {0, 1}) {
+        INFO(name << (inverse ? " inverse " : " forward ") << implementation);
+        const Step other = step(name, implementation, inverse);
+        CHECK(other.y.to_vector<double>() == formula.y.to_vector<double>());
+        CHECK(relative_error(other.dx, formula.dx) <= (implementation == 0 ? 0 : 1e-12));
+        for (std::size_t i = 0; i < formula.gradients.size(); ++i)
+          CHECK(relative_error(other.gradients[i].second, formula.gradients[i].second) < 1e-12);
+        for (std::size_t i = 0; i < formula.buffers.size(); ++i)
+          CHECK(other.buffers[i].to_vector<double>() == formula.buffers[i].to_vector<double>());
+      }
+    }
+  }
+}
+
+TEST_CASE("a change between forward and backward is an error that names the coupling", "[coupling]") {
+  AdditiveCoupling coupling(std::make_shared<Layer>(2, 2), nullptr, {.implementation_fwd = 1});
+  Tape tape;
+  const Var y = sum(coupling.forward(tape.watch(uniform({3, 4}, 1))));
+  coupling.named_parameters()[1].second->value().mutable_data<double>()[0] += 1;
+  CHECK_THROWS_WITH(tape.backward(y),
+                    "[AdditiveCoupling] parameters, buffers and train/eval mode must be in backward as they "
+                    "were in forward, but F.linear.bias changed");
+}
+
 TEST_CASE("wrong uses of couplings are errors", "[coupling]") {
   auto layer = std::make_shared<Layer>(2, 2);
   AdditiveCoupling coupling(layer);
   CHECK_THROWS_WITH(
       coupling.forward(uniform({2, 5}, 1)),
-      "[coupling] dimension 1 of x must exist and be even to be cut into two streams, got [2,5]");
-  CHECK_THROWS_WITH(coupling.forward(uniform({4}, 1)),
-                    "[coupling] dimension 1 of x must exist and be even to be cut into two streams, got [4]");
+      "[AdditiveCoupling] dimension 1 of x must exist and be even to be cut into two streams, got [2,5]");
+  CHECK_THROWS_WITH(
+      coupling.forward(uniform({4}, 1)),
+      "[AdditiveCoupling] dimension 1 of x must exist and be even to be cut into two streams, got [4]");
   const Var x = uniform({2, 2}, 1);
   CHECK_THROWS_WITH(coupling.forward_all({x, x, x}),
-                    "[coupling] a coupling takes one tensor or its two streams, got 3 tensors");
-  CHECK_THROWS_WITH(AdditiveCoupling(nullptr), "[coupling] F must be a module, got none");
+                    "[AdditiveCoupling] a coupling takes one tensor or its two streams, got 3 tensors");
+  CHECK_THROWS_WITH(AdditiveCoupling(nullptr), "[AdditiveCoupling] F must be a module, got none");
   AdditiveCoupling wide(std::make_shared<Layer>(2, 4));
   CHECK_THROWS_WITH(wide.forward(uniform({2, 4}, 1)),
-                    "[coupling] the result of F and G must have the stream's shape [2,2], got [2,4]");
+                    "[AdditiveCoupling] the result of F and G must have the stream's shape [2,2], got [2,4]");
   AffineCoupling bare(layer);
-  CHECK_THROWS_WITH(
-      bare.forward(uniform({2, 4}, 1)),
-      "[coupling] F and G of an affine coupling must return a scale and a shift, got 1 tensors");
+  CHECK_THROWS_WITH(bare.forward(uniform({2, 4}, 1)),
+                    "[AffineCoupling] F and G must return a scale and a shift, got 1 tensors");
   AffineCoupling odd(std::make_shared<Layer>(2, 3), nullptr, adapter<AffineAdapterSigmoid>());
   CHECK_THROWS_WITH(
       odd.forward(uniform({2, 4}, 1)),
       "[AffineAdapterSigmoid] f must return an even number of channels, half of them scales, got [2,3]");
   AffineCoupling narrow(std::make_shared<Layer>(2, 2), nullptr, adapter<AffineAdapterSigmoid>());
   CHECK_THROWS_WITH(narrow.forward(uniform({2, 4}, 1)),
-                    "[coupling] the scale must have the stream's shape [2,2], got [2,1]");
+                    "[AffineCoupling] the scale must have the stream's shape [2,2], got [2,1]");
 }

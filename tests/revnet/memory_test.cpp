@@ -1,8 +1,8 @@
-#include <malloc.h>
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/sequence.h>
 
 #include "../support/catch.h"
+#include "../support/heap.h"
 #include "modules.h"
 
 using namespace retrace;
@@ -24,33 +24,12 @@ struct Bytes {
   }
 };
 
-// AddressSanitizer has a heap of its own, which keeps freed bytes.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kHeapIsPlain = false;
-#elif defined(__has_feature)
-constexpr bool kHeapIsPlain = !__has_feature(address_sanitizer);
-#else
-constexpr bool kHeapIsPlain = true;
-#endif
-
-std::int64_t heap_in_use() {
-  const struct mallinfo2 info = mallinfo2();
-  return static_cast<std::int64_t>(info.uordblks + info.hblkhd) - ledger().live() - ledger().cached();
-}
-
 enum class How { stored, checkpointed, reversed };
-
-/// Sees how large the heap gets.
-struct HeapWatch final : TapeObserver {
-  std::int64_t most = 0;
-  void on(const TapeEvent&) override { most = std::max(most, heap_in_use()); }
-};
 
 Bytes measure_step(const std::shared_ptr<InvertibleSequence>& sequence, const Tensor& batch, How how) {
   sequence->zero_grad();
   const Counter step(kStepTags);
   const Counter all(kNotState);
-  const std::int64_t heap_before = heap_in_use();
   HeapWatch heap;
   Bytes bytes;
   {
@@ -67,7 +46,7 @@ Bytes measure_step(const std::shared_ptr<InvertibleSequence>& sequence, const Te
   }
   bytes.peak = step.peak();
   bytes.peak_of_all = all.peak();
-  bytes.heap = heap.most - heap_before;
+  bytes.heap = heap.gain();
   return bytes;
 }
 
@@ -96,7 +75,7 @@ TEST_CASE("activation bytes do not depend on the depth of a reversible network, 
     INFO("depth " << depth << ", heap " << warm.heap);
     CHECK(cold == first);  // the first step included
     CHECK(warm == first);
-    if (depth > 1 && kHeapIsPlain) CHECK((warm.heap - heap_at_first) / (depth - 1) < 1024);
+    if (depth > 1 && kHeapIsPlain) CHECK(warm.heap - heap_at_first < (depth - 1) * kHeapABlock);
   }
   CHECK(first.after_forward > 0);
 }

@@ -335,3 +335,19 @@ TEST_CASE("an unused parameter of F has no gradient", "[wrapper]") {
   for (const auto& [name, gradient] : gradients(wrapper)) CHECK_FALSE(gradient.defined());
   CHECK(tape.grad(x).to_vector<double>() == std::vector<double>{2, 2, 3, 3, 2, 2, 3, 3, 2, 2, 3, 3});
 }
+
+TEST_CASE("a wrapper needs a module", "[wrapper]") {
+  CHECK_THROWS_WITH(InvertibleModuleWrapper(std::shared_ptr<AdditiveCoupling>()),
+                    "[InvertibleModuleWrapper] fn must be a module, got an empty pointer");
+}
+
+TEST_CASE("a module that lacks its inverse says so", "[wrapper]") {
+  class OneWay final : public InvertibleModule {
+    std::shared_ptr<Module> copy() const override { return std::make_shared<OneWay>(*this); }
+  };
+  OneWay one_way;
+  const Var y = uniform({3, 4}, 1);
+  CHECK_THROWS_WITH(one_way.inverse(y),
+                    "[inverse] an invertible module that is inverted with one input must override inverse");
+  CHECK_THROWS_WITH(one_way.inverse_all({y, y}), "[inverse] this module's inverse takes 1 input, got 2");
+}

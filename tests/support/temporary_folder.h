@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+namespace retrace::test {
+
 /// A new empty folder, removed with all that is in it.
 class TemporaryFolder {
  public:
@@ -22,7 +24,11 @@ class TemporaryFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
+  /// The path of a file in it, for messages.
+  std::string file(std::string_view name) const { return (path_ / name).string(); }
 
  private:
   std::filesystem::path path_;
 };
+
+}  // namespace retrace::test

@@ -1,4 +1,5 @@
 #include <retrace/nn/data/cifar.h>
+#include <retrace/nn/data/input_file.h>
 
 #include <cstdlib>
 #include <set>
@@ -189,6 +190,7 @@ class Unprivileged {
 
 TEST_CASE("CIFAR: a file that may not be read is an error", "[data][cifar]") {
   const TemporaryFolder folder;
+  fs::permissions(folder.path(), fs::perms(0755));
   test::write_file(folder.file("test.bin"), records({{3, 1}}));
   fs::permissions(folder.path() / "test.bin", fs::perms::none);
   const Unprivileged guard;
@@ -226,4 +228,11 @@ TEST_CASE("CIFAR-10: the real files", "[data][cifar]") {
   const auto test = cifar10(real_cifar10(), Split::test);
   CHECK(test->size() >= 1000);
   CHECK(test->label(0) == 3);
+}
+
+TEST_CASE("a file that cannot be read to its end is an error", "[data]") {
+  detail::InputFile file("cifar10", "/proc/self/mem");  // nothing is mapped at its beginning
+  Bytes bytes(16);
+  CHECK(text_of<IoError>([&] { file.read(bytes); }) ==
+        "[cifar10] /proc/self/mem must be readable to its end");
 }

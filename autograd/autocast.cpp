@@ -19,13 +19,9 @@ Autocast::~Autocast() { active = previous_; }
 
 std::optional<DType> Autocast::dtype() { return active; }
 
-Var autocast::in_lower(const Var& x) {
-  return active && detail::has(x, DType::f32) ? cast(x, *active) : x;
-}
+Var autocast::in_lower(const Var& x) { return active && detail::has(x, DType::f32) ? cast(x, *active) : x; }
 
-Var autocast::in_f32(const Var& x) {
-  return active && detail::has(x, DType::bf16) ? cast(x, DType::f32) : x;
-}
+Var autocast::in_f32(const Var& x) { return active && detail::has(x, DType::bf16) ? cast(x, DType::f32) : x; }
 
 Vars autocast::in_f32(const Vars& xs) {
   Vars result;

@@ -6,21 +6,23 @@
 
 namespace retrace {
 
-/// While it exists, this thread's operations choose their element types as under PyTorch's autocast on f32 and bf16
-/// tensors (f64 ones are left alone):
+/// While it exists, this thread's operations choose their element types as under PyTorch's autocast on f32
+/// and bf16 tensors (f64 ones are left alone):
 ///
 /// - matmul, linear and conv2d cast their inputs, the weights too, to bf16, and return bf16;
-/// - norms, losses, softmax, exp, log, square, reciprocal and reductions cast theirs to f32, and so do the streams of
+/// - norms, losses, softmax, exp, log, square, reciprocal and reductions cast theirs to f32, and so do the
+/// streams of
 ///   reversible modules;
 /// - add, sub, mul, div and concatenate cast to the wider type of their inputs;
 /// - all others run in the type they get.
 ///
-/// Parameters stay in f32, and so do their gradients. Each use of a weight casts it anew: unlike PyTorch's, an
-/// Autocast keeps no copies. Backward runs in the types that forward chose, whatever scope it is called in.
-/// Micikevicius et al.: "Mixed precision training", ICLR 2018.
+/// Parameters stay in f32, and so do their gradients. Each use of a weight casts it anew: unlike PyTorch's,
+/// an Autocast keeps no copies. Backward runs in the types that forward chose, whatever scope it is called
+/// in. Micikevicius et al.: "Mixed precision training", ICLR 2018.
 class Autocast {
  public:
-  /// Nothing is cast in a scope of std::nullopt, as inside another one. Throws DTypeError unless dtype is bf16.
+  /// Nothing is cast in a scope of std::nullopt, as inside another one. Throws DTypeError unless dtype is
+  /// bf16.
   explicit Autocast(std::optional<DType> dtype = DType::bf16);
   ~Autocast();
   Autocast(const Autocast&) = delete;
@@ -33,8 +35,8 @@ class Autocast {
   std::optional<DType> previous_;
 };
 
-// The three rules, for those who write operations. Each asks first, so that outside of a scope an operation pays for
-// one look:
+// The three rules, for those who write operations. Each asks first, so that outside of a scope an operation
+// pays for one look:
 //
 //     if (autocast::to_f32(x, y)) return my_loss(autocast::in_f32(x), autocast::in_f32(y));
 

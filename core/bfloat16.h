@@ -36,8 +36,8 @@ class BFloat16 {
     return static_cast<std::uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? quiet_nan : nearest);
   }
 
-  /// The float next to value towards 0, with its last bit set where it is not value itself: the bit keeps what
-  /// decides the second rounding. Boldo, Melquiond: "When double rounding is odd", IMACS 2005.
+  /// The float next to value towards 0, with its last bit set where it is not value itself: the bit keeps
+  /// what decides the second rounding. Boldo, Melquiond: "When double rounding is odd", IMACS 2005.
   static constexpr float rounded_to_odd(double value) {
     const auto nearest = static_cast<float>(value);
     const auto back = static_cast<double>(nearest);

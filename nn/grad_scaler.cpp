@@ -70,7 +70,8 @@ bool GradScaler::step(Optimizer& optimizer) {
 void GradScaler::update() {
   if (!options_.enabled) return;
   if (unscaled_.empty())
-    fail<GradientError>(kName, "update must come after a step or an unscale_, got neither since the last update");
+    fail<GradientError>(kName,
+                        "update must come after a step or an unscale_, got neither since the last update");
   if (!overflown_.empty()) {
     scale_ *= options_.backoff_factor;
     growth_tracker_ = 0;
@@ -99,7 +100,9 @@ void GradScaler::end_iteration() {
 
 std::vector<Named<Tensor>> GradScaler::state() const {
   const auto number = [](double value) { return Tensor::full({}, value, DType::f64, Tag::optimizer); };
-  const auto count = [](std::int64_t value) { return Tensor::from<std::int64_t>({value}, {}, Tag::optimizer); };
+  const auto count = [](std::int64_t value) {
+    return Tensor::from<std::int64_t>({value}, {}, Tag::optimizer);
+  };
   return {{std::string(kStateNames[0]), number(scale_)},
           {std::string(kStateNames[1]), number(options_.growth_factor)},
           {std::string(kStateNames[2]), number(options_.backoff_factor)},

@@ -16,31 +16,34 @@ struct GradScalerOptions {
   bool enabled = true;                  ///< false: scale() and step() do nothing of their own
 };
 
-/// Dynamic loss scaling: the loss is multiplied by a scale, so that small gradients do not vanish in a narrow type, and
-/// the gradients are divided by it before the optimizer's step. A step with a gradient that is infinite or NaN is left
-/// out, and the scale shrinks.
+/// Dynamic loss scaling: the loss is multiplied by a scale, so that small gradients do not vanish in a narrow
+/// type, and the gradients are divided by it before the optimizer's step. A step with a gradient that is
+/// infinite or NaN is left out, and the scale shrinks.
 /// ```cpp
 /// tape.backward(scaler.scale(loss));
 /// scaler.step(optimizer);
 /// scaler.update();
 /// ```
-/// bf16 has the range of f32 and trains without one, too. Micikevicius et al.: "Mixed precision training", ICLR 2018.
+/// bf16 has the range of f32 and trains without one, too. Micikevicius et al.: "Mixed precision training",
+/// ICLR 2018.
 class GradScaler {
  public:
-  /// Throws ArgumentError unless init_scale > 0, growth_factor > 1, 0 < backoff_factor < 1, growth_interval >= 1.
+  /// Throws ArgumentError unless init_scale > 0, growth_factor > 1, 0 < backoff_factor < 1, growth_interval
+  /// >= 1.
   explicit GradScaler(const GradScalerOptions& options = {});
 
   /// loss times the scale.
   Var scale(const Var& loss) const;
-  /// Divides the gradients of the optimizer's parameters by the scale; for what reads them before the step, as
-  /// clip_grad_norm. Throws GradientError when that has happened since the last update(), and after a backward that
-  /// failed.
+  /// Divides the gradients of the optimizer's parameters by the scale; for what reads them before the step,
+  /// as clip_grad_norm. Throws GradientError when that has happened since the last update(), and after a
+  /// backward that failed.
   void unscale_(Optimizer& optimizer);
-  /// The optimizer's step, after unscale_ where that has not happened; none where a gradient is infinite or NaN.
-  /// Returns whether there was one. Throws GradientError when called twice before update().
+  /// The optimizer's step, after unscale_ where that has not happened; none where a gradient is infinite or
+  /// NaN. Returns whether there was one. Throws GradientError when called twice before update().
   bool step(Optimizer& optimizer);
-  /// Ends an iteration: after an overflow the scale is multiplied by backoff_factor, after growth_interval iterations
-  /// without one by growth_factor. Throws GradientError when no gradient was looked at since the last update.
+  /// Ends an iteration: after an overflow the scale is multiplied by backoff_factor, after growth_interval
+  /// iterations without one by growth_factor. Throws GradientError when no gradient was looked at since the
+  /// last update.
   void update();
   /// Ends an iteration with a scale of one's own. Throws ArgumentError unless it is above 0.
   void update(double new_scale);
@@ -51,8 +54,8 @@ class GradScaler {
   /// What training needs to go on as if it had not stopped: `scale`, `growth_factor`, `backoff_factor` (f64),
   /// `growth_interval`, `growth_tracker` (i64), scalars.
   std::vector<Named<Tensor>> state() const;
-  /// Takes over what `state()` gave. Throws ArgumentError for other names or values out of range; then nothing has
-  /// changed.
+  /// Takes over what `state()` gave. Throws ArgumentError for other names or values out of range; then
+  /// nothing has changed.
   void load_state(const std::vector<Named<Tensor>>& state);
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// Internal: how kernels compute with bf16, which is a type to store numbers in: they are widened, computed with
-// in f32 and rounded once when a kernel writes its result.
+// Internal: how kernels compute with bf16, which is a type to store numbers in: they are widened, computed
+// with in f32 and rounded once when a kernel writes its result.
 #include <retrace/core/tensor.h>
 
 #include <cstdint>
@@ -12,8 +12,8 @@ namespace retrace::cpu {
 template <class T>
 using Compute = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
 
-/// The elements of x (bf16) in f32, in scratch space: all of them, or those of rows [begin, end) of dimension 0.
-/// Undefined where x is.
+/// The elements of x (bf16) in f32, in scratch space: all of them, or those of rows [begin, end) of dimension
+/// 0. Undefined where x is.
 Tensor widened(const Tensor& x);
 Tensor widened(const Tensor& x, std::int64_t begin, std::int64_t end);
 

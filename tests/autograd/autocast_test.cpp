@@ -46,7 +46,8 @@ TEST_CASE("autocast scopes nest, and belong to their thread", "[autocast]") {
     CHECK_FALSE(elsewhere);
   }
   CHECK_FALSE(Autocast::dtype());
-  check_throws<DTypeError>([] { const Autocast scope(DType::f32); }, "[Autocast] dtype must be bf16, got f32");
+  check_throws<DTypeError>([] { const Autocast scope(DType::f32); },
+                           "[Autocast] dtype must be bf16, got f32");
   CHECK_FALSE(Autocast::dtype());
 }
 
@@ -60,12 +61,24 @@ TEST_CASE("autocast chooses the types that PyTorch's chooses", "[autocast]") {
   const DType bf16 = DType::bf16;
   const Tensor labels = Tensor::from<std::int64_t>({1, 0}, {2});
   const std::vector<Row> rows = {
-      {"matmul", [](const Var& x) { return matmul(x, numbers({2, 2})); }, bf16, bf16},
-      {"linear", [](const Var& x) { return linear(x, numbers({2, 2}), numbers({2})); }, bf16, bf16},
+      {"matmul",
+       [](const Var& x) {
+         return matmul(x, numbers({2, 2}));
+       },
+       bf16, bf16},
+      {"linear",
+       [](const Var& x) {
+         return linear(x, numbers({2, 2}), numbers({2}));
+       },
+       bf16, bf16},
       {"conv2d", conv_of, bf16, bf16},
       {"batch_norm", norm_of, f32, f32},
       {"cross_entropy", [&](const Var& x) { return cross_entropy(x, labels); }, f32, f32},
-      {"mse_loss", [](const Var& x) { return mse_loss(x, numbers({2, 2})); }, f32, f32},
+      {"mse_loss",
+       [](const Var& x) {
+         return mse_loss(x, numbers({2, 2}));
+       },
+       f32, f32},
       {"softmax", [](const Var& x) { return softmax(x); }, f32, f32},
       {"log_softmax", [](const Var& x) { return log_softmax(x); }, f32, f32},
       {"exp", [](const Var& x) { return exp(x); }, f32, f32},
@@ -78,14 +91,42 @@ TEST_CASE("autocast chooses the types that PyTorch's chooses", "[autocast]") {
       {"tanh", [](const Var& x) { return tanh(x); }, f32, bf16},
       {"scale_shift", [](const Var& x) { return 2 * x + 1; }, f32, bf16},
       {"dropout", [](const Var& x) { return dropout(x, 0.5); }, f32, bf16},
-      {"max_pool2d", [](const Var& x) { return max_pool2d(reshape(x, {1, 1, 2, 2})); }, f32, bf16},
+      {"max_pool2d",
+       [](const Var& x) {
+         return max_pool2d(reshape(x, {1, 1, 2, 2}));
+       },
+       f32, bf16},
       {"permute", [](const Var& x) { return transpose(x, 0, 1); }, f32, bf16},
-      {"add", [](const Var& x) { return x + numbers({2, 2}); }, f32, f32},
-      {"sub", [](const Var& x) { return numbers({2, 2}, DType::bf16) - x; }, f32, bf16},
-      {"mul", [](const Var& x) { return x * numbers({2, 2}, DType::bf16); }, f32, bf16},
-      {"div", [](const Var& x) { return numbers({2, 2}) / x; }, f32, f32},
-      {"concatenate", [](const Var& x) { return concatenate({x, numbers({2, 2}, DType::bf16)}); }, f32, bf16},
-      {"concatenate", [](const Var& x) { return concatenate({x, x, numbers({2, 2})}); }, f32, f32},
+      {"add",
+       [](const Var& x) {
+         return x + numbers({2, 2});
+       },
+       f32, f32},
+      {"sub",
+       [](const Var& x) {
+         return numbers({2, 2}, DType::bf16) - x;
+       },
+       f32, bf16},
+      {"mul",
+       [](const Var& x) {
+         return x * numbers({2, 2}, DType::bf16);
+       },
+       f32, bf16},
+      {"div",
+       [](const Var& x) {
+         return numbers({2, 2}) / x;
+       },
+       f32, f32},
+      {"concatenate",
+       [](const Var& x) {
+         return concatenate({x, numbers({2, 2}, DType::bf16)});
+       },
+       f32, bf16},
+      {"concatenate",
+       [](const Var& x) {
+         return concatenate({x, x, numbers({2, 2})});
+       },
+       f32, f32},
   };
   const Autocast scope;
   for (const Row& row : rows) {
@@ -108,8 +149,11 @@ TEST_CASE("without autocast types do not mix", "[autocast]") {
   const Tensor y = numbers({2, 2}, DType::bf16);
   check_throws<DTypeError>([&] { add(x, y); }, "[add] y must be f32 as x is, got bf16");
   check_throws<DTypeError>([&] { matmul(y, x); }, "[matmul] b must be bf16 as a is, got f32");
-  check_throws<DTypeError>([&] { concatenate({x, y}); },
-                           "[concatenate] the xs must have one element type, got f32 and bf16");
+  check_throws<DTypeError>(
+      [&] {
+        concatenate({x, y});
+      },
+      "[concatenate] the xs must have one element type, got f32 and bf16");
   check_throws<DTypeError>([&] { softmax(y); }, "[softmax] x must be f32 or f64, got bf16");
   CHECK(matmul(y, y).dtype() == DType::bf16);
 }
@@ -148,8 +192,11 @@ TEST_CASE("gradients have the types of what they belong to", "[autocast]") {
     CHECK(Autocast::dtype() == DType::bf16);
   }
   SECTION("or it is an error") {
-    check_throws<DTypeError>([&] { tape.backward(y, numbers({2, 3})); },
-                             "[backward] dy must have y's element type bf16, got f32");
+    check_throws<DTypeError>(
+        [&] {
+          tape.backward(y, numbers({2, 3}));
+        },
+        "[backward] dy must have y's element type bf16, got f32");
   }
 }
 
@@ -165,11 +212,12 @@ class Widening final : public TapeHook {
 }  // namespace
 
 TEST_CASE("a hook that returns a gradient of another type is caught", "[autocast]") {
-  Tape tape;
-  const Var x = tape.watch(numbers({2}));
-  const Var y = tape.attach({x}, {numbers({2})}, std::make_unique<Widening>()).front();
-  check_throws<GradientError>([&] { tape.backward(y, numbers({2})); },
-                              "[widening] a gradient must have its value's element type f32, got f64");
+  const auto run = [] {
+    Tape tape;
+    const Var x = tape.watch(numbers({2}));
+    tape.backward(tape.attach({x}, {numbers({2})}, std::make_unique<Widening>()).front(), numbers({2}));
+  };
+  check_throws<GradientError>(run, "[widening] a gradient must have its value's element type f32, got f64");
 }
 
 TEST_CASE("a weight's copy lives as long as what needs it", "[autocast]") {

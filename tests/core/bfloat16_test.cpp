@@ -55,20 +55,20 @@ TEST_CASE("bf16: every number goes to float and double and back", "[bfloat16]") 
 
 TEST_CASE("bf16: numbers round to the nearest, ties to even", "[bfloat16]") {
   CHECK(bits(1.0F) == 0x3f80);
-  CHECK(bits(1.0F + 0x1p-8F) == 0x3f80);               // a tie, down to even
-  CHECK(bits(1.0F + 0x3p-8F) == 0x3f82);               // a tie, up to even
-  CHECK(bits(1.0F + 0x1p-8F + 0x1p-23F) == 0x3f81);    // just above one
+  CHECK(bits(1.0F + 0x1p-8F) == 0x3f80);             // a tie, down to even
+  CHECK(bits(1.0F + 0x3p-8F) == 0x3f82);             // a tie, up to even
+  CHECK(bits(1.0F + 0x1p-8F + 0x1p-23F) == 0x3f81);  // just above one
   CHECK(bits(-1.0F - 0x1p-8F - 0x1p-23F) == 0xbf81);
   CHECK(bits(-0.0F) == 0x8000);
-  CHECK(bits(3.4e38F) == 0x7f80);                      // beyond the largest: infinity
+  CHECK(bits(3.4e38F) == 0x7f80);  // beyond the largest: infinity
   CHECK(bits(0x1.fep127F) == 0x7f7f);
   CHECK(bits(kInfinity) == 0x7f80);
   CHECK(bits(-kInfinity) == 0xff80);
-  CHECK(bits(0x1p-133F) == 0x0001);                    // the smallest above 0
+  CHECK(bits(0x1p-133F) == 0x0001);  // the smallest above 0
   CHECK(bits(0x1p-134F) == 0x0000);
   for (std::uint64_t i = 0; i < 40; ++i) {
     const RandomStream stream{.seed = 3, .stream = 1};
-    const float x = std::ldexp(1 + uniform_at(stream, i), static_cast<int>(i * 7) - 135);
+    const float x = std::ldexp(1 + uniform_at(stream, i), static_cast<int>(i * 6) - 132);
     INFO(x);
     CHECK(bits(x) == nearest(x));
   }
@@ -100,7 +100,8 @@ TEST_CASE("bf16 tensors: conversion, printing, elements", "[bfloat16]") {
   CHECK(x.bytes() == 8);
   CHECK(x.to_vector<double>() == std::vector<double>{1, -2, 0.10009765625, 70144});
   CHECK(to_string(x) == "tensor([1, -2, 0.100098, 70144], bf16)");
-  CHECK(Tensor::full({2}, 0.1, DType::bf16).to_vector<float>() == std::vector<float>{0.10009765625F, 0.10009765625F});
+  CHECK(Tensor::full({2}, 0.1, DType::bf16).to_vector<float>() ==
+        std::vector<float>{0.10009765625F, 0.10009765625F});
   CHECK(Tensor::from<std::int64_t>({3}, {1}).to(DType::bf16, Tag::data).item() == 3);
   CHECK(x.values<BFloat16>()[1].bits() == 0xc000);
   Tensor y({4}, DType::f32);

@@ -109,8 +109,9 @@ TEST_CASE("calls out of order are errors", "[grad_scaler]") {
                               "the last update");
   model.backward(scaler, 1);
   scaler.unscale_(model.sgd);
-  check_throws<GradientError>([&] { scaler.unscale_(model.sgd); },
-                              "[GradScaler] unscale_ must be called once between two updates, got another call");
+  check_throws<GradientError>(
+      [&] { scaler.unscale_(model.sgd); },
+      "[GradScaler] unscale_ must be called once between two updates, got another call");
   scaler.step(model.sgd);
   check_throws<GradientError>([&] { scaler.step(model.sgd); },
                               "[GradScaler] step must be called once between two updates, got another call");
@@ -162,11 +163,14 @@ TEST_CASE("a scaler goes on from its state", "[grad_scaler]") {
   CHECK(other.get_scale() == 8);
 }
 
-TEST_CASE("options out of range", "[grad_scaler]") {
-  const auto make = [](const GradScalerOptions& options) { return [=] { const GradScaler scaler(options); }; };
+TEST_CASE("a scaler with options out of range", "[grad_scaler]") {
+  const auto make = [](const GradScalerOptions& options) {
+    return [=] { const GradScaler scaler(options); };
+  };
   check_throws<ArgumentError>(make({.init_scale = 0}),
                               "[GradScaler] the scale must be finite and above 0, got 0");
-  check_throws<ArgumentError>(make({.growth_factor = 1}), "[GradScaler] growth_factor must be above 1, got 1");
+  check_throws<ArgumentError>(make({.growth_factor = 1}),
+                              "[GradScaler] growth_factor must be above 1, got 1");
   check_throws<ArgumentError>(make({.backoff_factor = 1}),
                               "[GradScaler] backoff_factor must be in (0,1), got 1");
   check_throws<ArgumentError>(make({.growth_interval = 0}),

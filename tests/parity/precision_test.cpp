@@ -85,7 +85,8 @@ struct Network {
 };
 
 struct Data {
-  Tensor images = random_tensor({8, 3, 12, 12}, f32, 5);
+  explicit Data(std::int64_t size = 12) : images(random_tensor({8, 3, size, size}, f32, 5)) {}
+  Tensor images;
   Tensor labels = Tensor::from<std::int64_t>({0, 1, 2, 3, 0, 1, 2, 3}, {8});
 };
 
@@ -158,8 +159,9 @@ bool same_bits(const std::vector<Named<Tensor>>& a, const std::vector<Named<Tens
 
 }  // namespace
 
-// MemCNN runs wrapped functions with autocast switched off (torch.cuda.amp.custom_fwd does that where it casts inputs),
-// so its F and G are f32 under the wrapper and half precision without; here the wrapper changes no type inside of F.
+// MemCNN runs wrapped functions with autocast switched off (torch.cuda.amp.custom_fwd does that where it
+// casts inputs), so its F and G are f32 under the wrapper and half precision without; here the wrapper
+// changes no type inside of F.
 TEST_CASE("[P30] F and G run in bf16, in forward and in the replay; streams and weights are f32", "[P30]") {
   Network network;
   const Data data;
@@ -179,13 +181,14 @@ TEST_CASE("[P30] F and G run in bf16, in forward and in the replay; streams and 
   for (const Probe::Seen& seen : *single.seen) CHECK(seen.dtype == f32);
 }
 
-// The forwards are the same operations in the same order, so the losses are the same bits. A rebuilt stream differs from
-// the one of forward by the rounding of a subtraction in f32, about 1e-7. Where such a number lies next to the middle
-// between two bf16 numbers, its cast in the replay of F goes the other way than in forward, by 2^-8 of it: for about one
-// element in 10^4. Such an F gives another gradient than forward's, and a block further in front is rebuilt with that
-// difference. So gradients agree as far as bf16 itself is away from f32, not to f32's rounding.
+// The forwards are the same operations in the same order, so the losses are the same bits. A rebuilt stream
+// differs from the one of forward by the rounding of a subtraction in f32, about 1e-7. Where such a number
+// lies next to the middle between two bf16 numbers, its cast in the replay of F goes the other way than in
+// forward, by 2^-8 of it: for one element in 10^4 or 10^5. Such an F gives another gradient than forward's,
+// and a block further in front is rebuilt with that difference. So gradients agree as far as bf16 itself is
+// away from f32, not to f32's rounding.
 TEST_CASE("[P30] a step with the wrapper equals one without, as far as bf16 allows", "[P30]") {
-  const Data data;
+  const Data data(64);
   const auto run = [&](const WrapperOptions& options, Precision precision) {
     return train_step(*Network(options).net, data, precision);
   };
@@ -197,7 +200,7 @@ TEST_CASE("[P30] a step with the wrapper equals one without, as far as bf16 allo
   CHECK(wrapped.loss == plain.loss);
   CHECK(plain.loss != single.loss);
   CHECK(plain.loss == Approx(single.loss).epsilon(0x1p-8));
-  CHECK(own < 0x1p-5);
+  CHECK(own < 0x1p-4);  // of a dozen roundings of 2^-8 each, in front of norms that amplify them
   CHECK(distance(wrapped.gradients, plain.gradients) < own);
   CHECK(distance(wrapped.state, plain.state) < own);
 

@@ -67,12 +67,12 @@ std::shared_ptr<Module> branch(const std::shared_ptr<Types>& seen) {
   return f;
 }
 
-/// A stem, two wrapped couplings, a linear layer.
+/// A stem, whose norm makes a stream of all of f32's bits, two wrapped couplings, a linear layer.
 struct Network {
   explicit Network(const WrapperOptions& options = {}) {
     manual_seed(3);
     net = std::make_shared<Sequential>();
-    net->append(conv3x3(3, 16));
+    net->append(conv3x3(3, 16)).append(std::make_shared<BatchNorm2d>(16));
     for (int block = 0; block < 2; ++block) {
       auto coupling = std::make_shared<AdditiveCoupling>(branch(seen), branch(seen));
       net->append(std::make_shared<InvertibleModuleWrapper>(coupling, options));
@@ -201,8 +201,8 @@ TEST_CASE("[P30] a step with the wrapper equals one without, as far as bf16 allo
   CHECK(plain.loss != single.loss);
   CHECK(plain.loss == Approx(single.loss).epsilon(0x1p-8));
   CHECK(own < 0x1p-4);  // of a dozen roundings of 2^-8 each, in front of norms that amplify them
-  CHECK(distance(wrapped.gradients, plain.gradients) < own);
-  CHECK(distance(wrapped.state, plain.state) < own);
+  CHECK(distance(wrapped.gradients, plain.gradients) < own / 10);
+  CHECK(distance(wrapped.state, plain.state) < own / 10);
 
   const Step kept = run({.keep_input = true}, bf16);
   CHECK(same_bits(kept.gradients, plain.gradients));
@@ -227,7 +227,7 @@ TEST_CASE("[P30] a residual network's policies agree under Autocast", "[P30]") {
   const Step reversed = run(Policy::reversible);
   INFO(distance(reversed.gradients, stored.gradients));
   CHECK(reversed.loss == stored.loss);
-  CHECK(distance(reversed.gradients, stored.gradients) < 0x1p-5);
+  CHECK(distance(reversed.gradients, stored.gradients) < 0x1p-8);
 }
 
 namespace {

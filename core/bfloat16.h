@@ -21,6 +21,10 @@ class BFloat16 {
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits_) << 16U);
   }
 
+  /// *this = BFloat16(value): in a loop over an array g++ 12 makes vector instructions of this, and not of
+  /// that.
+  void assign(float value) { bits_ = rounded(std::bit_cast<std::uint32_t>(value)); }
+
   static constexpr BFloat16 from_bits(std::uint16_t bits) {
     BFloat16 result{0.0F};
     result.bits_ = bits;

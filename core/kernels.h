@@ -133,8 +133,6 @@ extern constinit Kernel<void(const Tensor& dy, Tensor& dx)> adaptive_avg_pool2d_
 // copies: core/cpu/copy.cpp. Any element type, the same for x and y, which do not overlap.
 /// y = x, element by element in memory order.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> copy;
-/// The same for two floating-point types; the narrower one rounds.
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> cast;
 extern constinit Kernel<void(Tensor& y, double value)> fill;
 /// y = x[.., begin::step, ..] in dimension dim, with y's extent there.
 extern constinit Kernel<void(const Tensor& x, int dim, std::int64_t begin, std::int64_t step, Tensor& y)>
@@ -144,5 +142,9 @@ extern constinit Kernel<void(const Tensor& y, int dim, std::int64_t begin, std::
     slice_write;
 /// Dimension d of y is dimension dims[d] of x.
 extern constinit Kernel<void(const Tensor& x, const Permutation& dims, Tensor& y)> permute;
+
+// core/cpu/bfloat16.cpp
+/// y = x, both floating-point; the narrower type rounds.
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> cast;
 
 }  // namespace retrace::kernel

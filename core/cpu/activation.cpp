@@ -47,7 +47,7 @@ void map_masked(const Tensor& x, Tensor& y, Tensor& mask, F f, Keeps keeps) {
       const std::int64_t n = std::min(kBlock, end - b);
       if (bits != nullptr) write_mask(from + b, n, bits + b / 8, keeps);
 #pragma omp simd
-      for (std::int64_t i = b; i < b + n; ++i) to[i] = static_cast<T>(f(static_cast<Compute<T>>(from[i])));
+      for (std::int64_t i = b; i < b + n; ++i) cpu::put(to[i], f(static_cast<Compute<T>>(from[i])));
     }
   });
 }

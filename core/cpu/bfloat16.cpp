@@ -1,20 +1,35 @@
 #include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/parallel.h>
+#include <retrace/core/kernels.h>
 
-namespace retrace::cpu {
+namespace retrace {
 
 namespace {
 
 /// to[i] = from[i], converted.
 template <class From, class To>
 void convert(const From* from, std::int64_t n, To* to) {
-  parallel_for(n, kGrain, [=](std::int64_t begin, std::int64_t end) {
+  cpu::parallel_for(n, cpu::kGrain, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) to[i] = static_cast<To>(from[i]);
+    for (std::int64_t i = begin; i < end; ++i) {
+      if constexpr (std::is_same_v<From, double>)
+        to[i] = static_cast<To>(from[i]);  // which rounds once to bf16, too
+      else
+        cpu::put(to[i], from[i]);
+    }
+  });
+}
+
+void cast_cpu(const Tensor& x, Tensor& y) {
+  visit_any_float("cast", x.dtype(), [&]<class From>(TypeTag<From>) {
+    visit_any_float("cast", y.dtype(),
+                    [&]<class To>(TypeTag<To>) { convert(x.data<From>(), x.numel(), y.mutable_data<To>()); });
   });
 }
 
 }  // namespace
+
+namespace cpu {
 
 Tensor widened(const Tensor& x) {
   if (!x.defined()) return x;
@@ -39,4 +54,8 @@ void round_into(const Tensor& wide, Tensor& y, std::int64_t begin) {
   convert(wide.data<float>(), wide.numel(), y.mutable_data<BFloat16>() + begin * y.shape().numel_after(0));
 }
 
-}  // namespace retrace::cpu
+}  // namespace cpu
+
+constinit decltype(kernel::cast) kernel::cast{&cast_cpu};
+
+}  // namespace retrace

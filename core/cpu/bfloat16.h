@@ -12,6 +12,15 @@ namespace retrace::cpu {
 template <class T>
 using Compute = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
 
+/// to = value, rounded where T is bf16.
+template <class T>
+inline void put(T& to, Compute<T> value) {
+  if constexpr (std::is_same_v<T, BFloat16>)
+    to.assign(value);
+  else
+    to = value;
+}
+
 /// The elements of x (bf16) in f32, in scratch space: all of them, or those of rows [begin, end) of dimension
 /// 0. Undefined where x is.
 Tensor widened(const Tensor& x);

@@ -21,19 +21,6 @@ void copy_cpu(const Tensor& x, Tensor& y) {
   });
 }
 
-void cast_cpu(const Tensor& x, Tensor& y) {
-  visit_any_float("cast", x.dtype(), [&]<class From>(TypeTag<From>) {
-    visit_any_float("cast", y.dtype(), [&]<class To>(TypeTag<To>) {
-      const From* from = x.data<From>();
-      To* to = y.mutable_data<To>();
-      parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-        for (std::int64_t i = begin; i < end; ++i) to[i] = static_cast<To>(from[i]);
-      });
-    });
-  });
-}
-
 void fill_cpu(Tensor& y, double value) {
   visit(y.dtype(), [&]<class T>(TypeTag<T>) {
     T* to = y.mutable_data<T>();
@@ -170,7 +157,6 @@ void permute_cpu(const Tensor& x, const Permutation& dims, Tensor& y) {
 }  // namespace
 
 constinit decltype(kernel::copy) kernel::copy{&copy_cpu};
-constinit decltype(kernel::cast) kernel::cast{&cast_cpu};
 constinit decltype(kernel::fill) kernel::fill{&fill_cpu};
 constinit decltype(kernel::slice_copy) kernel::slice_copy{&slice_copy_cpu};
 constinit decltype(kernel::slice_write) kernel::slice_write{&slice_write_cpu};

@@ -26,7 +26,7 @@ void map(const Tensor& x, Tensor& y, F f) {
   T* to = y.mutable_data<T>();
   parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) to[i] = static_cast<T>(f(static_cast<Compute<T>>(from[i])));
+    for (std::int64_t i = begin; i < end; ++i) cpu::put(to[i], f(static_cast<Compute<T>>(from[i])));
   });
 }
 
@@ -39,7 +39,7 @@ void map(const Tensor& x, const Tensor& y, Tensor& z, F f) {
   parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i)
-      to[i] = static_cast<T>(f(static_cast<Compute<T>>(a[i]), static_cast<Compute<T>>(b[i])));
+      cpu::put(to[i], f(static_cast<Compute<T>>(a[i]), static_cast<Compute<T>>(b[i])));
   });
 }
 
@@ -48,7 +48,7 @@ template <int A, int B, class T, class F>
 void map_row(const T* a, const T* b, T* z, std::int64_t n, F f) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i)
-    z[i] = static_cast<T>(f(static_cast<Compute<T>>(a[i * A]), static_cast<Compute<T>>(b[i * B])));
+    cpu::put(z[i], f(static_cast<Compute<T>>(a[i * A]), static_cast<Compute<T>>(b[i * B])));
 }
 
 /// out = f(x, y) with broadcasting: one innermost row of `out` at a time.

@@ -10,8 +10,8 @@ namespace retrace {
 /// and bf16 tensors (f64 ones are left alone):
 ///
 /// - matmul, linear and conv2d cast their inputs, the weights too, to bf16, and return bf16;
-/// - norms, losses, softmax, exp, log, square, reciprocal and reductions cast theirs to f32, and so do the
-/// streams of
+/// - norms, losses, embeddings, softmax, exp, log, square, reciprocal and reductions cast theirs to f32, and
+/// so do the streams of
 ///   reversible modules;
 /// - add, sub, mul, div and concatenate cast to the wider type of their inputs;
 /// - all others run in the type they get.

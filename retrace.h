@@ -1,5 +1,6 @@
 #pragma once
 // All of retrace.
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/gradient_check.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/record.h>
@@ -17,6 +18,7 @@
 #include <retrace/nn/dropout.h>
 #include <retrace/nn/embedding.h>
 #include <retrace/nn/flatten.h>
+#include <retrace/nn/grad_scaler.h>
 #include <retrace/nn/group_norm.h>
 #include <retrace/nn/init.h>
 #include <retrace/nn/linear.h>

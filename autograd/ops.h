@@ -2,6 +2,7 @@
 // Every differentiable operation.
 #include <retrace/autograd/ops/activation.h>
 #include <retrace/autograd/ops/batch_norm.h>
+#include <retrace/autograd/ops/cast.h>
 #include <retrace/autograd/ops/conv2d.h>
 #include <retrace/autograd/ops/copy.h>
 #include <retrace/autograd/ops/elementwise.h>

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/record.h>
 #include <retrace/autograd/tape.h>
 #include <retrace/core/fail.h>
@@ -56,13 +57,14 @@ Tape::~Tape() {
 Tape* Tape::current() { return recording; }
 
 Var Tape::watch(Tensor x) {
-  if (!is_float(x.dtype())) fail_not_float("watch", x.dtype());
-  const Place place = add_value(x.shape(), true);
+  if (!is_float(x.dtype())) fail_not_any_float("watch", x.dtype());
+  const Place place = add_value(x, true);
   return Var(std::move(x), place);
 }
 
-Place Tape::add_value(const Shape& shape, bool watched) {
-  values_.push_back({.shape = shape, .gradient = {}, .watched = watched, .eaten = false});
+Place Tape::add_value(const Tensor& x, bool watched) {
+  values_.push_back(
+      {.shape = x.shape(), .dtype = x.dtype(), .gradient = {}, .watched = watched, .eaten = false});
   return {.tape = id_, .value = static_cast<std::int64_t>(values_.size()) - 1};
 }
 
@@ -89,7 +91,7 @@ Vars Tape::attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook>
   }
   Vars results;
   for (Tensor& y : outputs) {
-    const Place place = add_value(y.shape(), false);
+    const Place place = add_value(y, false);
     results.emplace_back(std::move(y), place);
   }
   nodes_.push_back(std::move(node));
@@ -110,6 +112,7 @@ void Tape::backward(const Var& y, const Tensor& dy, BackwardOptions options) {
 void Tape::backward(const Vars& roots, const Tensors& dys, BackwardOptions options) {
   detail::BackwardSession session;
   const NoTape no_tape;
+  const Autocast off(std::nullopt);
   start(roots, dys);
   std::size_t n = nodes_.size();
   try {
@@ -140,6 +143,9 @@ void Tape::start(const Vars& roots, const Tensors& dys) {
     check_usable("backward", roots[r]);
     if (!(dys[r].shape() == roots[r].shape()))
       fail<ShapeError>("backward", "dy must have y's shape {}, got {}", roots[r].shape(), dys[r].shape());
+    if (dys[r].dtype() != roots[r].dtype())
+      fail<DTypeError>("backward", "dy must have y's element type {}, got {}", roots[r].dtype(),
+                       dys[r].dtype());
   }
   for (std::size_t r = 0; r < roots.size(); ++r) accumulate("backward", roots[r].place().value, dys[r]);
 }
@@ -178,6 +184,9 @@ void Tape::accumulate(std::string_view from, std::int64_t value, Tensor d) {
   Value& target = value_at(value);
   if (!(target.shape == d.shape()))
     fail<GradientError>(from, "a gradient must have its value's shape {}, got {}", target.shape, d.shape());
+  if (target.dtype != d.dtype())
+    fail<GradientError>(from, "a gradient must have its value's element type {}, got {}", target.dtype,
+                        d.dtype());
   if (!target.gradient.defined()) {
     target.gradient = std::move(d);
     return;

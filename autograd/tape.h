@@ -91,6 +91,7 @@ class Tape {
   };
   struct Value {
     Shape shape;
+    DType dtype;
     Tensor gradient;
     bool watched;
     bool eaten;
@@ -99,7 +100,7 @@ class Tape {
   void check_usable(std::string_view op, const Var& x) const;
   Value& value_at(std::int64_t value) { return values_[static_cast<std::size_t>(value)]; }
   const Value& watched(const Var& x) const;
-  Place add_value(const Shape& shape, bool watched);
+  Place add_value(const Tensor& x, bool watched);
   void start(const Vars& roots, const Tensors& dys);
   void run(Node& node, bool retain);
   void deliver(const Node& node, Tensors dx);

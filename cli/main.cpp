@@ -80,6 +80,11 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
       ->type_name("FILE");
   add_names_option(app, o.names);
   add_run_options(app, o.run);
+  app.add_option("--autocast", o.autocast,
+                 "bf16: convolutions and products in bf16, weights and streams in f32; or none")
+      ->check(CLI::IsMember({kNoAutocast, "bf16"}).description(""))
+      ->capture_default_str()
+      ->type_name("TYPE");
   app.add_option("-o,--out", o.out, "folder for log.jsonl, checkpoints and model.safetensors")
       ->required()
       ->type_name("DIR");

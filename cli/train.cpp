@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/names.h>
 #include <retrace/cli/progress.h>
@@ -18,7 +19,12 @@ constexpr std::size_t kCheckpointsKept = 2;
 
 /// Everything that can be wrong in the options and is known before the data is read.
 const TrainOptions& checked(const TrainOptions& options) {
-  check_use([&] { check_names(options.network, options.data); });
+  check_use([&] {
+    check_names(options.network, options.data);
+    if (options.autocast != kNoAutocast && options.run.dtype != "f32")
+      fail<ArgumentError>("train", "--autocast {} must go with --dtype f32, got {}", options.autocast,
+                          options.run.dtype);
+  });
   return options;
 }
 
@@ -27,6 +33,11 @@ Augmentation augmentation_for(const TrainOptions& options, const Dataset& train)
   augmentation.pad = options.pad.value_or(augmentation.pad);
   augmentation.flip = options.flip.value_or(augmentation.flip);
   return augmentation;
+}
+
+std::optional<DType> autocast_of(const TrainOptions& options) {
+  if (options.autocast == kNoAutocast) return std::nullopt;
+  return dtype_from_name(options.autocast);
 }
 
 /// One training run, from its first or a later step to its last.
@@ -92,6 +103,7 @@ Metadata Training::metadata() const {
   all["policy"] = name_of(policy_);
   all["batch"] = std::to_string(options_.batch);
   all["seed"] = std::to_string(options_.run.seed);
+  all["autocast"] = options_.autocast;
   if (!options_.weights.empty()) all["weights"] = options_.weights.string();
   if (depends_on_steps(options_.optimizer)) all["steps"] = std::to_string(steps_);
   return all;
@@ -192,6 +204,7 @@ void Training::save(std::int64_t number) {
 
 TrainResult train(const TrainOptions& options) {
   apply(options.run);
+  const Autocast scope(autocast_of(options));
   return Training(options).run();
 }
 

@@ -9,6 +9,8 @@
 
 namespace retrace::cli {
 
+inline constexpr const char* kNoAutocast = "none";
+
 struct TrainOptions {
   std::string recipe{};             ///< of which what is not given was taken
   std::filesystem::path recipes{};  ///< a file of more of them
@@ -17,6 +19,7 @@ struct TrainOptions {
   RunChoice run{};
   OptimizerChoice optimizer{};
   std::string policy = "auto";
+  std::string autocast = kNoAutocast;
   std::int64_t batch = 100;
   std::int64_t steps = 0;             ///< 0: see epochs
   std::int64_t epochs = 0;            ///< 0: see steps; one epoch when both are 0

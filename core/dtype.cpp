@@ -6,7 +6,7 @@
 namespace retrace {
 
 namespace {
-constexpr std::array kAll = {DType::f32, DType::f64, DType::u8, DType::i32, DType::i64};
+constexpr std::array kAll = {DType::f32, DType::f64, DType::bf16, DType::u8, DType::i32, DType::i64};
 }
 
 std::string_view name_of(DType dtype) {
@@ -15,6 +15,8 @@ std::string_view name_of(DType dtype) {
       return "f32";
     case DType::f64:
       return "f64";
+    case DType::bf16:
+      return "bf16";
     case DType::u8:
       return "u8";
     case DType::i32:
@@ -37,6 +39,10 @@ std::size_t size_of(DType dtype) {
 
 void fail_not_float(std::string_view op, DType dtype) {
   fail<DTypeError>(op, "x must be f32 or f64, got {}", dtype);
+}
+
+void fail_not_any_float(std::string_view op, DType dtype) {
+  fail<DTypeError>(op, "x must be f32, f64 or bf16, got {}", dtype);
 }
 
 }  // namespace retrace

@@ -1,4 +1,6 @@
 #pragma once
+#include <retrace/core/bfloat16.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -7,17 +9,25 @@
 
 namespace retrace {
 
-/// The element types of tensors: floating-point numbers to compute with, integers for labels, indices and bit
-/// masks.
-enum class DType : std::uint8_t { f32, f64, u8, i32, i64 };
+/// The element types of tensors: f32 and f64 to compute with, bf16 to keep in half of the bytes (see
+/// docs/design/precision.md), integers for labels, indices and bit masks.
+enum class DType : std::uint8_t { f32, f64, bf16, u8, i32, i64 };
 
-/// `f32`, `f64`, `u8`, `i32` or `i64`.
+/// `f32`, `f64`, `bf16`, `u8`, `i32` or `i64`.
 std::string_view name_of(DType dtype);
 /// The element type with that name. Throws ArgumentError with the list of known ones.
 DType dtype_from_name(std::string_view name);
 /// Bytes an element.
 std::size_t size_of(DType dtype);
-constexpr bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
+/// A type of floating-point numbers, bf16 included.
+constexpr bool is_float(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16;
+}
+/// The type of the two that holds all numbers of both. Both are floating-point.
+constexpr DType wider(DType a, DType b) {
+  if (a == DType::f64 || b == DType::f64) return DType::f64;
+  return a == DType::f32 || b == DType::f32 ? DType::f32 : DType::bf16;
+}
 
 template <class T>
 struct TypeTag {
@@ -34,6 +44,8 @@ constexpr DType dtype_of() {
     return DType::f32;
   else if constexpr (std::is_same_v<T, double>)
     return DType::f64;
+  else if constexpr (std::is_same_v<T, BFloat16>)
+    return DType::bf16;
   else if constexpr (std::is_same_v<T, std::uint8_t>)
     return DType::u8;
   else if constexpr (std::is_same_v<T, std::int32_t>)
@@ -41,11 +53,13 @@ constexpr DType dtype_of() {
   else if constexpr (std::is_same_v<T, std::int64_t>)
     return DType::i64;
   else
-    static_assert(kNoSuchDType<T>, "tensors hold float, double, uint8_t, int32_t or int64_t");
+    static_assert(kNoSuchDType<T>, "tensors hold float, double, BFloat16, uint8_t, int32_t or int64_t");
 }
 
-/// Throws the DTypeError of an operation that takes floating-point tensors alone.
+/// Throws the DTypeError of an operation that takes f32 and f64 alone.
 [[noreturn]] void fail_not_float(std::string_view op, DType dtype);
+/// The same of one that takes bf16, too.
+[[noreturn]] void fail_not_any_float(std::string_view op, DType dtype);
 
 /// Calls `f(TypeTag<T>{})` with the C++ type of `dtype`: the one switch over the element types.
 template <class F>
@@ -53,6 +67,8 @@ decltype(auto) visit(DType dtype, F&& f) {
   switch (dtype) {
     case DType::f64:
       return std::forward<F>(f)(TypeTag<double>{});
+    case DType::bf16:
+      return std::forward<F>(f)(TypeTag<BFloat16>{});
     case DType::u8:
       return std::forward<F>(f)(TypeTag<std::uint8_t>{});
     case DType::i32:
@@ -65,12 +81,21 @@ decltype(auto) visit(DType dtype, F&& f) {
   return std::forward<F>(f)(TypeTag<float>{});
 }
 
-/// The same for operations on floating-point numbers; throws DTypeError for the others.
+/// The same for operations that compute in the type of their tensors, f32 or f64; throws DTypeError for the
+/// others.
 template <class F>
 decltype(auto) visit_float(std::string_view op, DType dtype, F&& f) {
-  if (!is_float(dtype)) fail_not_float(op, dtype);
   if (dtype == DType::f64) return std::forward<F>(f)(TypeTag<double>{});
+  if (dtype != DType::f32) fail_not_float(op, dtype);
   return std::forward<F>(f)(TypeTag<float>{});
+}
+
+/// The same for operations that take bf16, too: they compute in float what they read and write in it.
+template <class F>
+decltype(auto) visit_any_float(std::string_view op, DType dtype, F&& f) {
+  if (!is_float(dtype)) fail_not_any_float(op, dtype);
+  if (dtype == DType::bf16) return std::forward<F>(f)(TypeTag<BFloat16>{});
+  return visit_float(op, dtype, std::forward<F>(f));
 }
 
 }  // namespace retrace

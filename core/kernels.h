@@ -5,7 +5,7 @@
 #include <retrace/core/shape_rules.h>
 
 /// Every kernel. The caller allocates results and has checked the shapes; x may be y where it says "in
-/// place".
+/// place". Tensors of one call have one element type, unless it says otherwise; most families take bf16, too.
 namespace retrace::kernel {
 
 // elementwise: core/cpu/elementwise.cpp. x and y broadcast to out; out may be x or y of the same shape.
@@ -189,5 +189,9 @@ extern constinit Kernel<void(const Tensor& y, int dim, std::int64_t begin, std::
     slice_write;
 /// Dimension d of y is dimension dims[d] of x.
 extern constinit Kernel<void(const Tensor& x, const Permutation& dims, Tensor& y)> permute;
+
+// core/cpu/bfloat16.cpp
+/// y = x, both floating-point; the narrower type rounds.
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> cast;
 
 }  // namespace retrace::kernel

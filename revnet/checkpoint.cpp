@@ -20,8 +20,7 @@ class CheckpointHook final : public TapeHook {
   Tensors backward(Tensors dy, const BackwardPass&) override {
     state_.check(kName, *module_);
     detail::check_contents(kName, x_);
-    const Recomputing recomputing;
-    const Reenter scope(state_.scope());
+    const Replay replay(state_);
     Tensors x;
     for (const SavedTensor& saved : x_) x.push_back(saved.tensor);
     return differentiate([&](const Vars& v) { return module_->forward_all(v); }, x, dy);

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
@@ -69,7 +70,8 @@ Tensor Coupling::join(const Tensors& streams) const {
   return x;
 }
 
-Vars Coupling::run(const Vars& streams, Direction direction) {
+Vars Coupling::run(const Vars& inputs, Direction direction) {
+  const Vars streams = autocast::in_f32(inputs);
   if (direction == Direction::forward) {
     const Var y1 = half_step(*F_, streams[0], streams[1], direction);
     return {y1, half_step(*G_, streams[1], y1, direction)};
@@ -80,6 +82,7 @@ Vars Coupling::run(const Vars& streams, Direction direction) {
 
 Tensors Coupling::run_in_place(Tensors streams, Direction direction) {
   const NoTape no_tape;
+  streams = values_of(autocast::in_f32(constants(std::exchange(streams, {}))));
   name_children();
   if (direction == Direction::forward) {
     streams[0] = half_step(*F_, std::move(streams[0]), streams[1], direction);

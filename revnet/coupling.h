@@ -22,7 +22,8 @@ struct CouplingOptions {
 ///     y1 = step(x1, F(x2))        x2 = undo(y2, G(y1))
 ///     y2 = step(x2, G(y1))        x1 = undo(y1, F(x2))
 ///
-/// Takes one tensor, whose dimension `split_dim` holds both streams, or the two streams themselves.
+/// Takes one tensor, whose dimension `split_dim` holds both streams, or the two streams themselves. Under
+/// Autocast the streams are f32, whatever F and G return.
 /// F and G run twice in a training step: once in forward, and once when the stream that they changed is
 /// rebuilt, which is the evaluation that is also differentiated. Gomez, Ren, Urtasun, Grosse: "The Reversible
 /// Residual Network", NIPS 2017, algorithm 1.
@@ -73,7 +74,7 @@ class Coupling : public InvertibleModule {
 
   Vars run_as_chosen(const Vars& x, Direction direction);
   Vars run_formula(const Vars& x, Direction direction);
-  Vars run(const Vars& streams, Direction direction);
+  Vars run(const Vars& inputs, Direction direction);
   Var run_joined(const Var& x, Direction direction);
   std::shared_ptr<InvertibleModule> of_formula(Direction direction) const;
   Tensors run_in_place(Tensors streams, Direction direction);

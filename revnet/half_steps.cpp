@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
@@ -30,8 +31,20 @@ void add_gradient(Tensor& gradient, Tensor d) {
   if (d.defined()) gradient = combine(kernel::add, std::move(gradient), std::move(d));
 }
 
-void check_same(std::string_view op, const Shape& wanted, const Shape& got, std::string_view what) {
-  if (!(wanted == got)) fail<ShapeError>(op, "{} must have the stream's shape {}, got {}", what, wanted, got);
+/// `result`, of F or G, as it meets the stream that it changes; under Autocast it is cast to the stream's
+/// type.
+Var fit(std::string_view op, const Var& result, const Tensor& stream, std::string_view what) {
+  if (!(stream.shape() == result.shape()))
+    fail<ShapeError>(op, "{} must have the stream's shape {}, got {}", what, stream.shape(), result.shape());
+  if (stream.dtype() == result.dtype()) return result;
+  if (!Autocast::dtype())
+    fail<DTypeError>(op, "{} must have the stream's element type {}, got {}", what, stream.dtype(),
+                     result.dtype());
+  return cast(result, stream.dtype());
+}
+
+Var run_branch(std::string_view op, Module& m, const Var& source, const Tensor& target) {
+  return fit(op, m(source), target, "the result of F and G");
 }
 
 struct ScaleShift {
@@ -39,13 +52,11 @@ struct ScaleShift {
   Var t;
 };
 
-ScaleShift scale_and_shift(std::string_view op, Module& m, const Var& source, const Shape& target) {
-  Vars st = m(Vars{source});
+ScaleShift scale_and_shift(std::string_view op, Module& m, const Var& source, const Tensor& target) {
+  const Vars st = m(Vars{source});
   if (st.size() != 2)
     fail<ArgumentError>(op, "F and G must return a scale and a shift, got {} tensors", st.size());
-  check_same(op, target, st[0].shape(), "the scale");
-  check_same(op, target, st[1].shape(), "the shift");
-  return {std::move(st[0]), std::move(st[1])};
+  return {fit(op, st[0], target, "the scale"), fit(op, st[1], target, "the shift")};
 }
 
 /// Backward from those roots that are on the tape.
@@ -63,14 +74,12 @@ void backward_from(Tape& tape, const Vars& roots, const Tensors& dys) {
 }  // namespace
 
 Var AdditiveCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
-  const Var r = m(source);
-  check_same(class_name(), target.shape(), r.shape(), "the result of F and G");
+  const Var r = run_branch(class_name(), m, source, target.value());
   return direction == Direction::forward ? target + r : target - r;
 }
 
 Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
-  Tensor r = m(Var(source)).value();
-  check_same(class_name(), target.shape(), r.shape(), "the result of F and G");
+  Tensor r = run_branch(class_name(), m, source, target).value();
   return combine(direction == Direction::forward ? kernel::add : kernel::sub, std::move(target),
                  std::move(r));
 }
@@ -78,7 +87,7 @@ Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& sourc
 void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
   Tape tape;
   const Var v = tape.watch(source.value);
-  const Var r = m(v);
+  const Var r = run_branch(class_name(), m, v, target.value);
   target.value = combine(direction == Direction::forward ? kernel::sub : kernel::add, std::move(target.value),
                          r.value());
   backward_from(tape, {r}, {direction == Direction::forward ? target.gradient : scaled(target.gradient, -1)});
@@ -91,12 +100,12 @@ AffineCoupling::AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Modul
                options) {}
 
 Var AffineCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
-  const auto [s, t] = scale_and_shift(class_name(), m, source, target.shape());
+  const auto [s, t] = scale_and_shift(class_name(), m, source, target.value());
   return direction == Direction::forward ? s * target + t : (target - t) / s;
 }
 
 Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
-  ScaleShift st = scale_and_shift(class_name(), m, source, target.shape());
+  ScaleShift st = scale_and_shift(class_name(), m, source, target);
   const Tensor s = st.s.value();
   const Tensor t = st.t.value();
   if (direction == Direction::forward)
@@ -107,7 +116,7 @@ Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source,
 void AffineCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
   Tape tape;
   const Var v = tape.watch(source.value);
-  const auto [s, t] = scale_and_shift(class_name(), m, v, target.value.shape());
+  const auto [s, t] = scale_and_shift(class_name(), m, v, target.value);
   Tensor ds = like(target.value, Tag::gradient);
   Tensor dt = target.gradient;
   if (direction == Direction::forward) {

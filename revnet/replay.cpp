@@ -49,7 +49,8 @@ class Notes final : public Members {
 
 }  // namespace
 
-ReplayState::ReplayState(Module& module) : scope_(scope_snapshot()), noted_(Notes(module).take()) {
+ReplayState::ReplayState(Module& module)
+    : scope_(scope_snapshot()), autocast_(Autocast::dtype()), noted_(Notes(module).take()) {
   noted_.shrink_to_fit();
 }
 

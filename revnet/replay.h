@@ -1,16 +1,19 @@
 #pragma once
+#include <retrace/autograd/autocast.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/module.h>
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 namespace retrace {
 
-/// What a replay of a module must find as its forward left it: the scope (with its random numbers), the
-/// contents of parameters, of buffers that are read (those of modules in evaluation), and who was training.
+/// What a replay of a module must find as its forward left it: the scope (with its random numbers), the type
+/// of Autocast, the contents of parameters, of buffers that are read (those of modules in evaluation), and
+/// who was training.
 class ReplayState {
  public:
   /// Notes the state now: the module is about to run.
@@ -19,10 +22,26 @@ class ReplayState {
   /// Throws GradientError, naming what changed, unless the module is as it was.
   void check(std::string_view op, Module& module) const;
   const ScopeSnapshot& scope() const { return scope_; }
+  std::optional<DType> autocast() const { return autocast_; }
 
  private:
   ScopeSnapshot scope_;
+  std::optional<DType> autocast_;
   std::vector<std::uint64_t> noted_;
+};
+
+/// While it exists, this thread replays: modules leave their buffers alone, and scope, random numbers and
+/// Autocast are as in the forward.
+class Replay {
+ public:
+  explicit Replay(const ReplayState& state) : Replay(state, state.scope()) {}
+  /// With another scope.
+  Replay(const ReplayState& state, const ScopeSnapshot& scope) : scope_(scope), autocast_(state.autocast()) {}
+
+ private:
+  Recomputing recomputing_;
+  Reenter scope_;
+  Autocast autocast_;
 };
 
 /// The constants, watched on a new local tape, go through `f`; then backward from dy. Returns the gradients

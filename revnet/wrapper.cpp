@@ -81,8 +81,7 @@ Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
     fail<GradientError>(name_, "backward may run num_bwd_passes = {} times through one forward, got one more",
                         passes_);
   state_.check(name_, *fn_);
-  const Recomputing recomputing;
-  const Reenter scope(preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));
+  const Replay replay(state_, preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));
   if (std::all_of(x_.begin(), x_.end(), is_there)) {
     detail::check_contents(name_, x_);
     return differentiate([&](const Vars& x) { return fn_->forward_all(x); }, inputs(), dy);
@@ -132,10 +131,11 @@ bool may_release(const Var& x, const Tensors& y) {
 
 }  // namespace
 
-Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& x,
+Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& inputs,
                     const ReversalOptions& options) {
   if (options.num_bwd_passes < 1)
     fail<ArgumentError>(options.name, "num_bwd_passes must be at least 1, got {}", options.num_bwd_passes);
+  const Vars x = autocast::in_f32(inputs);  // what is rebuilt is rounded to the streams' type
   fn->name_children();
   if (!wants_backward(*fn, x)) {
     const NoTape no_tape;

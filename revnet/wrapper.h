@@ -22,6 +22,9 @@ struct WrapperOptions {
 /// Inputs are released only when they were made on the tape or are watched, and never the bytes of a
 /// parameter, of a tensor of which a part is in use elsewhere, or of an output. Reading a released tensor
 /// throws ReleasedError.
+///
+/// Under Autocast its bf16 inputs are cast to f32, so that the streams inside of fn are f32 while fn's layers
+/// run in bf16; what is released is the copy. Disabled, it casts nothing.
 class InvertibleModuleWrapper : public InvertibleModule {
  public:
   template <class M>

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/batch_norm.h>
 #include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/record.h>
@@ -30,6 +31,9 @@ void check(const Var& x, const Var& gamma, const Var& beta, const Tensor& runnin
 
 Var batch_norm(const Var& x, const Var& gamma, const Var& beta, Tensor& running_mean, Tensor& running_var,
                const BatchNormOptions& options) {
+  if (autocast::to_f32(x, gamma, beta))
+    return batch_norm(autocast::in_f32(x), autocast::in_f32(gamma), autocast::in_f32(beta), running_mean,
+                      running_var, options);
   check(x, gamma, beta, running_mean, running_var, options);
   Tensor y = like(x.value());
   Tensor mean = like(running_mean, Tag::saved);

@@ -7,9 +7,13 @@
 
 namespace retrace::detail {
 
-/// x must hold floating-point numbers. Throws DTypeError.
+/// x must be f32 or f64. Throws DTypeError.
 inline void check_float(std::string_view op, const Var& x) {
-  if (x.defined() && !is_float(x.dtype())) fail_not_float(op, x.dtype());
+  if (x.defined() && x.dtype() != DType::f32 && x.dtype() != DType::f64) fail_not_float(op, x.dtype());
+}
+/// The type must be f32, f64 or bf16. Throws DTypeError.
+inline void check_any_float(std::string_view op, DType dtype) {
+  if (!is_float(dtype)) fail_not_any_float(op, dtype);
 }
 
 /// `other`, called `name`, must have x's element type. Throws DTypeError.

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/conv2d.h>
 #include <retrace/autograd/record.h>
@@ -18,8 +19,10 @@ Tensor sum_per_channel(const Tensor& dy) {
 }  // namespace
 
 Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& options) {
+  if (autocast::to_lower(x, w, bias))
+    return conv2d(autocast::in_lower(x), autocast::in_lower(w), autocast::in_lower(bias), options);
   const Shape shape = conv2d_shape(x.shape(), w.shape(), options);
-  detail::check_float("conv2d", x);
+  detail::check_any_float("conv2d", x.dtype());
   detail::check_same_dtype("conv2d", x.value(), "w", w.value());
   detail::check_same_dtype("conv2d", x.value(), "bias", bias.value());
   if (bias.defined()) detail::check_per_channel("conv2d", shape[1], "bias", bias.value());

@@ -1,3 +1,5 @@
+#include <retrace/autograd/autocast.h>
+#include <retrace/autograd/ops/cast.h>
 #include <retrace/autograd/ops/copy.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/fail.h>
@@ -82,6 +84,14 @@ class Concatenation final : public TapeHook {
   int dim_;
 };
 
+Vars in_widest(const Vars& xs) {
+  DType widest = DType::bf16;
+  for (const Var& x : xs) widest = wider(widest, x.dtype());
+  Vars result;
+  for (const Var& x : xs) result.push_back(cast(x, widest));
+  return result;
+}
+
 /// A part of x: shared where it is contiguous, else copied.
 Tensor part_of(const Tensor& x, const SliceRule& rule) {
   if (rule.dim == 0 && rule.step == 1) return x.slice(rule.begin, rule.begin + rule.shape[0]);
@@ -153,6 +163,8 @@ Vars split(const Var& x, const std::vector<std::int64_t>& sizes, int dim) {
 }
 
 Var concatenate(const Vars& xs, int dim) {
+  for (const Var& x : xs)
+    if (autocast::to_wider(xs.front(), x)) return concatenate(in_widest(xs), dim);
   std::vector<Shape> shapes;
   for (const Var& x : xs) {
     shapes.push_back(x.shape());

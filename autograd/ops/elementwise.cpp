@@ -1,4 +1,6 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/broadcast.h>
+#include <retrace/autograd/ops/cast.h>
 #include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/elementwise.h>
 #include <retrace/autograd/record.h>
@@ -17,6 +19,12 @@ Tensor broadcast_like(std::string_view op, const Var& x, const Var& y) {
 /// `x` where the gradient that needs it is wanted, else undefined.
 Tensor save_if(bool needed, const Tensor& x) { return needed ? x : Tensor(); }
 
+/// op(x, y) of both in their wider type.
+Var in_wider(Var (*op)(const Var&, const Var&), const Var& x, const Var& y) {
+  const DType dtype = wider(x.dtype(), y.dtype());
+  return op(cast(x, dtype), cast(y, dtype));
+}
+
 /// a b, a gradient.
 Tensor product(const Tensor& a, const Tensor& b) {
   Tensor result = like(a, Tag::gradient);
@@ -28,6 +36,7 @@ Tensor product(const Tensor& a, const Tensor& b) {
 
 /// dx = dz;  dy = dz
 Var add(const Var& x, const Var& y) {
+  if (autocast::to_wider(x, y)) return in_wider(add, x, y);
   Tensor z = broadcast_like("add", x, y);
   kernel::add(x.value(), y.value(), z);
   return record("add", {x, y}, z, /*save=*/{},
@@ -39,6 +48,7 @@ Var add(const Var& x, const Var& y) {
 
 /// dx = dz;  dy = -dz
 Var sub(const Var& x, const Var& y) {
+  if (autocast::to_wider(x, y)) return in_wider(sub, x, y);
   Tensor z = broadcast_like("sub", x, y);
   kernel::sub(x.value(), y.value(), z);
   return record("sub", {x, y}, z, /*save=*/{},
@@ -55,6 +65,7 @@ Var sub(const Var& x, const Var& y) {
 
 /// dx = dz y;  dy = dz x
 Var mul(const Var& x, const Var& y) {
+  if (autocast::to_wider(x, y)) return in_wider(mul, x, y);
   Tensor z = broadcast_like("mul", x, y);
   kernel::mul(x.value(), y.value(), z);
   return record(
@@ -68,6 +79,7 @@ Var mul(const Var& x, const Var& y) {
 
 /// dx = dz / y;  dy = -dz z / y
 Var div(const Var& x, const Var& y) {
+  if (autocast::to_wider(x, y)) return in_wider(div, x, y);
   Tensor z = broadcast_like("div", x, y);
   kernel::div(x.value(), y.value(), z);
   return record(
@@ -99,12 +111,16 @@ Var scale_shift(const Var& x, double scale, double shift) {
                 });
 }
 
-Var reciprocal(const Var& x, double a) { return div(Tensor::full({}, a, x.dtype(), Tag::activation), x); }
+Var reciprocal(const Var& x, double a) {
+  if (autocast::to_f32(x)) return reciprocal(autocast::in_f32(x), a);
+  return div(Tensor::full({}, a, x.dtype(), Tag::activation), x);
+}
 
 Var neg(const Var& x) { return scale_shift(x, -1, 0); }
 
 /// dx = dy y
 Var exp(const Var& x) {
+  if (autocast::to_f32(x)) return exp(autocast::in_f32(x));
   Tensor y = like(x.value());
   kernel::exp(x.value(), y);
   return record("exp", {x}, y, /*save=*/{y}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
@@ -114,6 +130,7 @@ Var exp(const Var& x) {
 
 /// dx = dy / x
 Var log(const Var& x) {
+  if (autocast::to_f32(x)) return log(autocast::in_f32(x));
   Tensor y = like(x.value());
   kernel::log(x.value(), y);
   return record("log", {x}, y, /*save=*/{x.value()},
@@ -137,6 +154,7 @@ Var sqrt(const Var& x) {
 
 /// dx = 2 x dy
 Var square(const Var& x) {
+  if (autocast::to_f32(x)) return square(autocast::in_f32(x));
   Tensor y = like(x.value());
   kernel::mul(x.value(), x.value(), y);
   return record("square", {x}, y, /*save=*/{x.value()},

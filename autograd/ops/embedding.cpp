@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/embedding.h>
 #include <retrace/autograd/record.h>
@@ -35,6 +36,7 @@ std::optional<std::int64_t> padding_row(const EmbeddingOptions& options, std::in
 
 /// dweight[v] = sum of dy where the index is v
 Var embedding(const Tensor& indices, const Var& weight, const EmbeddingOptions& options) {
+  if (autocast::to_f32(weight)) return embedding(indices, autocast::in_f32(weight), options);
   Tensor y = like(weight.value(), embedding_shape(indices.shape(), weight.shape()));
   check_indices(indices, weight);
   const std::int64_t padding = padding_row(options, weight.shape()[0]).value_or(-1);

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/group_norm.h>
 #include <retrace/autograd/record.h>
@@ -65,6 +66,9 @@ void check_common(std::string_view op, const Var& x, const Var& gamma, const Var
 
 Var layer_norm(const Var& x, const Shape& normalized_shape, const Var& gamma, const Var& beta, double eps) {
   constexpr std::string_view kOp = "layer_norm";
+  if (autocast::to_f32(x, gamma, beta))
+    return layer_norm(autocast::in_f32(x), normalized_shape, autocast::in_f32(gamma), autocast::in_f32(beta),
+                      eps);
   check_common(kOp, x, gamma, beta, eps);
   const Shape shape = x.shape();
   const int outer = shape.rank() - normalized_shape.rank();
@@ -85,6 +89,8 @@ Var layer_norm(const Var& x, const Shape& normalized_shape, const Var& gamma, co
 
 Var group_norm(const Var& x, std::int64_t num_groups, const Var& gamma, const Var& beta, double eps) {
   constexpr std::string_view kOp = "group_norm";
+  if (autocast::to_f32(x, gamma, beta))
+    return group_norm(autocast::in_f32(x), num_groups, autocast::in_f32(gamma), autocast::in_f32(beta), eps);
   check_common(kOp, x, gamma, beta, eps);
   const Shape shape = x.shape();
   if (shape.rank() < 2) fail<ShapeError>(kOp, "x must be [N,C,...], got {}", shape);

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/activation.h>
 #include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/elementwise.h>
@@ -55,6 +56,9 @@ Var reduced(const Var& losses, Reduction reduction) {
   return reduction == Reduction::mean ? mean(losses) : sum(losses);
 }
 
+/// A constant as Autocast's rule for losses wants it; undefined stays undefined.
+Tensor in_f32(const Tensor& x) { return autocast::in_f32(Var(x)).value(); }
+
 void check_same_shape(std::string_view op, const Var& x, const Var& y) {
   if (!(x.shape() == y.shape()))
     fail<ShapeError>(op, "x and y must have the same shape, got {} and {}", x.shape(), y.shape());
@@ -82,6 +86,11 @@ Tensor repeated(const Tensor& weight, const Tensor& x) {
 
 /// dlogits = (softmax(logits) - onehot(labels)) dy / N; with weights and smoothing see the kernel
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options) {
+  if (autocast::to_f32(logits, Var(options.weight))) {
+    CrossEntropyOptions wide = options;
+    wide.weight = in_f32(options.weight);
+    return cross_entropy(autocast::in_f32(logits), labels, wide);
+  }
   check_labels(logits.shape(), labels, options.ignore_index);
   check_options(logits, options);
   const double smoothing = options.label_smoothing;
@@ -101,6 +110,12 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
 /// dx = dy ((1 - target) sigmoid(x) - pos_weight target sigmoid(-x)), times weight
 Var binary_cross_entropy_with_logits(const Var& x, const Tensor& target,
                                      const BinaryCrossEntropyOptions& options) {
+  if (autocast::to_f32(x, Var(target), Var(options.weight), Var(options.pos_weight))) {
+    BinaryCrossEntropyOptions wide = options;
+    wide.weight = in_f32(options.weight);
+    wide.pos_weight = in_f32(options.pos_weight);
+    return binary_cross_entropy_with_logits(autocast::in_f32(x), in_f32(target), wide);
+  }
   detail::check_same_dtype(kBinary, x.value(), "target", target);
   if (!(target.shape() == x.shape()))
     fail<ShapeError>(kBinary, "target must have x's shape {}, got {}", x.shape(), target.shape());
@@ -119,11 +134,13 @@ Var binary_cross_entropy_with_logits(const Var& x, const Tensor& target,
 }
 
 Var mse_loss(const Var& x, const Var& y, Reduction reduction) {
+  if (autocast::to_f32(x, y)) return mse_loss(autocast::in_f32(x), autocast::in_f32(y), reduction);
   check_same_shape("mse_loss", x, y);
   return reduced(square(x - y), reduction);
 }
 
 Var l1_loss(const Var& x, const Var& y, Reduction reduction) {
+  if (autocast::to_f32(x, y)) return l1_loss(autocast::in_f32(x), autocast::in_f32(y), reduction);
   check_same_shape("l1_loss", x, y);
   return reduced(abs(x - y), reduction);
 }

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/broadcast.h>
 #include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/matmul.h>
@@ -23,7 +24,8 @@ Tensor rows_of(const Tensor& x) { return x.reshape({x.numel() / x.shape()[-1], x
 }  // namespace
 
 Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
-  detail::check_float("matmul", a);
+  if (autocast::to_lower(a, b)) return matmul(autocast::in_lower(a), autocast::in_lower(b), options);
+  detail::check_any_float("matmul", a.dtype());
   if (b.dtype() != a.dtype())
     fail<DTypeError>("matmul", "b must be {} as a is, got {}", a.dtype(), b.dtype());
   const Shape shape = matmul_shape(a.shape(), b.shape(), options);
@@ -62,7 +64,9 @@ Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
 }
 
 Var linear(const Var& x, const Var& w, const Var& bias) {
-  detail::check_float("linear", x);
+  if (autocast::to_lower(x, w, bias))
+    return linear(autocast::in_lower(x), autocast::in_lower(w), autocast::in_lower(bias));
+  detail::check_any_float("linear", x.dtype());
   detail::check_same_dtype("linear", x.value(), "w", w.value());
   detail::check_same_dtype("linear", x.value(), "bias", bias.value());
   if (w.shape().rank() != 2) fail<ShapeError>("linear", "w must be [out,in], got {}", w.shape());

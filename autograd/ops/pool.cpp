@@ -7,7 +7,7 @@ namespace retrace {
 
 Var max_pool2d(const Var& x, const Pool2dOptions& options) {
   const Shape shape = pool2d_shape("max_pool2d", x.shape(), options);
-  detail::check_float("max_pool2d", x);
+  detail::check_any_float("max_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   Tensor indices =
       make_saved(needs_gradient(x), [&] { return Tensor(shape, DType::i32, Tag::saved, y.device()); });
@@ -22,7 +22,7 @@ Var max_pool2d(const Var& x, const Pool2dOptions& options) {
 
 Var avg_pool2d(const Var& x, const Pool2dOptions& options) {
   const Shape shape = pool2d_shape("avg_pool2d", x.shape(), options);
-  detail::check_float("avg_pool2d", x);
+  detail::check_any_float("avg_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   kernel::avg_pool2d(x.value(), options, y);
   return record("avg_pool2d", {x}, y, /*save=*/{},
@@ -35,7 +35,7 @@ Var avg_pool2d(const Var& x, const Pool2dOptions& options) {
 
 Var adaptive_avg_pool2d(const Var& x, Size2d out) {
   const Shape shape = adaptive_pool2d_shape("adaptive_avg_pool2d", x.shape(), out);
-  detail::check_float("adaptive_avg_pool2d", x);
+  detail::check_any_float("adaptive_avg_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   kernel::adaptive_avg_pool2d(x.value(), y);
   return record("adaptive_avg_pool2d", {x}, y, /*save=*/{},

@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/reduce.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
@@ -8,6 +9,7 @@ namespace {
 
 /// y = scale sum(x);  dx = scale dy, repeated
 Var scaled_sum(std::string_view op, const Var& x, const ReducedShape& shape, double scale) {
+  if (autocast::to_f32(x)) return scaled_sum(op, autocast::in_f32(x), shape, scale);
   Tensor y = like(x.value(), shape.result);
   Tensor sums = y.reshape(shape.kept);
   kernel::sum_to(x.value(), sums);

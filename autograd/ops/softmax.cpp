@@ -1,3 +1,4 @@
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/softmax.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
@@ -6,6 +7,7 @@ namespace retrace {
 
 /// dx = y (dy - sum(y dy))
 Var softmax(const Var& x, int dim) {
+  if (autocast::to_f32(x)) return softmax(autocast::in_f32(x), dim);
   const int d = x.shape().dimension(dim);
   Tensor y = like(x.value());
   kernel::softmax(x.value(), d, y);
@@ -18,6 +20,7 @@ Var softmax(const Var& x, int dim) {
 
 /// dx = dy - e^y sum(dy)
 Var log_softmax(const Var& x, int dim) {
+  if (autocast::to_f32(x)) return log_softmax(autocast::in_f32(x), dim);
   const int d = x.shape().dimension(dim);
   Tensor y = like(x.value());
   kernel::log_softmax(x.value(), d, y);

@@ -1,3 +1,4 @@
+#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
 
@@ -10,6 +11,7 @@ namespace retrace {
 
 namespace {
 
+using cpu::Compute;
 using cpu::kGrain;
 using cpu::parallel_for;
 
@@ -31,7 +33,7 @@ void write_mask(const T* x, std::int64_t n, std::uint8_t* bits, Keeps keeps) {
   if (n < kBlock) flags.fill(0);
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i)
-    flags[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(keeps(x[i]));
+    flags[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(keeps(static_cast<Compute<T>>(x[i])));
   for (std::int64_t i = 0; i < n; i += 8) bits[i / 8] = pack(&flags[static_cast<std::size_t>(i)]);
 }
 
@@ -54,7 +56,7 @@ void map_masked(const Tensor& x, Tensor& y, Tensor& mask, F f, Keeps... keeps) {
         ((write_mask(from + b, n, bits + at, keeps), at += row), ...);
       }
 #pragma omp simd
-      for (std::int64_t i = b; i < b + n; ++i) to[i] = f(from[i]);
+      for (std::int64_t i = b; i < b + n; ++i) cpu::put(to[i], f(static_cast<Compute<T>>(from[i])));
     }
   });
 }
@@ -62,29 +64,29 @@ void map_masked(const Tensor& x, Tensor& y, Tensor& mask, F f, Keeps... keeps) {
 // A NaN stays one: comparisons are written so that they fail towards x.
 
 void relu_cpu(const Tensor& x, Tensor& y, Tensor& mask) {
-  visit_float("relu", x.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("relu", x.dtype(), [&]<class T>(TypeTag<T>) {
     map_masked<T>(
-        x, y, mask, [](T v) { return T{0} > v ? T{0} : v; }, [](T v) { return v > 0; });
+        x, y, mask, [](auto v) { return 0 > v ? 0 : v; }, [](auto v) { return v > 0; });
   });
 }
 
 void leaky_relu_cpu(const Tensor& x, double slope, Tensor& y, Tensor& mask) {
-  visit_float("leaky_relu", x.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("leaky_relu", x.dtype(), [&]<class T>(TypeTag<T>) {
     map_masked<T>(
-        x, y, mask, [s = static_cast<T>(slope)](T v) { return v > 0 ? v : s * v; },
-        [](T v) { return v > 0; });
+        x, y, mask, [s = static_cast<Compute<T>>(slope)](auto v) { return v > 0 ? v : s * v; },
+        [](auto v) { return v > 0; });
   });
 }
 
 void clamp_cpu(const Tensor& x, double low, double high, Tensor& y, Tensor& mask) {
-  visit_float("clamp", x.dtype(), [&]<class T>(TypeTag<T>) {
-    const auto lo = static_cast<T>(low);
-    const auto hi = static_cast<T>(high);
+  visit_any_float("clamp", x.dtype(), [&]<class T>(TypeTag<T>) {
+    const auto lo = static_cast<Compute<T>>(low);
+    const auto hi = static_cast<Compute<T>>(high);
     map_masked<T>(
-        x, y, mask, [=](T v) { return lo > v   ? lo
-                                      : hi < v ? hi
-                                               : v; },
-        [=](T v) { return (v >= lo) & (v <= hi); });
+        x, y, mask, [=](auto v) { return lo > v   ? lo
+                                         : hi < v ? hi
+                                                  : v; },
+        [=](auto v) { return (v >= lo) & (v <= hi); });
   });
 }
 
@@ -100,31 +102,32 @@ void map_unmasked(const Tensor& mask, const Tensor& dy, Tensor& dx, F other) {
       const std::uint32_t eight = bits[i / 8];
 #pragma omp simd
       for (std::uint32_t k = 0; k < 8; ++k)
-        to[i + k] = (eight >> k & 1U) != 0 ? from[i + k] : other(from[i + k]);
+        to[i + k] = (eight >> k & 1U) != 0 ? from[i + k] : static_cast<T>(other(from[i + k]));
     }
     for (std::int64_t i = whole; i < end; ++i)
-      to[i] = (bits[i / 8] >> (i % 8) & 1) != 0 ? from[i] : other(from[i]);
+      to[i] = (bits[i / 8] >> (i % 8) & 1) != 0 ? from[i] : static_cast<T>(other(from[i]));
   });
 }
 
 void masked_backward_cpu(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx) {
-  visit_float("masked_backward", dy.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("masked_backward", dy.dtype(), [&]<class T>(TypeTag<T>) {
     if (slope == 0)
-      map_unmasked<T>(mask, dy, dx, [](T) { return T{0}; });  // of an infinite dy, too
+      map_unmasked<T>(mask, dy, dx, [](auto) { return 0.0F; });  // of an infinite dy, too
     else
-      map_unmasked<T>(mask, dy, dx, [s = static_cast<T>(slope)](T d) { return s * d; });
+      map_unmasked<T>(mask, dy, dx, [s = static_cast<Compute<T>>(slope)](T d) { return s * d; });
   });
 }
 
 void abs_cpu(const Tensor& x, Tensor& y, Tensor& mask) {
-  visit_float("abs", x.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("abs", x.dtype(), [&]<class T>(TypeTag<T>) {
     map_masked<T>(
-        x, y, mask, [](T v) { return std::abs(v); }, [](T v) { return v > 0; }, [](T v) { return v < 0; });
+        x, y, mask, [](auto v) { return std::abs(v); }, [](auto v) { return v > 0; },
+        [](auto v) { return v < 0; });
   });
 }
 
 void abs_backward_cpu(const Tensor& mask, const Tensor& dy, Tensor& dx) {
-  visit_float("abs", dy.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("abs", dy.dtype(), [&]<class T>(TypeTag<T>) {
     const std::uint8_t* positive = mask.data<std::uint8_t>();
     const std::uint8_t* negative = positive + mask_bytes(dy);
     const T* from = dy.data<T>();
@@ -133,16 +136,16 @@ void abs_backward_cpu(const Tensor& mask, const Tensor& dy, Tensor& dx) {
       for (std::int64_t i = begin; i < end; i += 8) {
         const std::uint32_t above = positive[i / 8];
         const std::uint32_t below = negative[i / 8];
-        const auto pass = [=](std::uint32_t k, T d) {
-          return (above >> k & 1U) != 0 ? d : (below >> k & 1U) != 0 ? -d : T{0};
+        const auto pass = [=](std::uint32_t k, Compute<T> d) {
+          return (above >> k & 1U) != 0 ? d : (below >> k & 1U) != 0 ? -d : Compute<T>{0};
         };
         const auto n = static_cast<std::uint32_t>(std::min<std::int64_t>(8, end - i));
         if (n < 8) {
-          for (std::uint32_t k = 0; k < n; ++k) to[i + k] = pass(k, from[i + k]);
+          for (std::uint32_t k = 0; k < n; ++k) cpu::put(to[i + k], pass(k, from[i + k]));
           continue;
         }
 #pragma omp simd
-        for (std::uint32_t k = 0; k < 8; ++k) to[i + k] = pass(k, from[i + k]);
+        for (std::uint32_t k = 0; k < 8; ++k) cpu::put(to[i + k], pass(k, from[i + k]));
       }
     });
   });

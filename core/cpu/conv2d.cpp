@@ -1,3 +1,4 @@
+#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/conv2d.h>
 #include <retrace/core/kernels.h>
 
@@ -7,35 +8,93 @@ namespace {
 
 using cpu::Conv2dGeometry;
 
+template <class T>
+void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options, Tensor& y) {
+  const Conv2dGeometry g(x.shape(), w.shape(), y.shape(), options);
+  if (cpu::direct3x3_fits(g))
+    cpu::direct3x3_forward<T>(g, x, w, bias, y);
+  else
+    cpu::im2col_forward<T>(g, x, w, bias, y);
+}
+
+template <class T>
+void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
+  const Conv2dGeometry g(dx.shape(), w.shape(), dy.shape(), options);
+  if (cpu::direct3x3_fits(g))
+    cpu::direct3x3_backward_data<T>(g, dy, w, dx);
+  else
+    cpu::im2col_backward_data<T>(g, dy, w, dx);
+}
+
+template <class T>
+void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {
+  const Conv2dGeometry g(x.shape(), dw.shape(), dy.shape(), options);
+  if (cpu::direct3x3_fits(g))
+    cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
+  else
+    cpu::im2col_backward_weight<T>(g, dy, x, dw);
+}
+
+// bf16: a few images at a time are widened, so that scratch space does not grow with the batch.
+
+constexpr std::int64_t kWideBytes = std::int64_t{4} << 20;
+constexpr std::int64_t kFewestImages = 8;  // for the threads
+
+/// Calls body(first image, end) for images of x and y of which f32 copies take about kWideBytes.
+template <class Body>
+void for_each_group(const Shape& x, const Shape& y, const Body& body) {
+  const std::int64_t bytes = 4 * (x.numel_after(0) + y.numel_after(0));
+  const std::int64_t images = std::max(kWideBytes / bytes, kFewestImages);
+  for (std::int64_t begin = 0; begin < x[0]; begin += images) body(begin, std::min(x[0], begin + images));
+}
+
+void forward_bf16(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
+                  Tensor& y) {
+  const Tensor wide_w = cpu::widened(w);
+  const Tensor wide_bias = cpu::widened(bias);
+  for_each_group(x.shape(), y.shape(), [&](std::int64_t begin, std::int64_t end) {
+    Tensor wide = cpu::wide_tensor(y.shape().with(0, end - begin));
+    forward<float>(cpu::widened(x, begin, end), wide_w, wide_bias, options, wide);
+    cpu::round_into(wide, y, begin);
+  });
+}
+
+void backward_data_bf16(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
+  const Tensor wide_w = cpu::widened(w);
+  for_each_group(dx.shape(), dy.shape(), [&](std::int64_t begin, std::int64_t end) {
+    Tensor wide = cpu::wide_tensor(dx.shape().with(0, end - begin));
+    backward_data<float>(cpu::widened(dy, begin, end), wide_w, options, wide);
+    cpu::round_into(wide, dx, begin);
+  });
+}
+
+void backward_weight_bf16(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {
+  Tensor sum;
+  for_each_group(x.shape(), dy.shape(), [&](std::int64_t begin, std::int64_t end) {
+    Tensor wide = cpu::wide_tensor(dw.shape());
+    backward_weight<float>(cpu::widened(dy, begin, end), cpu::widened(x, begin, end), options, wide);
+    if (sum.defined())
+      kernel::add(sum, wide, sum);
+    else
+      sum = wide;
+  });
+  cpu::round_into(sum, dw);
+}
+
 void conv2d_cpu(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
                 Tensor& y) {
-  const Conv2dGeometry g(x.shape(), w.shape(), y.shape(), options);
-  visit_float("conv2d", x.dtype(), [&]<class T>(TypeTag<T>) {
-    if (cpu::direct3x3_fits(g))
-      cpu::direct3x3_forward<T>(g, x, w, bias, y);
-    else
-      cpu::im2col_forward<T>(g, x, w, bias, y);
-  });
+  if (x.dtype() == DType::bf16) return forward_bf16(x, w, bias, options, y);
+  visit_float("conv2d", x.dtype(), [&]<class T>(TypeTag<T>) { forward<T>(x, w, bias, options, y); });
 }
 
 void conv2d_backward_data_cpu(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
-  const Conv2dGeometry g(dx.shape(), w.shape(), dy.shape(), options);
-  visit_float("conv2d", dy.dtype(), [&]<class T>(TypeTag<T>) {
-    if (cpu::direct3x3_fits(g))
-      cpu::direct3x3_backward_data<T>(g, dy, w, dx);
-    else
-      cpu::im2col_backward_data<T>(g, dy, w, dx);
-  });
+  if (dy.dtype() == DType::bf16) return backward_data_bf16(dy, w, options, dx);
+  visit_float("conv2d", dy.dtype(), [&]<class T>(TypeTag<T>) { backward_data<T>(dy, w, options, dx); });
 }
 
 void conv2d_backward_weight_cpu(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {
-  const Conv2dGeometry g(x.shape(), dw.shape(), dy.shape(), options);
-  visit_float("conv2d", dy.dtype(), [&]<class T>(TypeTag<T>) {
-    if (cpu::direct3x3_fits(g))
-      cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
-    else
-      cpu::im2col_backward_weight<T>(g, dy, x, dw);
-  });
+  if (dy.dtype() == DType::bf16) return backward_weight_bf16(dy, x, options, dw);
+  visit_float("conv2d", dy.dtype(), [&]<class T>(TypeTag<T>) { backward_weight<T>(dy, x, options, dw); });
 }
 
 }  // namespace

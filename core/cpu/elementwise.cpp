@@ -1,3 +1,4 @@
+#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/exp.h>
 #include <retrace/core/cpu/loops.h>
 #include <retrace/core/cpu/parallel.h>
@@ -12,10 +13,13 @@ namespace retrace {
 
 namespace {
 
+using cpu::Compute;
 using cpu::kGrain;
 using cpu::parallel_for;
 
 // `omp simd` promises that steps are independent, which holds where the result is one of the operands too.
+
+// f takes and gives what T is computed in: for bf16, floats.
 
 /// y[i] = f(x[i]).
 template <class T, class F>
@@ -24,7 +28,7 @@ void map(const Tensor& x, Tensor& y, F f) {
   T* to = y.mutable_data<T>();
   parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) to[i] = f(from[i]);
+    for (std::int64_t i = begin; i < end; ++i) cpu::put(to[i], f(static_cast<Compute<T>>(from[i])));
   });
 }
 
@@ -36,7 +40,8 @@ void map(const Tensor& x, const Tensor& y, Tensor& z, F f) {
   T* to = z.mutable_data<T>();
   parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) to[i] = f(a[i], b[i]);
+    for (std::int64_t i = begin; i < end; ++i)
+      cpu::put(to[i], f(static_cast<Compute<T>>(a[i]), static_cast<Compute<T>>(b[i])));
   });
 }
 
@@ -44,7 +49,8 @@ void map(const Tensor& x, const Tensor& y, Tensor& z, F f) {
 template <int A, int B, class T, class F>
 void map_row(const T* a, const T* b, T* z, std::int64_t n, F f) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) z[i] = f(a[i * A], b[i * B]);
+  for (std::int64_t i = 0; i < n; ++i)
+    cpu::put(z[i], f(static_cast<Compute<T>>(a[i * A]), static_cast<Compute<T>>(b[i * B])));
 }
 
 /// out = f(x, y) with broadcasting: one innermost row of `out` at a time.
@@ -82,74 +88,84 @@ void broadcast(const Tensor& x, const Tensor& y, Tensor& out, F f) {
 }
 
 void add_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
-  visit_float("add", x.dtype(),
-              [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a + b; }); });
+  visit_any_float("add", x.dtype(), [&]<class T>(TypeTag<T>) {
+    broadcast<T>(x, y, out, [](auto a, auto b) { return a + b; });
+  });
 }
 
 void sub_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
-  visit_float("sub", x.dtype(),
-              [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a - b; }); });
+  visit_any_float("sub", x.dtype(), [&]<class T>(TypeTag<T>) {
+    broadcast<T>(x, y, out, [](auto a, auto b) { return a - b; });
+  });
 }
 
 void mul_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
-  visit_float("mul", x.dtype(),
-              [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a * b; }); });
+  visit_any_float("mul", x.dtype(), [&]<class T>(TypeTag<T>) {
+    broadcast<T>(x, y, out, [](auto a, auto b) { return a * b; });
+  });
 }
 
 void div_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
-  visit_float("div", x.dtype(),
-              [&]<class T>(TypeTag<T>) { broadcast<T>(x, y, out, [](T a, T b) { return a / b; }); });
+  visit_any_float("div", x.dtype(), [&]<class T>(TypeTag<T>) {
+    broadcast<T>(x, y, out, [](auto a, auto b) { return a / b; });
+  });
 }
 
 void broadcast_to_cpu(const Tensor& x, double scale, Tensor& y) {
-  visit_float("broadcast_to", x.dtype(), [&]<class T>(TypeTag<T>) {
-    broadcast<T>(x, x, y, [s = static_cast<T>(scale)](T a, T) { return s * a; });
+  visit_any_float("broadcast_to", x.dtype(), [&]<class T>(TypeTag<T>) {
+    broadcast<T>(x, x, y, [s = static_cast<Compute<T>>(scale)](auto a, auto) { return s * a; });
   });
 }
 
 void scale_shift_cpu(const Tensor& x, double scale, double shift, Tensor& y) {
-  visit_float("scale_shift", x.dtype(), [&]<class T>(TypeTag<T>) {
-    map<T>(x, y, [a = static_cast<T>(scale), b = static_cast<T>(shift)](T v) { return a * v + b; });
+  visit_any_float("scale_shift", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, y, [a = static_cast<Compute<T>>(scale), b = static_cast<Compute<T>>(shift)](auto v) {
+      return a * v + b;
+    });
   });
 }
 
 void exp_cpu(const Tensor& x, Tensor& y) {
-  visit_float("exp", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return cpu::exp_of(v); }); });
+  visit_any_float("exp", x.dtype(),
+                  [&]<class T>(TypeTag<T>) { map<T>(x, y, [](auto v) { return cpu::exp_of(v); }); });
 }
 
 void log_cpu(const Tensor& x, Tensor& y) {
-  visit_float("log", x.dtype(), [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::log(v); }); });
+  visit_any_float("log", x.dtype(),
+                  [&]<class T>(TypeTag<T>) { map<T>(x, y, [](auto v) { return std::log(v); }); });
 }
 
 void sqrt_cpu(const Tensor& x, Tensor& y) {
-  visit_float("sqrt", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return std::sqrt(v); }); });
+  visit_any_float("sqrt", x.dtype(),
+                  [&]<class T>(TypeTag<T>) { map<T>(x, y, [](auto v) { return std::sqrt(v); }); });
 }
 
 void sqrt_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
-  visit_float("sqrt", y.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d / (2 * v); }); });
+  visit_any_float("sqrt", y.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(y, dy, dx, [](auto v, auto d) { return d / (2 * v); });
+  });
 }
 
 void tanh_cpu(const Tensor& x, Tensor& y) {
-  visit_float("tanh", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return cpu::tanh_of(v); }); });
+  visit_any_float("tanh", x.dtype(),
+                  [&]<class T>(TypeTag<T>) { map<T>(x, y, [](auto v) { return cpu::tanh_of(v); }); });
 }
 
 void tanh_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
-  visit_float("tanh", y.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * (1 - v * v); }); });
+  visit_any_float("tanh", y.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(y, dy, dx, [](auto v, auto d) { return d * (1 - v * v); });
+  });
 }
 
 void sigmoid_cpu(const Tensor& x, Tensor& y) {
-  visit_float("sigmoid", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return cpu::sigmoid_of(v); }); });
+  visit_any_float("sigmoid", x.dtype(),
+                  [&]<class T>(TypeTag<T>) { map<T>(x, y, [](auto v) { return cpu::sigmoid_of(v); }); });
 }
 
 void sigmoid_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
-  visit_float("sigmoid", y.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * v * (1 - v); }); });
+  visit_any_float("sigmoid", y.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(y, dy, dx, [](auto v, auto d) { return d * v * (1 - v); });
+  });
 }
 
 /// dx = dy (Phi(x) + x phi(x)),  phi(x) = e^(-x^2 / 2) / sqrt(2 pi)
@@ -179,35 +195,38 @@ T gelu_tanh_slope(T x) {
 }
 
 void gelu_cpu(const Tensor& x, Tensor& y) {
-  visit_float("gelu", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return v * cpu::normal_cdf_of(v); }); });
+  visit_any_float("gelu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, y, [](auto v) { return v * cpu::normal_cdf_of(v); });
+  });
 }
 
 void gelu_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
-  visit_float("gelu", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, dy, dx, [](T v, T d) { return d * gelu_slope(v); }); });
+  visit_any_float("gelu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, dy, dx, [](auto v, auto d) { return d * gelu_slope(v); });
+  });
 }
 
 void gelu_tanh_cpu(const Tensor& x, Tensor& y) {
-  visit_float("gelu", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return v * (1 + gelu_tanh_of(v)) / 2; }); });
+  visit_any_float("gelu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, y, [](auto v) { return v * (1 + gelu_tanh_of(v)) / 2; });
+  });
 }
 
 void gelu_tanh_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
-  visit_float("gelu", x.dtype(), [&]<class T>(TypeTag<T>) {
-    map<T>(x, dy, dx, [](T v, T d) { return d * gelu_tanh_slope(v); });
+  visit_any_float("gelu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, dy, dx, [](auto v, auto d) { return d * gelu_tanh_slope(v); });
   });
 }
 
 void silu_cpu(const Tensor& x, Tensor& y) {
-  visit_float("silu", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return v * cpu::sigmoid_of(v); }); });
+  visit_any_float("silu", x.dtype(),
+                  [&]<class T>(TypeTag<T>) { map<T>(x, y, [](auto v) { return v * cpu::sigmoid_of(v); }); });
 }
 
 /// dx = dy s (1 + x (1 - s)),  s = sigmoid(x)
 void silu_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
-  visit_float("silu", x.dtype(), [&]<class T>(TypeTag<T>) {
-    map<T>(x, dy, dx, [](T v, T d) { return d * cpu::sigmoid_of(v) * (1 + v * cpu::sigmoid_of(-v)); });
+  visit_any_float("silu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, dy, dx, [](auto v, auto d) { return d * cpu::sigmoid_of(v) * (1 + v * cpu::sigmoid_of(-v)); });
   });
 }
 

@@ -1,3 +1,4 @@
+#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/matrix.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
@@ -77,6 +78,12 @@ void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tens
 }
 
 void matmul_cpu(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out) {
+  if (a.dtype() == DType::bf16) {
+    Tensor wide = cpu::wide_tensor(out.shape());
+    matmul<float>(cpu::widened(a), cpu::widened(b), options, wide);
+    cpu::round_into(wide, out);
+    return;
+  }
   visit_float("matmul", a.dtype(), [&]<class T>(TypeTag<T>) { matmul<T>(a, b, options, out); });
 }
 

@@ -121,7 +121,7 @@ void square_sum_cpu(const Tensor& x, Tensor& out) {
   const std::int64_t tasks = cpu::task_count(x.numel(), kGrain);
   Tensor partial({tasks}, DType::f64, Tag::workspace);
   double* sums = partial.mutable_data<double>();
-  visit_float("square_sum", x.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("square_sum", x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* from = x.data<T>();
     parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
       double sum = 0;

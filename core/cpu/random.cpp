@@ -1,3 +1,4 @@
+#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/philox.h>
@@ -70,15 +71,15 @@ void normal_cpu(const RandomStream& stream, double mean, double std, Tensor& y) 
 }
 
 void dropout_cpu(const Tensor& x, const RandomStream& stream, double p, Tensor& y) {
-  visit_float("dropout", x.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("dropout", x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    const T scale = static_cast<T>(1 / (1 - p));
+    const auto scale = static_cast<cpu::Compute<T>>(1 / (1 - p));
     const auto threshold = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));  // of a word's upper 24 bits
     for_each_batch(stream, x.numel(), [=](const Words& words, std::int64_t b, std::int64_t n) {
 #pragma omp simd
       for (std::int64_t i = 0; i < n; ++i)
-        to[b + i] = words[static_cast<std::size_t>(i)] >> 8 < threshold ? T{0} : scale * from[b + i];
+        cpu::put(to[b + i], words[static_cast<std::size_t>(i)] >> 8 < threshold ? 0 : scale * from[b + i]);
     });
   });
 }

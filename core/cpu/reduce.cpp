@@ -119,7 +119,7 @@ void sum_to_cpu(const Tensor& x, Tensor& out) {
   const std::int64_t elements = out.numel();
   Tensor partial({plan.parts, elements}, DType::f64, Tag::workspace);
   double* sums = partial.mutable_data<double>();
-  visit_float("sum_to", x.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("sum_to", x.dtype(), [&]<class T>(TypeTag<T>) {
     sum_parts(plan, x.data<T>(), elements, sums);
     T* to = out.mutable_data<T>();
     parallel_for(elements, std::max<std::int64_t>(1, kGrain / plan.parts),
@@ -133,7 +133,7 @@ void sum_to_cpu(const Tensor& x, Tensor& out) {
 
 void argmax_cpu(const Tensor& x, Tensor& y) {
   const std::int64_t row = x.shape()[-1];
-  visit_float("argmax", x.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("argmax", x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* from = x.data<T>();
     std::int64_t* to = y.mutable_data<std::int64_t>();
     parallel_for(y.numel(), std::max<std::int64_t>(1, kGrain / row),
@@ -155,7 +155,7 @@ std::int64_t rank_in(const T* row, std::int64_t size, std::int64_t label) {
 
 void label_rank_cpu(const Tensor& x, const Tensor& labels, Tensor& y) {
   const std::int64_t row = x.shape()[1];
-  visit_float("label_rank", x.dtype(), [&]<class T>(TypeTag<T>) {
+  visit_any_float("label_rank", x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* from = x.data<T>();
     const std::int64_t* label = labels.data<std::int64_t>();
     std::int64_t* to = y.mutable_data<std::int64_t>();

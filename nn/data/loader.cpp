@@ -39,7 +39,8 @@ std::shared_ptr<const Dataset> checked(std::shared_ptr<const Dataset> data, cons
     fail<ArgumentError>(kOp,
                         "batch_size must be at most {}, the images of the data set, with drop_last, got {}",
                         data->size(), options.batch_size);
-  if (!is_float(options.dtype)) fail<DTypeError>(kOp, "dtype must be f32 or f64, got {}", options.dtype);
+  if (options.dtype != DType::f32 && options.dtype != DType::f64)
+    fail<DTypeError>(kOp, "dtype must be f32 or f64, got {}", options.dtype);
   if (options.prefetch < 0 || options.prefetch > kMostPrefetched)
     fail<ArgumentError>(kOp, "prefetch must be in [0,{}], got {}", kMostPrefetched, options.prefetch);
   return data;

@@ -2,6 +2,7 @@
 #include "../support/op_cases.h"
 #include "../support/catch.h"
 
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/gradient_check.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/record.h>
@@ -9,6 +10,7 @@
 #include <retrace/core/threads.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 using namespace retrace;
@@ -37,6 +39,26 @@ class WithThreads {
 
 std::vector<double> numbers(const Tensor& x) {
   return x.defined() ? x.to_vector<double>() : std::vector<double>();
+}
+
+/// Under Autocast every operation takes bf16; f32 and f64 run without.
+std::optional<DType> autocast_for(DType dtype) {
+  return dtype == DType::bf16 ? std::optional(DType::bf16) : std::nullopt;
+}
+
+/// The same numbers as f32; integers stay.
+Tensors widened(const Tensors& inputs) {
+  Tensors wide;
+  for (const Tensor& x : inputs) wide.push_back(is_float(x.dtype()) ? x.to(DType::f32, Tag::data) : x);
+  return wide;
+}
+
+void check_close(const Outcome& bf16, const Outcome& f32, double tolerance) {
+  CHECK(distance(numbers(bf16.y), numbers(f32.y)) <= tolerance);
+  for (std::size_t i = 0; i < f32.gradients.size(); ++i) {
+    INFO("input " << i);
+    CHECK(distance(numbers(bf16.gradients[i]), numbers(f32.gradients[i])) <= tolerance);
+  }
 }
 
 template <class Check>
@@ -130,7 +152,8 @@ TEST_CASE("op cases: a ReLU that asks its output is caught", "[op]") {
 
 TEST_CASE("op cases: recording changes no number", "[op]") {
   for_every_row([](const OpCase& op_case) {
-    for (const DType dtype : {DType::f64, DType::f32}) {
+    for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+      const Autocast scope(autocast_for(dtype));
       const Tensors inputs = make_inputs(op_case, dtype);
       const Tensor plain = run_plain(op_case, inputs);
       CHECK(same_bits(run_recorded(op_case, inputs).y, plain));
@@ -142,7 +165,8 @@ TEST_CASE("op cases: recording changes no number", "[op]") {
 
 TEST_CASE("op cases: results do not depend on the number of threads", "[op]") {
   for_every_row([](const OpCase& op_case) {
-    for (const DType dtype : {DType::f64, DType::f32}) {
+    for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+      const Autocast scope(autocast_for(dtype));
       const Tensors inputs = make_inputs(op_case, dtype);
       const auto run = [&](int threads) {
         const WithThreads chosen(threads);
@@ -155,6 +179,41 @@ TEST_CASE("op cases: results do not depend on the number of threads", "[op]") {
         INFO("input " << i);
         CHECK(same_bits(one.gradients[i], two.gradients[i]));
       }
+    }
+  });
+}
+
+// bf16 has 8 bits, so one operation that rounds its exact result is off by at most 2^-9 of it, and a row that
+// is a composition of a few by a few times that. What an operation sums it sums in f32, so long sums are as
+// good as short.
+TEST_CASE("op cases: under Autocast every row takes bf16 and gives f32's results", "[op][precision]") {
+  for_every_row([](const OpCase& op_case) {
+    const Tensors inputs = make_inputs(op_case, DType::bf16);
+    Outcome rounded;
+    Tensor dy;
+    {
+      const Autocast scope;
+      dy = make_cotangent(run_plain(op_case, inputs));
+      rounded = run_recorded(op_case, inputs, 0, dy);
+    }
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (rounded.gradients[i].defined()) CHECK(rounded.gradients[i].dtype() == DType::bf16);
+    check_close(rounded, run_recorded(op_case, widened(inputs), 0, dy.to(DType::f32, Tag::data)),
+                op_case.tolerance_bf16);
+  });
+}
+
+TEST_CASE("op cases: without Autocast a row computes with bf16 or says that it does not", "[op][precision]") {
+  for_every_row([](const OpCase& op_case) {
+    const Tensors inputs = make_inputs(op_case, DType::bf16);
+    try {
+      const Tensor dy = make_cotangent(run_plain(op_case, inputs));
+      CHECK(dy.dtype() == DType::bf16);
+      check_close(run_recorded(op_case, inputs, 0, dy),
+                  run_recorded(op_case, widened(inputs), 0, dy.to(DType::f32, Tag::data)),
+                  op_case.tolerance_bf16);
+    } catch (const DTypeError& error) {
+      CHECK_THAT(error.what(), Catch::Matchers::EndsWith("must be f32 or f64, got bf16"));
     }
   });
 }

@@ -127,6 +127,20 @@ class Train(program.Case):
             self.assertAlmostEqual(losses["stored"][step], losses["reversible"][step], delta=1e-9)
             self.assertAlmostEqual(losses["stored"][step], losses["checkpoint"][step], delta=1e-9)
 
+    def test_autocast_learns_alike(self):
+        losses = {}
+        for name, options in {"f32": [], "stored": ["--autocast", "bf16", "--policy", "stored"],
+                              "reversible": ["--autocast", "bf16", "--policy", "reversible"]}.items():
+            self.succeeds(*self.train(self.folder / name, "--steps", 5, "--lr", 0.01, *options))
+            losses[name] = [line["loss"] for line in log_of(self.folder / name)]
+        self.assertNotEqual(losses["stored"], losses["f32"])
+        self.assertEqual(losses["stored"][0], losses["reversible"][0])
+        for step in range(5):
+            self.assertAlmostEqual(losses["stored"][step], losses["f32"][step], delta=0.03)
+            self.assertAlmostEqual(losses["reversible"][step], losses["f32"][step], delta=0.03)
+        tensors, _ = program.read_safetensors(self.folder / "stored" / "model.safetensors")
+        self.assertEqual({dtype for dtype, _, _ in tensors.values()}, {"F32", "I64"})
+
     def test_learning_rates(self):
         self.succeeds(*self.train(self.folder / "steps", "--steps", 4, "--lr", 0.5, "--lr-steps", "1,3", "--lr-decay", 0.5))
         self.assertEqual([line["lr"] for line in log_of(self.folder / "steps")], [0.5, 0.25, 0.25, 0.125])
@@ -172,7 +186,8 @@ class Check(program.Case):
         self.assertGreater(max(i["error"] for i in result["inverse"]), 0)
 
     def test_losses_of_a_chaotic_training_are_held_to_its_own_measure(self):
-        result = self.check("--blocks", "12,12,12", "--steps", 30, "--lr", 2, "--policy", "reversible")
+        result = self.json("check", *SMALL[:-4], "--blocks", "12,12,12", "--threads", 1, "--batch", 4, "--steps", 30, "--lr", 2,
+                           "--policy", "reversible")
         losses = result["policies"][0]["losses"]
         self.assertTrue(all(loss["passed"] for loss in losses))
         self.assertEqual(losses[0]["allowed"], 1e-9)

@@ -62,6 +62,14 @@ class Usage(program.Case):
     def test_steps_and_epochs(self):
         self.fails(2, "excludes", *self.train(self.folder / "run", "--steps", "1", "--epochs", "1"))
 
+    def test_autocast(self):
+        run = self.folder / "run"
+        self.fails(2, "[train] --autocast bf16 must go with --dtype f32, got f64\n",
+                   *self.train(run, "--steps", 1, "--autocast", "bf16", "--dtype", "f64"))
+        self.fails(2, "--autocast", *self.train(run, "--steps", 1, "--autocast", "f16"))
+        self.succeeds(*self.train(run, "--steps", 1, "--autocast", "bf16"))
+        self.fails(2, "autocast was 'bf16' and is 'none'", *self.train(run, "--steps", 2, "--resume"))
+
     def test_no_output_folder(self):
         self.fails(2, "--out", "train", *SMALL)
 

@@ -3,8 +3,6 @@
 #include <retrace/core/kernels.h>
 #include <retrace/core/threads.h>
 
-#include <numeric>
-
 using namespace retrace;
 
 namespace {
@@ -12,7 +10,8 @@ namespace {
 template <class T>
 Tensor counting(const Shape& shape) {
   Tensor x(shape, dtype_of<T>());
-  std::iota(x.mutable_values<T>().begin(), x.mutable_values<T>().end(), T{0});
+  std::int64_t next = 0;
+  for (T& value : x.mutable_values<T>()) value = static_cast<T>(next++);
   return x;
 }
 

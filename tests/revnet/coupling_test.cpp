@@ -12,6 +12,15 @@ using namespace retrace::test;
 
 namespace {
 
+/// x in f32.
+class ToSingle final : public Module {
+ public:
+  Var forward(const Var& x) override { return cast(x, DType::f32); }
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<ToSingle>(*this); }
+};
+
 /// Outputs and inverses through the formula, on a tape, and in place.
 void check_directions(InvertibleModule& module, const Shape& shape) {
   const Tensor x = uniform(shape, 3);
@@ -148,6 +157,10 @@ TEST_CASE("wrong uses of couplings are errors", "[coupling]") {
   AdditiveCoupling wide(std::make_shared<Layer>(2, 4));
   CHECK_THROWS_WITH(wide.forward(uniform({2, 4}, 1)),
                     "[AdditiveCoupling] the result of F and G must have the stream's shape [2,2], got [2,4]");
+  AdditiveCoupling single(std::make_shared<ToSingle>());
+  CHECK_THROWS_WITH(
+      single.forward(uniform({2, 4}, 1)),
+      "[AdditiveCoupling] the result of F and G must have the stream's element type f64, got f32");
   AffineCoupling bare(layer);
   CHECK_THROWS_WITH(bare.forward(uniform({2, 4}, 1)),
                     "[AffineCoupling] F and G must return a scale and a shift, got 1 tensors");

@@ -24,6 +24,7 @@ struct OpCase {
   std::vector<std::vector<double>> expected_gradients{};
   double tolerance = 1e-12;          ///< of the values in f64, |y - expected| / (1 + |expected|)
   double tolerance_f32 = 1e-5;       ///< the same in f32
+  double tolerance_bf16 = 0.02;      ///< the same of values and gradients in bf16 against f32
   double gradient_tolerance = 1e-7;  ///< of the gradient check
   bool on_kinks = false;             ///< the inputs lie on kinks: no comparison with differences
 };

@@ -1,0 +1,32 @@
+#include <retrace/autograd/autocast.h>
+#include <retrace/autograd/ops/cast.h>
+#include <retrace/core/fail.h>
+
+#include <utility>
+
+namespace retrace {
+
+namespace {
+thread_local std::optional<DType> active;
+}
+
+Autocast::Autocast(std::optional<DType> dtype) : previous_(active) {
+  if (dtype && dtype != DType::bf16) fail<DTypeError>("Autocast", "dtype must be bf16, got {}", *dtype);
+  active = dtype;
+}
+
+Autocast::~Autocast() { active = previous_; }
+
+std::optional<DType> Autocast::dtype() { return active; }
+
+Var autocast::in_lower(const Var& x) { return active && detail::has(x, DType::f32) ? cast(x, *active) : x; }
+
+Var autocast::in_f32(const Var& x) { return active && detail::has(x, DType::bf16) ? cast(x, DType::f32) : x; }
+
+Vars autocast::in_f32(const Vars& xs) {
+  Vars result;
+  for (const Var& x : xs) result.push_back(in_f32(x));
+  return result;
+}
+
+}  // namespace retrace

@@ -1,5 +1,6 @@
 """The table of parity rows, and the scripts that run it and break it, on tables made up here."""
 
+import json
 import pathlib
 import subprocess
 import tempfile
@@ -31,6 +32,19 @@ class Table(unittest.TestCase):
             with self.subTest(row=entry.row):
                 text = (cases.ROOT / entry.change.file).read_text(encoding="utf-8")
                 self.assertNotEqual(parity_break.broken_text(text, entry.change), text)
+
+    def test_every_promise_has_a_row(self):
+        rows = [entry.row for entry in parity_table.read_rows(cases.ROOT / "tests" / "parity")]
+        self.assertEqual(rows, parity_table.PROMISED)
+
+    def test_a_row_stands_once(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name, "rows")
+            folder.mkdir()
+            for file in ("a.json", "b.json"):
+                (folder / file).write_text(json.dumps([ENTRY]))
+            with self.assertRaisesRegex(TableError, "b.json: P12 stands in the table twice"):
+                parity_table.read_rows(pathlib.Path(name))
 
     def test_every_case_of_this_tree_belongs_to_a_row(self):
         folder = cases.ROOT / "tests" / "parity"
@@ -150,7 +164,6 @@ class Breaks(unittest.TestCase):
             for folder in (tree, workshop.source):
                 self.assertEqual((folder / "a.cpp").read_text(), "half = a / 2;")
 
-            written = (workshop.source / "a.cpp").stat().st_mtime_ns
             (tree / "new.cpp").unlink()
             (workshop.source / "a.cpp").write_text("left broken by a run that was killed")
             FakeWorkshop(tree, copy)

@@ -13,8 +13,11 @@
 #include <retrace/nn/conv2d.h>
 #include <retrace/nn/data/load.h>
 #include <retrace/nn/data/loader.h>
+#include <retrace/nn/data/sampler.h>
 #include <retrace/nn/dropout.h>
+#include <retrace/nn/embedding.h>
 #include <retrace/nn/flatten.h>
+#include <retrace/nn/group_norm.h>
 #include <retrace/nn/init.h>
 #include <retrace/nn/linear.h>
 #include <retrace/nn/lr_schedule.h>

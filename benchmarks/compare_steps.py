@@ -32,12 +32,12 @@ from memcnn.models.revop import InvertibleModuleWrapper
 from safetensors.torch import load_file, save_file
 
 NETWORKS = {
-    "resnet32": (resnet.BasicBlock, 5, [16, 16, 32, 64]),
-    "resnet110": (resnet.BasicBlock, 18, [16, 16, 32, 64]),
-    "resnet164": (resnet.Bottleneck, 18, [16, 16, 32, 64]),
-    "revnet38": (resnet.RevBasicBlock, 3, [32, 32, 64, 112]),
-    "revnet110": (resnet.RevBasicBlock, 9, [32, 32, 64, 128]),
-    "revnet164": (resnet.RevBottleneck, 9, [32, 32, 64, 128]),
+    "resnet32": (resnet.BasicBlock, [5] * 3, [16, 16, 32, 64]),
+    "resnet110": (resnet.BasicBlock, [18] * 3, [16, 16, 32, 64]),
+    "resnet164": (resnet.Bottleneck, [18] * 3, [16, 16, 32, 64]),
+    "revnet38": (resnet.RevBasicBlock, [3] * 3, [32, 32, 64, 112]),
+    "revnet110": (resnet.RevBasicBlock, [9] * 3, [32, 32, 64, 128]),
+    "revnet164": (resnet.RevBottleneck, [9] * 3, [32, 32, 64, 128]),
 }
 KINDS = ("loss", "logits", "grad.", "param.", "buffer.")
 JUDGED_F32 = ("loss", "logits", "grad.")  # each as one vector
@@ -49,7 +49,7 @@ LEAST_ALLOWED_F32 = 1e-6  # a few roundings, where PyTorch's run happens to meet
 
 def make_model(name):
     block, blocks, channels = NETWORKS[name]
-    model = resnet.ResNet(block, [blocks] * 3, num_classes=10, channels_per_layer=channels, strides=[1, 1, 2, 2],
+    model = resnet.ResNet(block, blocks, num_classes=10, channels_per_layer=channels, strides=[1, 1, 2, 2],
                           init_max_pool=False, init_kernel_size=3, batch_norm_fix=False)
     for module in model.modules():
         if isinstance(module, InvertibleModuleWrapper):
@@ -82,8 +82,9 @@ def train(name, weights, batches, dtype, layout=torch.contiguous_format):
 
 def retrace(program, name, folder, steps, policy, dtype):
     out = folder / "out.safetensors"
+    blocks = ",".join(map(str, NETWORKS[name][1]))
     subprocess.run(
-        [program, "step", "--network", name, "--names", "memcnn", "--weights", folder / "weights.safetensors",
+        [program, "step", "--network", name, "--blocks", blocks, "--names", "memcnn", "--weights", folder / "weights.safetensors",
          "--batch", folder / "batch.safetensors", "--steps", str(steps), "--policy", policy, "--optimizer", "sgd",
          "--lr", str(RATE), "--momentum", str(MOMENTUM), "--weight-decay", str(WEIGHT_DECAY), "--dtype", dtype,
          "--threads", "2", "--out", out], check=True, stdout=subprocess.DEVNULL)
@@ -167,11 +168,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="the retrace program")
     parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--blocks", help="of each stage, in place of the networks': 1,2,1")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=32, help="height and width of the images")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.blocks:
+        for name, (block, _, channels) in NETWORKS.items():
+            NETWORKS[name] = (block, [int(b) for b in options.blocks.split(",")], channels)
     torch.set_num_threads(2)
     print(f"PyTorch {torch.__version__}, batch {options.batch} of {options.size}x{options.size}, {options.steps} steps; "
           "the largest error of each kind, relative\n\n"

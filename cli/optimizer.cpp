@@ -4,9 +4,6 @@
 #include <retrace/nn/lr_schedule.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cmath>
-#include <numbers>
 
 namespace retrace::cli {
 
@@ -16,6 +13,7 @@ constexpr double kSgdRate = 0.1;
 constexpr double kSgdMomentum = 0.9;
 constexpr double kSgdWeightDecay = 2e-4;
 constexpr double kAdaptiveRate = 1e-3;
+constexpr double kAdamWWeightDecay = AdamWOptions{}.weight_decay;
 
 /// The choice with nothing left open.
 struct Settled {
@@ -28,7 +26,9 @@ struct Settled {
       : sgd(choice.name == "sgd"),
         lr(choice.lr.value_or(sgd ? kSgdRate : kAdaptiveRate)),
         momentum(choice.momentum.value_or(sgd ? kSgdMomentum : 0)),
-        weight_decay(choice.weight_decay.value_or(sgd ? kSgdWeightDecay : 0)) {}
+        weight_decay(choice.weight_decay.value_or(sgd                      ? kSgdWeightDecay
+                                                  : choice.name == "adamw" ? kAdamWWeightDecay
+                                                                           : 0)) {}
 };
 
 CLI::Validator non_negative() { return CLI::Validator(CLI::NonNegativeNumber).description(""); }
@@ -36,15 +36,15 @@ CLI::Validator non_negative() { return CLI::Validator(CLI::NonNegativeNumber).de
 }  // namespace
 
 void add_optimizer_options(CLI::App& app, OptimizerChoice& choice) {
-  app.add_option("--optimizer", choice.name, "sgd, adam or rmsprop")
-      ->check(CLI::IsMember({"sgd", "adam", "rmsprop"}).description(""))
+  app.add_option("--optimizer", choice.name, "sgd, adam, adamw or rmsprop")
+      ->check(CLI::IsMember({"sgd", "adam", "adamw", "rmsprop"}).description(""))
       ->capture_default_str()
       ->type_name("NAME");
-  app.add_option("--lr", choice.lr, "learning rate (default: 0.1, for adam and rmsprop 0.001)")
-      ->type_name("X");
+  app.add_option("--lr", choice.lr, "learning rate (default: 0.1, for all but sgd 0.001)")->type_name("X");
   app.add_option("--momentum", choice.momentum, "of sgd and rmsprop (default: 0.9, for rmsprop 0)")
       ->type_name("X");
-  app.add_option("--weight-decay", choice.weight_decay, "(default: 2e-4, for adam and rmsprop 0)")
+  app.add_option("--weight-decay", choice.weight_decay,
+                 "(default: 2e-4, for adamw 0.01, for adam and rmsprop 0)")
       ->type_name("X");
   app.add_flag("--nesterov", choice.nesterov, "Nesterov's momentum, for sgd");
   app.add_option("--lr-schedule", choice.schedule,
@@ -59,7 +59,7 @@ void add_optimizer_options(CLI::App& app, OptimizerChoice& choice) {
   app.add_option("--lr-decay", choice.lr_decay, "what the rate is multiplied with at --lr-steps")
       ->capture_default_str()
       ->type_name("X");
-  app.add_option("--warmup", choice.warmup, "steps over which the rate rises to --lr")
+  app.add_option("--warmup", choice.warmup, "steps over which the rate rises to --lr, before it falls")
       ->check(non_negative())
       ->type_name("N");
 }
@@ -78,18 +78,23 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, Module&
     return std::make_unique<RMSprop>(
         parameters,
         RmspropOptions{.lr = settled.lr, .weight_decay = settled.weight_decay, .momentum = settled.momentum});
-  if (choice.momentum) fail<ArgumentError>("optimizer", "adam takes no --momentum, got {}", *choice.momentum);
+  if (choice.momentum)
+    fail<ArgumentError>("optimizer", "{} takes no --momentum, got {}", choice.name, *choice.momentum);
+  if (choice.name == "adamw")
+    return std::make_unique<AdamW>(parameters,
+                                   AdamWOptions{.lr = settled.lr, .weight_decay = settled.weight_decay});
   return std::make_unique<Adam>(parameters,
                                 AdamOptions{.lr = settled.lr, .weight_decay = settled.weight_decay});
 }
 
 double learning_rate(const OptimizerChoice& choice, std::int64_t step, std::int64_t steps) {
-  double lr = Settled(choice).lr;
-  if (step <= choice.warmup) lr *= static_cast<double>(step) / static_cast<double>(choice.warmup + 1);
-  const double done = static_cast<double>(step - 1) / static_cast<double>(steps);
-  if (choice.schedule == "linear") return lr * (1 - done);
-  if (choice.schedule == "cosine") return lr * (1 + std::cos(std::numbers::pi * done)) / 2;
-  return MultiStepLR{.lr = lr, .milestones = choice.lr_steps, .gamma = choice.lr_decay}(step - 1);
+  const double lr = Settled(choice).lr;
+  if (choice.schedule == "linear")
+    return LinearDecayLR{.lr = lr, .steps = steps, .warmup = choice.warmup}(step - 1);
+  if (choice.schedule == "cosine")
+    return CosineLR{.lr = lr, .steps = steps, .warmup = choice.warmup}(step - 1);
+  return MultiStepLR{
+      .lr = lr, .milestones = choice.lr_steps, .gamma = choice.lr_decay, .warmup = choice.warmup}(step - 1);
 }
 
 bool depends_on_steps(const OptimizerChoice& choice) { return choice.schedule != "steps"; }

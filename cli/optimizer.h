@@ -16,7 +16,8 @@ class App;
 namespace retrace::cli {
 
 /// How weights are learned. What is not given is what is usual with the optimizer: for sgd a rate of 0.1,
-/// momentum 0.9 and weight decay 2e-4, for adam and rmsprop a rate of 0.001 and neither of the others.
+/// momentum 0.9 and weight decay 2e-4, for the others a rate of 0.001, no momentum, and no weight decay but
+/// for adamw, which has 0.01.
 struct OptimizerChoice {
   std::string name = "sgd";
   std::optional<double> lr{};
@@ -34,11 +35,8 @@ void add_optimizer_options(CLI::App& app, OptimizerChoice& choice);
 /// Throws ArgumentError for options out of range.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, Module& network);
 
-/// The learning rate of step `step` of `steps`, counted from 1: it rises over the warmup and then falls,
-///
-///     steps:   by lr_decay after each of lr_steps
-///     linear:  lr (1 - (step - 1) / steps)
-///     cosine:  lr (1 + cos(pi (step - 1) / steps)) / 2
+/// The learning rate of step `step` of `steps`, counted from 1: that of the MultiStepLR, LinearDecayLR or
+/// CosineLR (nn/lr_schedule.h) of step - 1.
 double learning_rate(const OptimizerChoice& choice, std::int64_t step, std::int64_t steps);
 /// The learning rate depends on how many steps there are.
 bool depends_on_steps(const OptimizerChoice& choice);

@@ -29,6 +29,16 @@ extern constinit Kernel<void(const Tensor& y, const Tensor& dy, Tensor& dx)> sqr
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, Tensor& dx)> tanh_backward;
 /// dx = dy y (1 - y).
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, Tensor& dx)> sigmoid_backward;
+/// y = x Phi(x), Phi(x) = (1 + erf(x / sqrt(2))) / 2.
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> gelu;
+/// y = x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3).
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> gelu_tanh;
+/// y = x / (1 + e^-x).
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> silu;
+// Each dx = dy f'(x).
+extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> gelu_backward;
+extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> gelu_tanh_backward;
+extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> silu_backward;
 
 // activations whose derivative is a decision: core/cpu/activation.cpp; in place. Where `mask` is defined
 // (u8 [ceil(numel / 8)]), bit i % 8 of byte i / 8 tells whether element i passed unchanged.
@@ -40,12 +50,19 @@ extern constinit Kernel<void(const Tensor& x, double slope, Tensor& y, Tensor& m
 extern constinit Kernel<void(const Tensor& x, double low, double high, Tensor& y, Tensor& mask)> clamp;
 /// dx = bit ? dy : slope dy; in place.
 extern constinit Kernel<void(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx)> masked_backward;
+/// y = |x|; mask (u8 [2, ceil(numel / 8)]) has a row for x > 0 and one for x < 0.
+extern constinit Kernel<void(const Tensor& x, Tensor& y, Tensor& mask)> abs;
+/// dx = dy, -dy or, where neither bit is set, 0; in place.
+extern constinit Kernel<void(const Tensor& mask, const Tensor& dy, Tensor& dx)> abs_backward;
 
 // reductions: core/cpu/reduce.cpp.
 /// out = x summed over the dimensions in which out, of the same rank, has extent 1. Sums run in double.
 extern constinit Kernel<void(const Tensor& x, Tensor& out)> sum_to;
 /// y = index (i64) of the largest element of each row of the last dimension; the first of equal ones.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> argmax;
+/// y[n] (i64) = how many elements of row n of x [N, C] come before the one at labels[n] when the largest come
+/// first and equal ones in their order; C for a label outside [0, C) or at a NaN.
+extern constinit Kernel<void(const Tensor& x, const Tensor& labels, Tensor& y)> label_rank;
 
 // softmax and cross entropy: core/cpu/softmax.cpp. Sums run in double.
 extern constinit Kernel<void(const Tensor& x, int dim, Tensor& y)> softmax;
@@ -54,12 +71,24 @@ extern constinit Kernel<void(const Tensor& y, const Tensor& dy, int dim, Tensor&
 extern constinit Kernel<void(const Tensor& x, int dim, Tensor& y)> log_softmax;
 /// dx = dy - exp(y) sum(dy).
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, int dim, Tensor& dx)> log_softmax_backward;
-/// loss = mean of -log softmax(logits [N, C])[labels [N] of type i64, in [0, C)].
-extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, Tensor& loss)> cross_entropy;
-/// dlogits = (softmax(logits) - onehot(labels)) dloss / N.
-extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, const Tensor& dloss,
-                             Tensor& dlogits)>
+/// With p = log softmax(logits [N, C]), w = weight [C] (all 1 when undefined) and s = label_smoothing, row n
+/// has -(1 - s) w[label] p[label] - s / C sum_c w[c] p[c], and 0 where its label is ignore_index; labels
+/// [N]: i64, in [0, C). loss = the rows' sum / divisor, or each row / divisor when it is [N].
+extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, const Tensor& weight,
+                             double label_smoothing, std::int64_t ignore_index, double divisor, Tensor& loss)>
+    cross_entropy;
+extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, const Tensor& weight,
+                             double label_smoothing, std::int64_t ignore_index, double divisor,
+                             const Tensor& dloss, Tensor& dlogits)>
     cross_entropy_backward;
+
+/// y = -pos_weight target log sigmoid(x) - (1 - target) log(1 - sigmoid(x)); all of one shape, pos_weight may
+/// be undefined. core/cpu/elementwise.cpp.
+extern constinit Kernel<void(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y)>
+    bce_with_logits;
+extern constinit Kernel<void(const Tensor& x, const Tensor& target, const Tensor& pos_weight,
+                             const Tensor& dy, Tensor& dx)>
+    bce_with_logits_backward;
 
 // random numbers: core/cpu/random.cpp. Element i depends on the stream and on i alone; f32 numbers are f64
 // ones rounded.
@@ -118,6 +147,24 @@ extern constinit Kernel<void(const Tensor& var, double eps, Tensor& rstd)> batch
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                              const Tensor& rstd, bool training, Tensor& dx, Tensor& dgamma, Tensor& dbeta)>
     batch_norm_backward;
+
+// core/cpu/group_norm.cpp. x: [N, C, ...], gamma, beta (may be undefined): [C], mean, rstd: [N groups].
+/// y = gamma (x - mean) rstd + beta with the mean and rstd = 1 / sqrt(var + eps) of each group of channels.
+extern constinit Kernel<void(const Tensor& x, const Tensor& gamma, const Tensor& beta, std::int64_t groups,
+                             double eps, Tensor& mean, Tensor& rstd, Tensor& y)>
+    group_norm;
+/// Undefined results are not computed.
+extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                             const Tensor& rstd, std::int64_t groups, Tensor& dx, Tensor& dgamma)>
+    group_norm_backward;
+
+// core/cpu/embedding.cpp. weight: [V, D], indices [...]: i64, in [0, V), y: [..., D].
+/// y = the rows of weight at `indices`.
+extern constinit Kernel<void(const Tensor& weight, const Tensor& indices, Tensor& y)> embedding;
+/// dweight[v] = the sum of dy where the index is v, in order and in double; 0 for v = padding_idx.
+extern constinit Kernel<void(const Tensor& dy, const Tensor& indices, std::int64_t padding_idx,
+                             Tensor& dweight)>
+    embedding_backward;
 
 // core/cpu/pool.cpp
 /// indices (i32, y's shape, may be undefined): where in x's plane each maximum is.

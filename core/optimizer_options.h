@@ -18,7 +18,17 @@ struct AdamOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double weight_decay = 0;  ///< added to the gradient
+  double weight_decay = 0;              ///< added to the gradient
+  bool decoupled_weight_decay = false;  ///< instead takes lr weight_decay p from the parameter, as AdamW does
+};
+
+/// Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019.
+struct AdamWOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 1e-2;
 };
 
 /// Hinton's lecture 6e, 2012; `centered` after Graves: "Generating sequences with recurrent neural networks",

@@ -121,6 +121,16 @@ Shape adaptive_pool2d_shape(std::string_view op, const Shape& x, Size2d out) {
   return {x[0], x[1], out.h, out.w};
 }
 
+Shape embedding_shape(const Shape& indices, const Shape& weight) {
+  if (weight.rank() != 2) fail<ShapeError>("embedding", "weight must be [V,D], got {}", weight);
+  if (indices.rank() == Shape::kMaxRank)
+    fail<ShapeError>("embedding", "indices must have fewer than {} dimensions, got {}", Shape::kMaxRank,
+                     indices);
+  std::array<std::int64_t, Shape::kMaxRank> extents{};
+  *std::copy(indices.begin(), indices.end(), extents.begin()) = weight[1];
+  return Shape(std::span(extents.data(), static_cast<std::size_t>(indices.rank()) + 1));
+}
+
 Permutation Permutation::inverse() const {
   Permutation result{.dims = {}, .rank = rank};
   for (int d = 0; d < rank; ++d) result.dims[static_cast<std::size_t>((*this)[d])] = d;

@@ -58,6 +58,9 @@ Shape pool2d_shape(std::string_view op, const Shape& x, const Pool2dOptions& opt
 /// another rank.
 Shape adaptive_pool2d_shape(std::string_view op, const Shape& x, Size2d out);
 
+/// indices: [...], weight: [V, D] -> [..., D]. Throws ShapeError.
+Shape embedding_shape(const Shape& indices, const Shape& weight);
+
 /// An order of dimensions: dimension d of the result is dimension dims[d] of x. Trivially copyable.
 struct Permutation {
   std::array<int, Shape::kMaxRank> dims{};

@@ -1,5 +1,4 @@
 #include <retrace/autograd/ops/activation.h>
-#include <retrace/autograd/ops/elementwise.h>
 #include <retrace/nn/activation.h>
 
 namespace retrace {
@@ -9,6 +8,10 @@ Var ReLU::forward(const Var& x) { return relu(x); }
 Var LeakyReLU::forward(const Var& x) { return leaky_relu(x, negative_slope_); }
 
 Var Tanh::forward(const Var& x) { return tanh(x); }
+
+Var SiLU::forward(const Var& x) { return silu(x); }
+
+Var GELU::forward(const Var& x) { return gelu(x, options_.approximate); }
 
 Var Sigmoid::forward(const Var& x) { return sigmoid(x); }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <retrace/autograd/ops/elementwise.h>
 #include <retrace/nn/module.h>
 
 namespace retrace {
@@ -30,6 +31,30 @@ class Tanh final : public Module {
 
  private:
   std::shared_ptr<Module> copy() const override { return std::make_shared<Tanh>(*this); }
+};
+
+/// y = x / (1 + exp(-x)).
+class SiLU final : public Module {
+ public:
+  Var forward(const Var& x) override;
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<SiLU>(*this); }
+};
+
+struct GeluOptions {
+  GeluApproximation approximate = GeluApproximation::none;
+};
+
+/// y = x Phi(x), Phi being the normal distribution's cumulative function (see autograd/ops/elementwise.h).
+class GELU final : public Module {
+ public:
+  explicit GELU(const GeluOptions& options = {}) : options_(options) {}
+  Var forward(const Var& x) override;
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<GELU>(*this); }
+  GeluOptions options_;
 };
 
 /// y = 1 / (1 + exp(-x)).

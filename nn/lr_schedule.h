@@ -4,24 +4,52 @@
 
 namespace retrace {
 
-/// The learning rate lr gamma^floor(step / step_size). A schedule is a function of the step (or the epoch)
-/// alone, so there is nothing to save and to resume: `optimizer.set_lr(schedule(step))`.
+// A schedule is a function of the step (or the epoch), counted from 0, alone, so there is nothing to save and
+// to resume: `optimizer.set_lr(schedule(step))`. Each can begin with a warm-up, in which the rate rises
+// linearly to lr: step s of the first `warmup` ones has (s + 1) / (warmup + 1) of it.
+
+/// lr gamma^floor(step / step_size).
 struct StepLR {
   double lr = 0.1;
   std::int64_t step_size = 1;
   double gamma = 0.1;
+  std::int64_t warmup = 0;  ///< steps, in which the rate also falls
 
-  /// Throws ArgumentError for a negative step or a step_size below 1.
+  /// Throws ArgumentError for a negative step or warmup, or a step_size below 1.
   double operator()(std::int64_t step) const;
 };
 
-/// The learning rate lr gamma^m, where m of the milestones are at most `step`.
+/// lr gamma^m, where m of the milestones are at most `step`.
 struct MultiStepLR {
   double lr = 0.1;
   std::vector<std::int64_t> milestones{};
   double gamma = 0.1;
+  std::int64_t warmup = 0;  ///< steps, in which the rate also falls
 
-  /// Throws ArgumentError for a negative step.
+  /// Throws ArgumentError for a negative step or warmup.
+  double operator()(std::int64_t step) const;
+};
+
+/// min_lr + (lr - min_lr) (1 + cos(pi t)) / 2, where t goes from 0, after the warm-up, to 1, after `steps` in
+/// all; from then on min_lr. Loshchilov, Hutter: "SGDR", ICLR 2017, without restarts.
+struct CosineLR {
+  double lr = 0.1;
+  std::int64_t steps = 1;   ///< in all, with the warm-up
+  std::int64_t warmup = 0;  ///< steps
+  double min_lr = 0;
+
+  /// Throws ArgumentError for a negative step or warmup, or `steps` below 1.
+  double operator()(std::int64_t step) const;
+};
+
+/// min_lr + (lr - min_lr) (1 - t), with t as in CosineLR.
+struct LinearDecayLR {
+  double lr = 0.1;
+  std::int64_t steps = 1;   ///< in all, with the warm-up
+  std::int64_t warmup = 0;  ///< steps
+  double min_lr = 0;
+
+  /// Throws ArgumentError for a negative step or warmup, or `steps` below 1.
   double operator()(std::int64_t step) const;
 };
 

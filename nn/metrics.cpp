@@ -2,25 +2,26 @@
 #include <retrace/core/kernels.h>
 #include <retrace/nn/metrics.h>
 
+#include <algorithm>
+
 namespace retrace {
 
-std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {
+std::int64_t count_correct(const Tensor& logits, const Tensor& labels, std::int64_t k) {
   if (logits.shape().rank() != 2 || labels.shape().rank() != 1 || logits.shape()[0] != labels.shape()[0])
     fail<ShapeError>("accuracy", "logits must be [N,C] and labels [N], got {} and {}", logits.shape(),
                      labels.shape());
   if (labels.dtype() != DType::i64)
     fail<DTypeError>("accuracy", "labels must be i64, got {}", labels.dtype());
-  Tensor predicted(labels.shape(), DType::i64, Tag::workspace, logits.device());
-  kernel::argmax(logits, predicted);
-  const auto guesses = predicted.values<std::int64_t>();
-  const auto truths = labels.values<std::int64_t>();
-  std::int64_t correct = 0;
-  for (std::size_t n = 0; n < truths.size(); ++n) correct += guesses[n] == truths[n] ? 1 : 0;
-  return correct;
+  if (k < 1 || k > logits.shape()[1])
+    fail<ArgumentError>("accuracy", "k must be in [1,{}] for {} classes, got {}", logits.shape()[1],
+                        logits.shape()[1], k);
+  Tensor ranks(labels.shape(), DType::i64, Tag::workspace, logits.device());
+  kernel::label_rank(logits, labels, ranks);
+  return std::ranges::count_if(ranks.values<std::int64_t>(), [k](std::int64_t rank) { return rank < k; });
 }
 
-double accuracy(const Tensor& logits, const Tensor& labels) {
-  return static_cast<double>(count_correct(logits, labels)) / static_cast<double>(labels.numel());
+double accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k) {
+  return static_cast<double>(count_correct(logits, labels, k)) / static_cast<double>(labels.numel());
 }
 
 }  // namespace retrace

@@ -5,11 +5,12 @@
 
 namespace retrace {
 
-/// In how many rows the largest logit, the first of equal ones, is the label's.
-/// logits: [N, C], labels: [N] i64. Throws ShapeError and DTypeError.
-std::int64_t count_correct(const Tensor& logits, const Tensor& labels);
+/// In how many rows the label's logit is among the k largest; of equal ones the first come first, and a NaN
+/// is never among them. logits: [N, C], labels: [N] i64. Throws ShapeError, DTypeError, and ArgumentError
+/// unless 1 <= k <= C.
+std::int64_t count_correct(const Tensor& logits, const Tensor& labels, std::int64_t k = 1);
 
 /// The same as a fraction of N.
-double accuracy(const Tensor& logits, const Tensor& labels);
+double accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k = 1);
 
 }  // namespace retrace

@@ -168,13 +168,22 @@ void SGD::update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& 
   kernel::sgd_step(options_, step == 1, grad, state.empty() ? none : state[0], parameter);
 }
 
-Adam::Adam(std::vector<Parameter*> parameters, const AdamOptions& options)
-    : Optimizer("adam", std::move(parameters), options.lr, {"exp_avg", "exp_avg_sq"}), options_(options) {
-  check_fraction("adam", "beta1", options.beta1);
-  check_fraction("adam", "beta2", options.beta2);
-  check_not_negative("adam", "eps", options.eps);
-  check_not_negative("adam", "weight_decay", options.weight_decay);
+Adam::Adam(std::string_view name, std::vector<Parameter*> parameters, const AdamOptions& options)
+    : Optimizer(name, std::move(parameters), options.lr, {"exp_avg", "exp_avg_sq"}), options_(options) {
+  check_fraction(name, "beta1", options.beta1);
+  check_fraction(name, "beta2", options.beta2);
+  check_not_negative(name, "eps", options.eps);
+  check_not_negative(name, "weight_decay", options.weight_decay);
 }
+
+AdamW::AdamW(std::vector<Parameter*> parameters, const AdamWOptions& options)
+    : Adam("adamw", std::move(parameters),
+           AdamOptions{.lr = options.lr,
+                       .beta1 = options.beta1,
+                       .beta2 = options.beta2,
+                       .eps = options.eps,
+                       .weight_decay = options.weight_decay,
+                       .decoupled_weight_decay = true}) {}
 
 void Adam::update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) {
   options_.lr = lr();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace retrace {
@@ -73,15 +74,27 @@ class SGD final : public Optimizer {
 };
 
 /// d = grad + weight_decay p;  m = beta1 m + (1 - beta1) d;  v = beta2 v + (1 - beta2) d^2;
-/// p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) in the parameter's t-th step.
-class Adam final : public Optimizer {
+/// p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) in the parameter's t-th step. With decoupled
+/// weight decay, d = grad and p *= 1 - lr weight_decay comes first.
+class Adam : public Optimizer {
  public:
   /// Throws ArgumentError for options out of range.
-  explicit Adam(std::vector<Parameter*> parameters, const AdamOptions& options = {});
+  explicit Adam(std::vector<Parameter*> parameters, const AdamOptions& options = {})
+      : Adam("adam", std::move(parameters), options) {}
+
+ protected:
+  Adam(std::string_view name, std::vector<Parameter*> parameters, const AdamOptions& options);
 
  private:
   void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) override;
   AdamOptions options_;
+};
+
+/// Adam with decoupled weight decay. Its state is Adam's.
+class AdamW final : public Adam {
+ public:
+  /// Throws ArgumentError for options out of range.
+  explicit AdamW(std::vector<Parameter*> parameters, const AdamWOptions& options = {});
 };
 
 /// d = grad + weight_decay p;  s = alpha s + (1 - alpha) d^2;  c = d / (sqrt(s) + eps), where a centered one

@@ -7,10 +7,11 @@ namespace retrace {
 
 namespace {
 
-/// One bit for each element of x, when the tape will ask for x's gradient; else undefined.
-Tensor make_mask(const Var& x) {
+/// A tensor of `rows` bits for each element of x, when the tape will ask for x's gradient; else undefined.
+Tensor make_mask(const Var& x, std::int64_t rows = 1) {
   return make_saved(needs_gradient(x), [&] {
-    return Tensor({(x.value().numel() + 7) / 8}, DType::u8, Tag::saved, x.value().device());
+    const std::int64_t bytes = (x.value().numel() + 7) / 8;
+    return Tensor(rows == 1 ? Shape{bytes} : Shape{rows, bytes}, DType::u8, Tag::saved, x.value().device());
   });
 }
 
@@ -45,6 +46,18 @@ Var clamp(const Var& x, double low, double high) {
   Tensor mask = make_mask(x);
   kernel::clamp(x.value(), low, high, y, mask);
   return record_masked("clamp", x, y, mask, 0);
+}
+
+/// dx = dy where x > 0, -dy where x < 0
+Var abs(const Var& x) {
+  Tensor y = like(x.value());
+  Tensor mask = make_mask(x, 2);
+  kernel::abs(x.value(), y, mask);
+  return record("abs", {x}, y, /*save=*/{mask}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+    Tensor dx = like(dy, Tag::gradient);
+    kernel::abs_backward(saved[0], dy, dx);
+    return {dx};
+  });
 }
 
 }  // namespace retrace

@@ -169,4 +169,29 @@ Var sigmoid(const Var& x) {
   });
 }
 
+/// dx = dy s (1 + x (1 - s)),  s = sigmoid(x)
+Var silu(const Var& x) {
+  Tensor y = like(x.value());
+  kernel::silu(x.value(), y);
+  return record("silu", {x}, y, /*save=*/{x.value()},
+                [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+                  Tensor dx = like(dy, Tag::gradient);
+                  kernel::silu_backward(saved[0], dy, dx);
+                  return {dx};
+                });
+}
+
+/// dx = dy (Phi(x) + x phi(x)), of the normal distribution, or the derivative of the approximation
+Var gelu(const Var& x, GeluApproximation approximate) {
+  const bool exact = approximate == GeluApproximation::none;
+  Tensor y = like(x.value());
+  (exact ? kernel::gelu : kernel::gelu_tanh)(x.value(), y);
+  return record("gelu", {x}, y, /*save=*/{x.value()},
+                [exact](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+                  Tensor dx = like(dy, Tag::gradient);
+                  (exact ? kernel::gelu_backward : kernel::gelu_tanh_backward)(saved[0], dy, dx);
+                  return {dx};
+                });
+}
+
 }  // namespace retrace

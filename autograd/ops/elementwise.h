@@ -1,6 +1,8 @@
 #pragma once
 #include <retrace/autograd/var.h>
 
+#include <cstdint>
+
 namespace retrace {
 
 // Of two variables: extents are equal or 1, aligned at the last dimension, and where one is 1 it is repeated;
@@ -52,5 +54,13 @@ Var square(const Var& x);
 Var tanh(const Var& x);
 /// y = 1 / (1 + e^-x).
 Var sigmoid(const Var& x);
+/// y = x / (1 + e^-x). Elfwing, Uchibe, Doya: "Sigmoid-weighted linear units", 2017; also called swish.
+Var silu(const Var& x);
+
+/// How gelu is computed: exactly, or through tanh.
+enum class GeluApproximation : std::uint8_t { none, tanh };
+/// y = x (1 + erf(x / sqrt(2))) / 2, approximately x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+/// Hendrycks, Gimpel: "Gaussian error linear units", 2016.
+Var gelu(const Var& x, GeluApproximation approximate = GeluApproximation::none);
 
 }  // namespace retrace

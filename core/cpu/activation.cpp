@@ -3,6 +3,7 @@
 
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 namespace retrace {
@@ -34,16 +35,24 @@ void write_mask(const T* x, std::int64_t n, std::uint8_t* bits, Keeps keeps) {
   for (std::int64_t i = 0; i < n; i += 8) bits[i / 8] = pack(&flags[static_cast<std::size_t>(i)]);
 }
 
-/// y[i] = f(x[i]), and where a mask is defined, the bits keeps(x[i]), read before y is written over x.
-template <class T, class F, class Keeps>
-void map_masked(const Tensor& x, Tensor& y, Tensor& mask, F f, Keeps keeps) {
+/// Bytes of one bit an element.
+std::int64_t mask_bytes(const Tensor& x) { return (x.numel() + 7) / 8; }
+
+/// y[i] = f(x[i]), and where a mask is defined, a row of the bits keeps(x[i]) for each `keeps`, read before y
+/// is written over x.
+template <class T, class F, class... Keeps>
+void map_masked(const Tensor& x, Tensor& y, Tensor& mask, F f, Keeps... keeps) {
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
   std::uint8_t* bits = mask.defined() ? mask.mutable_data<std::uint8_t>() : nullptr;
+  const std::int64_t row = mask_bytes(x);
   parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t b = begin; b < end; b += kBlock) {
       const std::int64_t n = std::min(kBlock, end - b);
-      if (bits != nullptr) write_mask(from + b, n, bits + b / 8, keeps);
+      if (bits != nullptr) {
+        std::int64_t at = b / 8;
+        ((write_mask(from + b, n, bits + at, keeps), at += row), ...);
+      }
 #pragma omp simd
       for (std::int64_t i = b; i < b + n; ++i) to[i] = f(from[i]);
     }
@@ -107,11 +116,45 @@ void masked_backward_cpu(const Tensor& mask, const Tensor& dy, double slope, Ten
   });
 }
 
+void abs_cpu(const Tensor& x, Tensor& y, Tensor& mask) {
+  visit_float("abs", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map_masked<T>(
+        x, y, mask, [](T v) { return std::abs(v); }, [](T v) { return v > 0; }, [](T v) { return v < 0; });
+  });
+}
+
+void abs_backward_cpu(const Tensor& mask, const Tensor& dy, Tensor& dx) {
+  visit_float("abs", dy.dtype(), [&]<class T>(TypeTag<T>) {
+    const std::uint8_t* positive = mask.data<std::uint8_t>();
+    const std::uint8_t* negative = positive + mask_bytes(dy);
+    const T* from = dy.data<T>();
+    T* to = dx.mutable_data<T>();
+    parallel_for(dy.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; i += 8) {
+        const std::uint32_t above = positive[i / 8];
+        const std::uint32_t below = negative[i / 8];
+        const auto pass = [=](std::uint32_t k, T d) {
+          return (above >> k & 1U) != 0 ? d : (below >> k & 1U) != 0 ? -d : T{0};
+        };
+        const auto n = static_cast<std::uint32_t>(std::min<std::int64_t>(8, end - i));
+        if (n < 8) {
+          for (std::uint32_t k = 0; k < n; ++k) to[i + k] = pass(k, from[i + k]);
+          continue;
+        }
+#pragma omp simd
+        for (std::uint32_t k = 0; k < 8; ++k) to[i + k] = pass(k, from[i + k]);
+      }
+    });
+  });
+}
+
 }  // namespace
 
 constinit decltype(kernel::relu) kernel::relu{&relu_cpu};
 constinit decltype(kernel::leaky_relu) kernel::leaky_relu{&leaky_relu_cpu};
 constinit decltype(kernel::clamp) kernel::clamp{&clamp_cpu};
 constinit decltype(kernel::masked_backward) kernel::masked_backward{&masked_backward_cpu};
+constinit decltype(kernel::abs) kernel::abs{&abs_cpu};
+constinit decltype(kernel::abs_backward) kernel::abs_backward{&abs_backward_cpu};
 
 }  // namespace retrace

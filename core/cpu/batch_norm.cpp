@@ -2,7 +2,7 @@
 // cache: memory is read once although the variance takes a second pass (with the exact mean) and the result a
 // third.
 #include <retrace/core/cpu/parallel.h>
-#include <retrace/core/cpu/simd.h>
+#include <retrace/core/cpu/sums.h>
 #include <retrace/core/kernels.h>
 
 #include <array>
@@ -12,50 +12,11 @@ namespace retrace {
 
 namespace {
 
-using cpu::kLanes;
-using cpu::Vec;
+using cpu::add_terms;
+using cpu::Moments;
+using cpu::TwoSums;
 
-/// Elements that are added in T before the sum goes on in double.
-constexpr std::int64_t kPiece = 4096;
 constexpr std::int64_t kMostChannels = 64;
-
-/// Where a term of a sum reads: a vector or a single element at `i`.
-template <class T>
-struct VectorAt {
-  std::int64_t i;
-  Vec<T> operator()(const T* x) const { return cpu::load(x + i); }
-};
-template <class T>
-struct ElementAt {
-  std::int64_t i;
-  T operator()(const T* x) const { return x[i]; }
-};
-
-struct TwoSums {
-  double first = 0;
-  double second = 0;
-};
-
-/// Adds term(at, first, second) to both sums for all of [0, n).
-template <class T, class Term>
-void add_terms(std::int64_t n, TwoSums& sums, const Term& term) {
-  constexpr std::int64_t kStep = kLanes<T>;
-  for (std::int64_t begin = 0; begin < n; begin += kPiece) {
-    const std::int64_t end = std::min(n, begin + kPiece);
-    Vec<T> first[2] = {};
-    Vec<T> second[2] = {};
-    std::int64_t i = begin;
-    for (; i + 2 * kStep <= end; i += 2 * kStep) {
-      term(VectorAt<T>{i}, first[0], second[0]);
-      term(VectorAt<T>{i + kStep}, first[1], second[1]);
-    }
-    T first_rest = 0;
-    T second_rest = 0;
-    for (; i < end; ++i) term(ElementAt<T>{i}, first_rest, second_rest);
-    sums.first += static_cast<double>(cpu::sum_lanes<T>(first[0] + first[1]) + first_rest);
-    sums.second += static_cast<double>(cpu::sum_lanes<T>(second[0] + second[1]) + second_rest);
-  }
-}
 
 /// A tensor of [N, C, plane] and how its channels are shared out to tasks.
 struct Layout {
@@ -85,10 +46,12 @@ struct Layout {
 };
 
 using GroupSums = std::array<TwoSums, kMostChannels>;
+using GroupMoments = std::array<Moments, kMostChannels>;
 
-/// Means in .first and biased variances in .second of channels [begin, end).
+/// Of channels [begin, end).
 template <class T>
-void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64_t end, GroupSums& result) {
+void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64_t end,
+                GroupMoments& result) {
   GroupSums sums{};
   layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
     add_terms<T>(layout.plane, sums[static_cast<std::size_t>(channel - begin)],
@@ -107,11 +70,8 @@ void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64
   });
   for (std::int64_t channel = begin; channel < end; ++channel) {
     const auto k = static_cast<std::size_t>(channel - begin);
-    // The passes took the mean rounded to T; what that left out is corrected here.
-    const double rest = centered[k].first / layout.count();
     const double rounded = static_cast<double>(static_cast<T>(sums[k].first / layout.count()));
-    const double variance = centered[k].second / layout.count() - rest * rest;
-    result[k] = {rounded + rest, variance < 0 ? 0 : variance};  // a NaN stays one
+    result[k] = cpu::moments_around(rounded, centered[k], layout.count());
   }
 }
 
@@ -152,7 +112,7 @@ void training(const Tensor& x, const Tensor& gamma, const Tensor& beta, double m
     running = static_cast<T>((1 - momentum) * static_cast<double>(running) + momentum * batch);
   };
   layout.for_each_group([=](std::int64_t begin, std::int64_t end) {
-    GroupSums moments;
+    GroupMoments moments;
     statistics(layout, from, begin, end, moments);
     for (std::int64_t c = begin; c < end; ++c) {
       const auto& [batch_mean, batch_var] = moments[static_cast<std::size_t>(c - begin)];

@@ -3,8 +3,10 @@
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <numbers>
 
 namespace retrace {
 
@@ -150,6 +152,104 @@ void sigmoid_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
               [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * v * (1 - v); }); });
 }
 
+/// dx = dy (Phi(x) + x phi(x)),  phi(x) = e^(-x^2 / 2) / sqrt(2 pi)
+template <class T>
+T gelu_slope(T x) {
+  constexpr double kPhi0 = 0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
+  return cpu::normal_cdf_of(x) + x * static_cast<T>(kPhi0) * cpu::exp_of(-x * x / 2);
+}
+
+// u = kGeluScale (x + kGeluCubic x^3)
+constexpr double kGeluScale = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
+constexpr double kGeluCubic = 0.044715;
+
+/// tanh(u)
+template <class T>
+T gelu_tanh_of(T x) {
+  return cpu::tanh_of(static_cast<T>(kGeluScale) * (x + static_cast<T>(kGeluCubic) * x * x * x));
+}
+
+/// dx = dy ((1 + t) / 2 + x (1 - t^2) u' / 2),  t = tanh(u)
+template <class T>
+T gelu_tanh_slope(T x) {
+  x = std::clamp(x, T{-30}, T{30});  // where tanh is 1 long since, and x^2 far from infinite
+  const T t = gelu_tanh_of(x);
+  const T du = static_cast<T>(kGeluScale) * (1 + static_cast<T>(3 * kGeluCubic) * x * x);
+  return (1 + t) / 2 + x * (1 - t * t) * du / 2;
+}
+
+void gelu_cpu(const Tensor& x, Tensor& y) {
+  visit_float("gelu", x.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return v * cpu::normal_cdf_of(v); }); });
+}
+
+void gelu_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
+  visit_float("gelu", x.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(x, dy, dx, [](T v, T d) { return d * gelu_slope(v); }); });
+}
+
+void gelu_tanh_cpu(const Tensor& x, Tensor& y) {
+  visit_float("gelu", x.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return v * (1 + gelu_tanh_of(v)) / 2; }); });
+}
+
+void gelu_tanh_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
+  visit_float("gelu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, dy, dx, [](T v, T d) { return d * gelu_tanh_slope(v); });
+  });
+}
+
+void silu_cpu(const Tensor& x, Tensor& y) {
+  visit_float("silu", x.dtype(),
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return v * cpu::sigmoid_of(v); }); });
+}
+
+/// dx = dy s (1 + x (1 - s)),  s = sigmoid(x)
+void silu_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
+  visit_float("silu", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, dy, dx, [](T v, T d) { return d * cpu::sigmoid_of(v) * (1 + v * cpu::sigmoid_of(-v)); });
+  });
+}
+
+/// y[i] = f(x[i], target[i], weight of a positive target).
+template <class T, class F>
+void map_targets(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y, const F& f) {
+  const T* from = x.data<T>();
+  const T* t = target.data<T>();
+  const T* p = pos_weight.defined() ? pos_weight.data<T>() : nullptr;
+  T* to = y.mutable_data<T>();
+  const auto run = [=, n = x.numel()](const auto& weight) {
+    parallel_for(n, kGrain, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) to[i] = f(i, from[i], t[i], weight(i));
+    });
+  };
+  if (p == nullptr)
+    run([](std::int64_t) { return T{1}; });
+  else
+    run([p](std::int64_t i) { return p[i]; });
+}
+
+/// -log sigmoid(-x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), in which nothing overflows.
+void bce_with_logits_cpu(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y) {
+  visit_float("binary_cross_entropy_with_logits", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map_targets<T>(x, target, pos_weight, y, [](std::int64_t, T v, T t, T p) {
+      const T common = cpu::log1p_of(cpu::exp_of(-std::abs(v)));
+      return p * t * (common + std::max(-v, T{0})) + (1 - t) * (common + std::max(v, T{0}));
+    });
+  });
+}
+
+/// dx = dy ((1 - target) sigmoid(x) - pos_weight target sigmoid(-x))
+void bce_with_logits_backward_cpu(const Tensor& x, const Tensor& target, const Tensor& pos_weight,
+                                  const Tensor& dy, Tensor& dx) {
+  visit_float("binary_cross_entropy_with_logits", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map_targets<T>(x, target, pos_weight, dx, [d = dy.data<T>()](std::int64_t i, T v, T t, T p) {
+      return d[i] * ((1 - t) * cpu::sigmoid_of(v) - p * t * cpu::sigmoid_of(-v));
+    });
+  });
+}
+
 }  // namespace
 
 constinit decltype(kernel::add) kernel::add{&add_cpu};
@@ -166,5 +266,14 @@ constinit decltype(kernel::tanh) kernel::tanh{&tanh_cpu};
 constinit decltype(kernel::tanh_backward) kernel::tanh_backward{&tanh_backward_cpu};
 constinit decltype(kernel::sigmoid) kernel::sigmoid{&sigmoid_cpu};
 constinit decltype(kernel::sigmoid_backward) kernel::sigmoid_backward{&sigmoid_backward_cpu};
+constinit decltype(kernel::gelu) kernel::gelu{&gelu_cpu};
+constinit decltype(kernel::gelu_backward) kernel::gelu_backward{&gelu_backward_cpu};
+constinit decltype(kernel::gelu_tanh) kernel::gelu_tanh{&gelu_tanh_cpu};
+constinit decltype(kernel::gelu_tanh_backward) kernel::gelu_tanh_backward{&gelu_tanh_backward_cpu};
+constinit decltype(kernel::silu) kernel::silu{&silu_cpu};
+constinit decltype(kernel::silu_backward) kernel::silu_backward{&silu_backward_cpu};
+constinit decltype(kernel::bce_with_logits) kernel::bce_with_logits{&bce_with_logits_cpu};
+constinit decltype(kernel::bce_with_logits_backward) kernel::bce_with_logits_backward{
+    &bce_with_logits_backward_cpu};
 
 }  // namespace retrace

@@ -64,10 +64,12 @@ void adam(const AdamOptions& options, std::int64_t step, const Tensor& grad, Ten
   const T fresh1 = static_cast<T>(1 - options.beta1);
   const T fresh2 = static_cast<T>(1 - options.beta2);
   const T eps = static_cast<T>(options.eps);
-  for_each_gradient(grad, p, options.weight_decay, [=](std::int64_t i, T g) {
+  const bool decoupled = options.decoupled_weight_decay;
+  const T kept = static_cast<T>(decoupled ? 1 - options.lr * options.weight_decay : 1);
+  for_each_gradient(grad, p, decoupled ? 0 : options.weight_decay, [=](std::int64_t i, T g) {
     m[i] = beta1 * m[i] + fresh1 * g;
     v[i] = beta2 * v[i] + fresh2 * g * g;
-    p[i] -= step_size * m[i] / (std::sqrt(v[i]) / root_correction + eps);
+    p[i] = kept * p[i] - step_size * m[i] / (std::sqrt(v[i]) / root_correction + eps);
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
 
 namespace retrace {
@@ -143,9 +144,32 @@ void argmax_cpu(const Tensor& x, Tensor& y) {
   });
 }
 
+/// The elements of a row that come before its element `label`.
+template <class T>
+std::int64_t rank_in(const T* row, std::int64_t size, std::int64_t label) {
+  if (label < 0 || label >= size || std::isnan(row[label])) return size;
+  const T own = row[label];
+  return std::count_if(row, row + label, [own](T v) { return v >= own; }) +
+         std::count_if(row + label + 1, row + size, [own](T v) { return v > own; });
+}
+
+void label_rank_cpu(const Tensor& x, const Tensor& labels, Tensor& y) {
+  const std::int64_t row = x.shape()[1];
+  visit_float("label_rank", x.dtype(), [&]<class T>(TypeTag<T>) {
+    const T* from = x.data<T>();
+    const std::int64_t* label = labels.data<std::int64_t>();
+    std::int64_t* to = y.mutable_data<std::int64_t>();
+    parallel_for(y.numel(), std::max<std::int64_t>(1, kGrain / row),
+                 [=](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t r = begin; r < end; ++r) to[r] = rank_in(from + r * row, row, label[r]);
+                 });
+  });
+}
+
 }  // namespace
 
 constinit decltype(kernel::sum_to) kernel::sum_to{&sum_to_cpu};
 constinit decltype(kernel::argmax) kernel::argmax{&argmax_cpu};
+constinit decltype(kernel::label_rank) kernel::label_rank{&label_rank_cpu};
 
 }  // namespace retrace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace retrace {
 
@@ -107,46 +108,90 @@ void log_softmax_backward_cpu(const Tensor& y, const Tensor& dy, int dim, Tensor
   });
 }
 
-void cross_entropy_cpu(const Tensor& logits, const Tensor& labels, Tensor& loss) {
+/// The loss of a row is a weighted sum of log sum exp - x_c: with (1 - smoothing) w_label at the label, and
+/// smoothing / C w_c at each class.
+template <class T>
+struct CrossEntropy {
+  const T* logits;
+  const std::int64_t* labels;
+  const T* weights;  // of the classes; null: 1
+  double smoothing;
+  std::int64_t ignored;
+  std::int64_t classes;
+
+  CrossEntropy(const Tensor& x, const Tensor& label, const Tensor& weight, double label_smoothing,
+               std::int64_t ignore_index)
+      : logits(x.data<T>()),
+        labels(label.data<std::int64_t>()),
+        weights(weight.defined() ? weight.data<T>() : nullptr),
+        smoothing(label_smoothing),
+        ignored(ignore_index),
+        classes(x.shape()[1]) {}
+
+  Line<const T> row(std::int64_t r) const { return {logits + r * classes, 1, classes}; }
+  double weight(std::int64_t c) const { return weights == nullptr ? 1 : static_cast<double>(weights[c]); }
+  double at_label(std::int64_t r) const { return (1 - smoothing) * weight(labels[r]); }
+  double at_each(std::int64_t c) const { return smoothing / static_cast<double>(classes) * weight(c); }
+
+  double loss(std::int64_t r) const {
+    if (labels[r] == ignored) return 0;
+    const Line<const T> x = row(r);
+    const double total = log_sum_exp(x);
+    double sum = at_label(r) * (total - static_cast<double>(x[labels[r]]));
+    if (smoothing == 0) return sum;  // an infinite logit times 0 would be a NaN
+    for (std::int64_t c = 0; c < classes; ++c) sum += at_each(c) * (total - static_cast<double>(x[c]));
+    return sum;
+  }
+
+  void differentiate(std::int64_t r, double scale, T* dx) const {
+    if (labels[r] == ignored) {
+      std::fill_n(dx, classes, T{0});
+      return;
+    }
+    const Line<const T> x = row(r);
+    const double total = log_sum_exp(x);
+    double all = at_label(r);
+    if (smoothing > 0)
+      for (std::int64_t c = 0; c < classes; ++c) all += at_each(c);
+    for (std::int64_t c = 0; c < classes; ++c) {
+      const double own = at_each(c) + (c == labels[r] ? at_label(r) : 0.0);
+      dx[c] = static_cast<T>(scale * (all * std::exp(static_cast<double>(x[c]) - total) - own));
+    }
+  }
+};
+
+void cross_entropy_cpu(const Tensor& logits, const Tensor& labels, const Tensor& weight,
+                       double label_smoothing, std::int64_t ignore_index, double divisor, Tensor& loss) {
   const std::int64_t rows = logits.shape()[0];
-  const std::int64_t classes = logits.shape()[1];
   Tensor row_loss({rows}, DType::f64, Tag::workspace);
   double* losses = row_loss.mutable_data<double>();
   visit_float("cross_entropy", logits.dtype(), [&]<class T>(TypeTag<T>) {
-    const T* x = logits.data<T>();
-    const std::int64_t* label = labels.data<std::int64_t>();
-    parallel_for(rows, std::max<std::int64_t>(1, kGrain / classes),
+    const CrossEntropy<T> of(logits, labels, weight, label_smoothing, ignore_index);
+    parallel_for(rows, std::max<std::int64_t>(1, kGrain / of.classes),
                  [=](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t r = begin; r < end; ++r) {
-                     const Line<const T> row{x + r * classes, 1, classes};
-                     losses[r] = log_sum_exp(row) - static_cast<double>(row[label[r]]);
-                   }
+                   for (std::int64_t r = begin; r < end; ++r) losses[r] = of.loss(r);
                  });
-    double sum = 0;
-    for (std::int64_t r = 0; r < rows; ++r) sum += losses[r];
-    *loss.mutable_data<T>() = static_cast<T>(sum / static_cast<double>(rows));
+    T* to = loss.mutable_data<T>();
+    if (loss.shape().rank() == 0)
+      *to = static_cast<T>(std::accumulate(losses, losses + rows, 0.0) / divisor);
+    else
+      std::transform(losses, losses + rows, to, [=](double l) { return static_cast<T>(l / divisor); });
   });
 }
 
-void cross_entropy_backward_cpu(const Tensor& logits, const Tensor& labels, const Tensor& dloss,
-                                Tensor& dlogits) {
-  const std::int64_t rows = logits.shape()[0];
-  const std::int64_t classes = logits.shape()[1];
+void cross_entropy_backward_cpu(const Tensor& logits, const Tensor& labels, const Tensor& weight,
+                                double label_smoothing, std::int64_t ignore_index, double divisor,
+                                const Tensor& dloss, Tensor& dlogits) {
   visit_float("cross_entropy", logits.dtype(), [&]<class T>(TypeTag<T>) {
-    const T* x = logits.data<T>();
-    const std::int64_t* label = labels.data<std::int64_t>();
-    const double scale = static_cast<double>(*dloss.data<T>()) / static_cast<double>(rows);
+    const CrossEntropy<T> of(logits, labels, weight, label_smoothing, ignore_index);
+    const T* d = dloss.data<T>();
+    const std::int64_t step = dloss.shape().rank() == 0 ? 0 : 1;
     T* dx = dlogits.mutable_data<T>();
-    parallel_for(
-        rows, std::max<std::int64_t>(1, kGrain / classes), [=](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t r = begin; r < end; ++r) {
-            const Line<const T> row{x + r * classes, 1, classes};
-            const double total = log_sum_exp(row);
-            for (std::int64_t c = 0; c < classes; ++c)
-              dx[r * classes + c] = static_cast<T>(
-                  scale * (std::exp(static_cast<double>(row[c]) - total) - (c == label[r] ? 1.0 : 0.0)));
-          }
-        });
+    parallel_for(logits.shape()[0], std::max<std::int64_t>(1, kGrain / of.classes),
+                 [=](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t r = begin; r < end; ++r)
+                     of.differentiate(r, static_cast<double>(d[r * step]) / divisor, dx + r * of.classes);
+                 });
   });
 }
 

@@ -1,7 +1,7 @@
 #include <retrace/core/fail.h>
-#include <retrace/core/random.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/data/loader.h>
+#include <retrace/nn/data/sampler.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -16,7 +16,6 @@ namespace retrace {
 namespace {
 
 constexpr std::string_view kOp = "loader";
-constexpr std::uint64_t kShuffleStream = 0x5F1E;
 constexpr int kMostPrefetched = 1000;
 
 /// A place for one batch.
@@ -28,17 +27,6 @@ struct Slot {
 /// Bytes that someone else still holds stay theirs; the slot gets others.
 void take_back(Tensor& x) {
   if (!x.unique() || x.storage().released()) x = Tensor(x.shape(), x.dtype(), Tag::data);
-}
-
-void fill_order(std::vector<std::int64_t>& order, std::uint64_t seed, std::int64_t epoch) {
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  const RandomStream stream = {.seed = seed,
-                               .stream = mix(kShuffleStream, static_cast<std::uint64_t>(epoch))};
-  for (std::uint64_t i = order.size(); i > 1; --i) {
-    const auto bits = philox(stream, i);
-    const std::uint64_t chosen = (std::uint64_t{bits[0]} << 32 | bits[1]) % i;
-    std::swap(order[i - 1], order[chosen]);
-  }
 }
 
 std::shared_ptr<const Dataset> checked(std::shared_ptr<const Dataset> data, const LoaderOptions& options) {
@@ -58,13 +46,6 @@ std::shared_ptr<const Dataset> checked(std::shared_ptr<const Dataset> data, cons
 }
 
 }  // namespace
-
-std::vector<std::int64_t> epoch_order(std::int64_t size, std::uint64_t seed, std::int64_t epoch) {
-  if (size < 0) fail<ArgumentError>("epoch_order", "size must be 0 or more, got {}", size);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
-  fill_order(order, seed, epoch);
-  return order;
-}
 
 /// Batch b of an epoch lies in slot b mod ring size. The counters of batches in the epoch run in this order,
 /// the first by at most a ring's length ahead of the last:
@@ -165,7 +146,7 @@ void Loader::State::start_epoch(std::int64_t epoch, std::int64_t first_batch) {
   done_.wait(lock, [this] { return !producing_; });
   epoch_ = epoch;
   if (options_.shuffle)
-    fill_order(order_, options_.seed, epoch);
+    order_ = epoch_order(size_, options_.seed, epoch);
   else
     std::iota(order_.begin(), order_.end(), std::int64_t{0});
   produced_ = handed_ = returned_ = first_batch;

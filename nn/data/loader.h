@@ -36,10 +36,6 @@ struct Batch {
   std::int64_t first = 0;  ///< place of its first image in the epoch's order
 };
 
-/// The order of an epoch: a permutation of [0, size) that is a function of (seed, epoch) alone.
-/// Durstenfeld: "Algorithm 235: Random permutation", CACM 1964.
-std::vector<std::int64_t> epoch_order(std::int64_t size, std::uint64_t seed, std::int64_t epoch);
-
 /// Cuts a data set into batches, epoch after epoch.
 /// ```cpp
 /// Loader loader(cifar10(folder, Split::train), {.augmentation = {.pad = 4, .flip = true}});

@@ -46,8 +46,15 @@ std::vector<OpCase> activation_cases() {
        .expected = {-1, -1, 0, 1.5, 2, 2},
        .expected_gradients = {{0, 1, 1, 1, 1, 0}},
        .on_kinks = true},
+      {.name = "abs, literals",
+       .function = [](const Vars& x) { return abs(x[0]); },
+       .inputs = {values({5}, {-2, 0, 3, -0.0, 1e-30})},
+       .expected = {2, 0, 3, 0, 1e-30},
+       .expected_gradients = {{-1, 0, 1, 0, 1}},
+       .on_kinks = true},
   };
   add_rows(rows, "relu", relu);
+  add_rows(rows, "abs", abs);
   add_rows(rows, "leaky_relu", [](const Var& x) { return leaky_relu(x, 0.2); });
   add_rows(rows, "clamp", [](const Var& x) { return clamp(x, -0.1, 0); });
   return rows;

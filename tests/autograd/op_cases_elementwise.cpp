@@ -98,6 +98,28 @@ std::vector<OpCase> literals() {
        .inputs = {values({4}, {0, 1, -800, 800})},
        .expected = {0.5, 0.73105857863000488, 0, 1},
        .expected_gradients = {{0.25, 0.19661193324148185, 0, 0}}},
+      // The literals of gelu and silu are PyTorch's, of f64.
+      {.name = "gelu, literals",
+       .function = [](const Vars& x) { return gelu(x[0]); },
+       .inputs = {values({6}, {-5, -1, 0, 0.5, 3, -40})},
+       .expected = {-1.4332578593401202e-06, -0.15865525393145702, 0, 0.34573123063700656, 2.99595030590511,
+                    0},
+       .expected_gradients = {{-7.1469460018034646e-06, -0.08331547058768635, 0.5, 0.8674951246561629,
+                               1.011945647204184, 0}}},
+      {.name = "gelu through tanh, literals",
+       .function = [](const Vars& x) { return gelu(x[0], GeluApproximation::tanh); },
+       .inputs = {values({6}, {-5, -1, 0, 0.5, 3, -40})},
+       .expected = {-2.2917961972623857e-07, -0.15880800939172324, 0, 0.34571400982514394, 2.996362607918227,
+                    0},
+       .expected_gradients = {{-1.5463619879596227e-06, -0.08296408384578252, 0.5, 0.8673699035346424,
+                               1.0115841666309695, 0}}},
+      {.name = "silu, literals",
+       .function = [](const Vars& x) { return silu(x[0]); },
+       .inputs = {values({7}, {-5, -1, 0, 0.5, 3, -800, 800})},
+       .expected = {-0.03346425462142428, -0.2689414213699951, 0, 0.3112296656009273, 2.8577223804672998, 0,
+                    800},
+       .expected_gradients = {{-0.026547432429665917, 0.07232948812851325, 0.5, 0.7399611873026519,
+                               1.0881041060151693, 0, 1}}},
   };
 }
 
@@ -139,6 +161,11 @@ std::vector<OpCase> elementwise_cases() {
   add_unary(rows, "square", square, -2, 2);
   add_unary(rows, "tanh", tanh, -3, 3);
   add_unary(rows, "sigmoid", sigmoid, -3, 3);
+  add_unary(rows, "silu", silu, -3, 3);
+  add_unary(
+      rows, "gelu", [](const Var& x) { return gelu(x); }, -3, 3);
+  add_unary(
+      rows, "gelu through tanh", [](const Var& x) { return gelu(x, GeluApproximation::tanh); }, -3, 3);
   rows.push_back({.name = "scale_shift [16399]",
                   .function = [](const Vars& x) { return scale_shift(x[0], -0.5, 3); },
                   .inputs = {uniform({16399})}});

@@ -150,6 +150,21 @@ TEST_CASE("adaptive_pool2d_shape", "[shape_rules]") {
                            "[adaptive_avg_pool2d] x must be [N,C,H,W], got [3]");
 }
 
+TEST_CASE("embedding_shape puts the table's width behind the indices", "[shape_rules]") {
+  CHECK(embedding_shape({}, {5, 3}) == Shape{3});
+  CHECK(embedding_shape({2, 4}, {5, 3}) == Shape{2, 4, 3});
+  check_throws<ShapeError>(
+      [] {
+        return embedding_shape({2}, {5, 3, 1});
+      },
+      "[embedding] weight must be [V,D], got [5,3,1]");
+  check_throws<ShapeError>(
+      [] {
+        return embedding_shape({1, 1, 1, 1, 1, 1, 1, 1}, {5, 3});
+      },
+      "[embedding] indices must have fewer than 8 dimensions, got [1,1,1,1,1,1,1,1]");
+}
+
 TEST_CASE("a permutation applies, inverts and refuses what is none", "[shape_rules]") {
   const std::vector<int> dims = {2, -3, 1};
   const Permutation order = permutation_of("permute", {2, 3, 5}, dims);

@@ -33,6 +33,17 @@ TEST_CASE("activations", "[activation]") {
   // 1 - tanh(2)^2, 1 - tanh(3)^2, s(2) s(-2), s(3) s(-3) from a table
   Tanh tanh;
   check_at(tanh, {-0.964027580075817, 0, 0.995054753686730}, {0.070650824853164, 1, 0.009866037165440});
+  // PyTorch's, of f64
+  SiLU silu;
+  check_at(silu, {-0.2384058440442351, 0, 2.8577223804672998},
+           {-0.09078424878489547, 0.5, 1.0881041060151693});
+  GELU gelu;
+  check_at(gelu, {-0.04550026389635842, 0, 2.99595030590511}, {-0.08523180107819692, 0.5, 1.011945647204184});
+  GELU approximate({.approximate = GeluApproximation::tanh});
+  const std::vector<double> values = {-0.04540230591222494, 0, 2.996362607918227};
+  const std::vector<double> slopes = {-0.0860992566236183, 0.5, 1.0115841666309695};
+  check_at(approximate, values, slopes);
+  check_at(*approximate.clone(), values, slopes);
   Sigmoid sigmoid;
   check_at(sigmoid, {0.119202922022118, 0.5, 0.952574126822433},
            {0.104993585403507, 0.25, 0.045176659730912});

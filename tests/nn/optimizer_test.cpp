@@ -91,6 +91,30 @@ TEST_CASE("Adam", "[optimizer]") {
       {0.8368528394778858, -1.816699098226439, 0.2907809897663138});
 }
 
+TEST_CASE("AdamW", "[optimizer]") {  // PyTorch's own numbers
+  check_steps(make<AdamW>(AdamWOptions{}), {0.9982855512183695, -1.9981562719226564, 0.497837567282439});
+  const AdamWOptions options{.lr = 0.1, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.3};
+  const std::vector<double> expected = {0.7418315361512012, -1.6177614339692934, 0.24479897845573448};
+  check_steps(make<AdamW>(options), expected);
+  check_steps(make<Adam>(AdamOptions{.lr = 0.1,
+                                     .beta1 = 0.8,
+                                     .beta2 = 0.95,
+                                     .eps = 1e-3,
+                                     .weight_decay = 0.3,
+                                     .decoupled_weight_decay = true}),
+              expected);
+}
+
+TEST_CASE("AdamW's state is Adam's", "[optimizer]") {
+  Parameter p = begin();
+  AdamW written({&p});
+  run(written, p, 0, 2);
+  Adam read({&p}, {.decoupled_weight_decay = true});
+  read.load_state(written.state());
+  CHECK(names_of(read.state()) == names_of(written.state()));
+  CHECK(ledger().alive(Tag::optimizer).front().op == "adamw");
+}
+
 TEST_CASE("RMSprop", "[optimizer]") {
   check_steps(make<RMSprop>(RmspropOptions{}), {0.8812558797825133, -1.9227854518995218, 0.3532912857294841});
   const RmspropOptions options{.lr = 0.05, .alpha = 0.9, .eps = 1e-3, .weight_decay = 0.01, .momentum = 0.5};
@@ -205,6 +229,8 @@ TEST_CASE("options out of range", "[optimizer]") {
   CHECK_THROWS_WITH(Adam(one, {.beta1 = 1}), "[adam] beta1 must be in [0,1), got 1");
   CHECK_THROWS_WITH(Adam(one, {.beta2 = -0.5}), "[adam] beta2 must be in [0,1), got -0.5");
   CHECK_THROWS_WITH(Adam(one, {.eps = -1}), "[adam] eps must be at least 0, got -1");
+  CHECK_THROWS_WITH(AdamW(one, {.beta1 = 1}), "[adamw] beta1 must be in [0,1), got 1");
+  CHECK_THROWS_WITH(AdamW(one, {.weight_decay = -1}), "[adamw] weight_decay must be at least 0, got -1");
   CHECK_THROWS_WITH(RMSprop(one, {.alpha = -1}), "[rmsprop] alpha must be at least 0, got -1");
   CHECK_THROWS_WITH(RMSprop(one, {.momentum = -1}), "[rmsprop] momentum must be at least 0, got -1");
 }

@@ -9,6 +9,9 @@ std::vector<OpCase> batch_norm_cases();
 std::vector<OpCase> conv2d_cases();
 std::vector<OpCase> copy_cases();
 std::vector<OpCase> elementwise_cases();
+std::vector<OpCase> embedding_cases();
+std::vector<OpCase> group_norm_cases();
+std::vector<OpCase> loss_cases();
 std::vector<OpCase> matmul_cases();
 std::vector<OpCase> pool_cases();
 std::vector<OpCase> random_cases();
@@ -24,6 +27,9 @@ inline std::vector<OpCase> all_op_cases() {
            &conv2d_cases,
            &copy_cases,
            &elementwise_cases,
+           &embedding_cases,
+           &group_norm_cases,
+           &loss_cases,
            &matmul_cases,
            &pool_cases,
            &random_cases,

@@ -5,6 +5,8 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
 
+#include <cmath>
+
 using namespace retrace;
 using namespace retrace::test;
 
@@ -65,12 +67,102 @@ TEST_CASE("labels outside the classes are named", "[loss]") {
       "[cross_entropy] logits must be [N,C] and labels [N], got [3] and [3]");
 }
 
+TEST_CASE("label smoothing keeps its inputs and an infinite logit harms no other row", "[loss]") {
+  Tape tape;
+  const Var x = tape.watch(Tensor::from<double>({0, -INFINITY, 1, 1}, {2, 2}));
+  const Var y = cross_entropy(x, labels({0, 1}), {.reduction = Reduction::none});
+  CHECK(y.value().to_vector<double>()[0] == 0);
+  CHECK(y.value().to_vector<double>()[1] == Approx(std::log(2)));
+  CHECK(tape.saved_bytes() == 4 * 8 + 2 * 8);
+}
+
+TEST_CASE("a mean over ignored rows alone is not a number", "[loss]") {
+  const Tensor x = random_tensor({2, 3}, DType::f32, 1);
+  CHECK(std::isnan(cross_entropy(x, labels({-100, -100})).value().item()));
+  CHECK(cross_entropy(x, labels({-100, -100}), {.reduction = Reduction::sum}).value().item() == 0);
+  check_throws<ArgumentError>(
+      [&] {
+        return cross_entropy(x, labels({-100, 1}), {.ignore_index = 0});
+      },
+      "[cross_entropy] labels must be in [0,3) for 3 classes, got -100 at index 0");
+}
+
+TEST_CASE("options of the cross entropy that do not fit", "[loss]") {
+  const Tensor x = random_tensor({2, 3}, DType::f32, 1);
+  const auto loss = [&](const CrossEntropyOptions& options) {
+    return cross_entropy(x, labels({0, 1}), options);
+  };
+  check_throws<ArgumentError>([&] { return loss({.label_smoothing = 1.5}); },
+                              "[cross_entropy] label_smoothing must be in [0,1], got 1.5");
+  check_throws<ArgumentError>([&] { return loss({.label_smoothing = -0.1}); },
+                              "[cross_entropy] label_smoothing must be in [0,1], got -0.1");
+  check_throws<ShapeError>([&] { return loss({.weight = Tensor::zeros({2}, DType::f32)}); },
+                           "[cross_entropy] weight must be [3], one for each class, got [2]");
+  check_throws<DTypeError>([&] { return loss({.weight = Tensor::zeros({3}, DType::f64)}); },
+                           "[cross_entropy] weight must be f32 as x is, got f64");
+}
+
+TEST_CASE("binary cross entropy of huge logits is finite", "[loss]") {
+  const Tensor x = Tensor::from<float>({1e30F, -1e30F, 1e30F, -1e30F}, {4});
+  const Tensor target = Tensor::from<float>({1, 0, 0, 1}, {4});
+  CHECK(binary_cross_entropy_with_logits(x, target, {.reduction = Reduction::none})
+            .value()
+            .to_vector<float>() == std::vector<float>{0, 0, 1e30F, 1e30F});
+}
+
+TEST_CASE("binary cross entropy keeps the digits of a small loss and its gradient", "[loss]") {
+  Tape tape;
+  const Var x = tape.watch(Tensor::from<float>({20, -20}, {2}));
+  const Var y =
+      binary_cross_entropy_with_logits(x, Tensor::from<float>({1, 0}, {2}), {.reduction = Reduction::sum});
+  CHECK(y.value().item() == Approx(2 * std::log1p(std::exp(-20.0))).epsilon(1e-6));
+  tape.backward(y);
+  const std::vector<double> gradient = tape.grad(x).to_vector<double>();
+  CHECK(gradient[0] == Approx(-std::exp(-20.0)).epsilon(1e-6));
+  CHECK(gradient[1] == Approx(std::exp(-20.0)).epsilon(1e-6));
+}
+
+TEST_CASE("binary cross entropy says what does not fit", "[loss]") {
+  const Tensor x = Tensor::zeros({2, 3}, DType::f32);
+  const auto loss = [&](const Tensor& target, const BinaryCrossEntropyOptions& options = {}) {
+    return binary_cross_entropy_with_logits(x, target, options);
+  };
+  check_throws<ShapeError>([&] { return loss(Tensor::zeros({3}, DType::f32)); },
+                           "[binary_cross_entropy_with_logits] target must have x's shape [2,3], got [3]");
+  check_throws<DTypeError>(
+      [&] {
+        return loss(Tensor::zeros({2, 3}, DType::i64));
+      },
+      "[binary_cross_entropy_with_logits] target must be f32 as x is, got i64");
+  check_throws<ShapeError>(
+      [&] {
+        return loss(x, {.pos_weight = Tensor::zeros({4, 2, 3}, DType::f32)});
+      },
+      "[binary_cross_entropy_with_logits] pos_weight must broadcast to x [2,3], got [4,2,3]");
+  check_throws<ShapeError>([&] { return loss(x, {.weight = Tensor::zeros({2}, DType::f32)}); },
+                           "[binary_cross_entropy_with_logits] weight must broadcast to x [2,3], got [2]");
+}
+
+TEST_CASE("the absolute value keeps two bits an element", "[loss]") {
+  Tape tape;
+  const Var x = tape.watch(random_tensor({3, 7, 11}, DType::f32, 1));
+  l1_loss(x, Tensor::zeros({3, 7, 11}, DType::f32));
+  REQUIRE(tape.saved().size() == 1);
+  CHECK(tape.saved().front().tensor.dtype() == DType::u8);
+  CHECK(tape.saved().front().tensor.shape() == Shape{2, (231 + 7) / 8});
+}
+
 TEST_CASE("mse_loss does not broadcast", "[loss]") {
   check_throws<ShapeError>(
       [] {
         return mse_loss(Tensor::zeros({3, 1}, DType::f32), Tensor::zeros({3}, DType::f32));
       },
       "[mse_loss] x and y must have the same shape, got [3,1] and [3]");
+  check_throws<ShapeError>(
+      [] {
+        return l1_loss(Tensor::zeros({3, 1}, DType::f32), Tensor::zeros({3}, DType::f32));
+      },
+      "[l1_loss] x and y must have the same shape, got [3,1] and [3]");
 }
 
 TEST_CASE("softmax says what does not fit", "[loss]") {

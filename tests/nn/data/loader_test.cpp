@@ -1,11 +1,9 @@
 #include <retrace/nn/data/loader.h>
+#include <retrace/nn/data/sampler.h>
 #include <retrace/nn/data/synthetic.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <map>
-#include <numeric>
 #include <thread>
 
 #include "support.h"
@@ -68,32 +66,6 @@ class Indexed final : public Dataset {
 };
 
 }  // namespace
-
-TEST_CASE("an epoch's order is a permutation, another one each epoch and seed", "[loader]") {
-  const std::vector<std::int64_t> order = epoch_order(1000, 3, 7);
-  CHECK(order == epoch_order(1000, 3, 7));
-  CHECK(order != epoch_order(1000, 3, 8));
-  CHECK(order != epoch_order(1000, 4, 7));
-  std::vector<std::int64_t> sorted = order;
-  std::sort(sorted.begin(), sorted.end());
-  std::vector<std::int64_t> all(1000);
-  std::iota(all.begin(), all.end(), std::int64_t{0});
-  CHECK(order != all);
-  CHECK(sorted == all);
-  CHECK(epoch_order(1, 0, 0) == std::vector<std::int64_t>{0});
-  CHECK(epoch_order(0, 0, 0).empty());
-  CHECK(text_of<ArgumentError>([] { epoch_order(-1, 0, 0); }) ==
-        "[epoch_order] size must be 0 or more, got -1");
-}
-
-TEST_CASE("every permutation is equally likely", "[loader]") {
-  std::map<std::vector<std::int64_t>, int> counts;
-  constexpr int kEpochs = 6000;
-  for (int epoch = 0; epoch < kEpochs; ++epoch) ++counts[epoch_order(3, 1, epoch)];
-  REQUIRE(counts.size() == 6);
-  for (const auto& [order, count] : counts)
-    CHECK(std::abs(count - kEpochs / 6) < 145);  // five standard deviations
-}
 
 TEST_CASE("batches hold the images of the epoch's order", "[loader][tsan]") {
   const auto data = std::make_shared<Indexed>(10);

@@ -59,6 +59,12 @@ ScaleShift scale_and_shift(std::string_view op, Module& m, const Var& source, co
   return {fit(op, st[0], target, "the scale"), fit(op, st[1], target, "the shift")};
 }
 
+/// A(f); without an adapter or without f, f itself.
+std::shared_ptr<Module> adapted(const AffineAdapter& adapter, std::shared_ptr<Module> f) {
+  if (adapter && f != nullptr) return adapter(std::move(f));
+  return f;
+}
+
 /// Backward from those roots that are on the tape.
 void backward_from(Tape& tape, const Vars& roots, const Tensors& dys) {
   Vars on_tape;
@@ -96,8 +102,7 @@ void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& sourc
 
 AffineCoupling::AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm,
                                const AffineAdapter& adapter, const CouplingOptions& options)
-    : Coupling("AffineCoupling", adapter && Fm ? adapter(Fm) : Fm, adapter && Gm ? adapter(Gm) : Gm,
-               options) {}
+    : Coupling("AffineCoupling", adapted(adapter, std::move(Fm)), adapted(adapter, std::move(Gm)), options) {}
 
 Var AffineCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
   const auto [s, t] = scale_and_shift(class_name(), m, source, target.value());

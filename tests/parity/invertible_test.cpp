@@ -2,13 +2,9 @@
 #include <retrace/revnet/is_invertible.h>
 #include <retrace/revnet/wrapper.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
-
 #include "../support/catch.h"
-#include "../support/temporary_folder.h"
 #include "../support/throws.h"
+#include "compile.h"
 #include "modules.h"
 
 using namespace retrace;
@@ -50,19 +46,8 @@ class SquareTwice final : public InvertibleModule {
 
 /// What the compiler says of a program that wraps this class; empty when it compiles.
 std::string complaints_of_wrapping(const std::string& type) {
-  const TemporaryFolder folder;
-  const std::string source = folder / "wrap.cpp";
-  std::ofstream(source) << "#include <retrace/retrace.h>\n"
-                           "void wrap(const std::shared_ptr<retrace::"
-                        << type << ">& m) { const retrace::InvertibleModuleWrapper wrapper(m); }\n";
-  const std::string complaints = folder / "complaints";
-  const std::string command =
-      RETRACE_COMPILE " -std=c++20 -fsyntax-only '" + source + "' > '" + complaints + "' 2>&1";
-  const bool compiles = std::system(command.c_str()) == 0;
-  std::ifstream file(complaints);
-  const std::string text(std::istreambuf_iterator<char>(file), {});
-  CHECK(compiles == text.empty());
-  return text;
+  return complaints_of("void wrap(const std::shared_ptr<retrace::" + type +
+                       ">& m) { const retrace::InvertibleModuleWrapper wrapper(m); }");
 }
 
 }  // namespace

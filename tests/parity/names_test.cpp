@@ -4,6 +4,7 @@
 #include "../support/catch.h"
 #include "../support/random_tensor.h"
 #include "../support/throws.h"
+#include "compile.h"
 #include "couplings.h"
 
 // ReversibleBlock is deprecated, and tested.
@@ -236,6 +237,13 @@ TEST_CASE("[P06] an unknown coupling or implementation is a NotImplementedError"
   }
   check_throws<NotImplementedError>([&] { make({.coupling = "unknown", .implementation_bwd = -2}); },
                                     "[create_coupling] coupling must be additive or affine, got unknown");
+}
+
+TEST_CASE("[P06] whoever uses ReversibleBlock is warned when compiling, and nobody else is", "[P06]") {
+  const std::string warn = "-Wall -Wextra -Werror";
+  CHECK(complaints_of("retrace::AdditiveCoupling* coupling;", warn).empty());
+  CHECK_THAT(complaints_of("retrace::ReversibleBlock* block;", warn),
+             Catch::Matchers::Contains("use InvertibleModuleWrapper around a coupling"));
 }
 
 TEST_CASE("[P07] create_coupling makes an additive or an affine coupling by name", "[P07]") {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The same training steps in MemCNN (PyTorch) and in `retrace step`, compared tensor by tensor.
 
-    pip install -r benchmarks/requirements.txt
+    pip install torch memcnn safetensors
     python3 benchmarks/compare_steps.py build/cli/retrace [--networks revnet38,resnet32] [--batch 4] [--steps 3]
 
 For each network MemCNN's model is made and its weights are written as safetensors under its own names; both sides then
@@ -27,11 +27,18 @@ import sys
 import tempfile
 
 import torch
+from memcnn.models import resnet
+from memcnn.models.revop import InvertibleModuleWrapper
 from safetensors.torch import load_file, save_file
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"))
-from networks import NAMES, network  # noqa: E402
-
+NETWORKS = {
+    "resnet32": (resnet.BasicBlock, [5] * 3, [16, 16, 32, 64]),
+    "resnet110": (resnet.BasicBlock, [18] * 3, [16, 16, 32, 64]),
+    "resnet164": (resnet.Bottleneck, [18] * 3, [16, 16, 32, 64]),
+    "revnet38": (resnet.RevBasicBlock, [3] * 3, [32, 32, 64, 112]),
+    "revnet110": (resnet.RevBasicBlock, [9] * 3, [32, 32, 64, 128]),
+    "revnet164": (resnet.RevBottleneck, [9] * 3, [32, 32, 64, 128]),
+}
 KINDS = ("loss", "logits", "grad.", "param.", "buffer.")
 JUDGED_F32 = ("loss", "logits", "grad.")  # each as one vector
 RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 2e-4
@@ -40,9 +47,19 @@ TIMES_OWN_DISTANCE = 3
 LEAST_ALLOWED_F32 = 1e-6  # a few roundings, where PyTorch's run happens to meet f64
 
 
+def make_model(name):
+    block, blocks, channels = NETWORKS[name]
+    model = resnet.ResNet(block, blocks, num_classes=10, channels_per_layer=channels, strides=[1, 1, 2, 2],
+                          init_max_pool=False, init_kernel_size=3, batch_norm_fix=False)
+    for module in model.modules():
+        if isinstance(module, InvertibleModuleWrapper):
+            module.disable = True
+    return model
+
+
 def train(name, weights, batches, dtype, layout=torch.contiguous_format):
     """What `retrace step` writes, computed by PyTorch."""
-    model = network(name)
+    model = make_model(name)
     model.load_state_dict(weights)
     model.to(dtype, memory_format=layout).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -65,8 +82,9 @@ def train(name, weights, batches, dtype, layout=torch.contiguous_format):
 
 def retrace(program, name, folder, steps, policy, dtype):
     out = folder / "out.safetensors"
+    blocks = ",".join(map(str, NETWORKS[name][1]))
     subprocess.run(
-        [program, "step", "--network", name, "--names", "memcnn", "--weights", folder / "weights.safetensors",
+        [program, "step", "--network", name, "--blocks", blocks, "--names", "memcnn", "--weights", folder / "weights.safetensors",
          "--batch", folder / "batch.safetensors", "--steps", str(steps), "--policy", policy, "--optimizer", "sgd",
          "--lr", str(RATE), "--momentum", str(MOMENTUM), "--weight-decay", str(WEIGHT_DECAY), "--dtype", dtype,
          "--threads", "2", "--out", out], check=True, stdout=subprocess.DEVNULL)
@@ -125,7 +143,7 @@ def own_distances(name, weights, batches, exact):
 
 def compare(program, name, options, folder):
     torch.manual_seed(options.seed)
-    weights = network(name).state_dict()
+    weights = make_model(name).state_dict()
     shape = (options.steps, options.batch)
     batches = {"images": torch.randn(*shape, 3, options.size, options.size), "labels": torch.randint(0, 10, shape)}
     save_file({n: t.contiguous() for n, t in weights.items()}, folder / "weights.safetensors")
@@ -149,12 +167,16 @@ def compare(program, name, options, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="the retrace program")
-    parser.add_argument("--networks", default=",".join(NAMES))
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--blocks", help="of each stage, in place of the networks': 1,2,1")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=32, help="height and width of the images")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.blocks:
+        for name, (block, _, channels) in NETWORKS.items():
+            NETWORKS[name] = (block, [int(b) for b in options.blocks.split(",")], channels)
     torch.set_num_threads(2)
     print(f"PyTorch {torch.__version__}, batch {options.batch} of {options.size}x{options.size}, {options.steps} steps; "
           "the largest error of each kind, relative\n\n"

@@ -14,6 +14,7 @@ namespace {
 
 constexpr double kAllowedF64 = 1e-9;
 constexpr double kTimesOwnDistance = 3;
+constexpr double kNudge = 16 * 0x1p-52;    // some roundings, as many as rebuilding a stage takes
 constexpr double kLeastAllowedF32 = 1e-6;  // a few roundings, where the stored run happens to meet f64
 constexpr double kMomentum = 0.9;
 
@@ -31,11 +32,23 @@ void remember_first_step(ResidualNetwork& network, Trace& trace) {
     trace.buffers.emplace_back(name, buffer->clone(Tag::data));
 }
 
+/// Moves every weight a little, up and down in turn.
+void nudge(ResidualNetwork& network) {
+  for (Parameter* parameter : network.parameters()) {
+    double up = 1;
+    for (double& weight : parameter->value().mutable_values<double>()) {
+      weight *= 1 + up * kNudge;
+      up = -up;
+    }
+  }
+}
+
 Trace trace_of(const AgainstStoredOptions& options, const std::string& dtype, Policy policy,
-               const std::vector<Batch>& batches) {
+               const std::vector<Batch>& batches, bool nudged = false) {
   RunChoice run = options.run;
   run.dtype = dtype;
   const auto network = make_network(options.network, run, policy);
+  if (nudged) nudge(*network);
   SGD optimizer(network->parameters(), {.lr = options.lr, .momentum = kMomentum});
   Trace trace;
   for (std::size_t s = 0; s < batches.size(); ++s) {
@@ -74,10 +87,11 @@ std::vector<double> scales_of(const std::vector<Named<Tensor>>& exact) {
   return norms;
 }
 
-/// Between two loss curves: the largest of any step.
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double largest = 0;
-  for (std::size_t s = 0; s < a.size(); ++s) largest = std::max(largest, std::abs(a[s] - b[s]));
+/// Between two loss curves: at each step, the largest so far.
+std::vector<double> distances(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> largest;
+  for (std::size_t s = 0; s < a.size(); ++s)
+    largest.push_back(std::max(s == 0 ? 0 : largest.back(), std::abs(a[s] - b[s])));
   return largest;
 }
 
@@ -87,25 +101,39 @@ bool bit_equal(const Tensor& a, const Tensor& b) {
   });
 }
 
-/// What the stored run's own rounding allows; null for f64.
-double allowed(double own_distance) { return std::max(kTimesOwnDistance * own_distance, kLeastAllowedF32); }
+/// The stored run, and the one that shows what rounding does to it: in f32 the same in f64, in f64 the same
+/// with its weights nudged.
+struct Stored {
+  Trace trace;
+  Trace other;
+  bool f64 = false;
 
-AgainstStored compare(Policy policy, const Trace& trace, const Trace& stored, const Trace* exact) {
+  const Trace& exact() const { return f64 ? trace : other; }
+};
+
+/// What a run that rounds differently may differ by.
+double allowed(double own_distance, double at_least) {
+  return std::max(kTimesOwnDistance * own_distance, at_least);
+}
+
+AgainstStored compare(Policy policy, const Trace& trace, const Stored& reference) {
+  const Trace& stored = reference.trace;
   AgainstStored result{.policy = policy};
-  const std::vector<double> scales = scales_of((exact == nullptr ? stored : *exact).gradients);
+  const std::vector<double> scales = scales_of(reference.exact().gradients);
   for (std::size_t p = 0; p < stored.gradients.size(); ++p) {
     const auto error = [&](const Trace& from) {
       return distance(from.gradients[p].second, stored.gradients[p].second) / scales[p];
     };
-    result.gradients.push_back({.name = stored.gradients[p].first,
-                                .error = error(trace),
-                                .allowed = exact == nullptr ? kAllowedF64 : allowed(error(*exact))});
+    result.gradients.push_back(
+        {.name = stored.gradients[p].first,
+         .error = error(trace),
+         .allowed = reference.f64 ? kAllowedF64 : allowed(error(reference.other), kLeastAllowedF32)});
   }
-  const double loss_limit = exact == nullptr ? kAllowedF64 : allowed(distance(stored.losses, exact->losses));
+  const std::vector<double> own = distances(stored.losses, reference.other.losses);
   for (std::size_t s = 0; s < stored.losses.size(); ++s)
     result.losses.push_back({.name = "step " + std::to_string(s + 1),
                              .error = std::abs(trace.losses[s] - stored.losses[s]),
-                             .allowed = loss_limit});
+                             .allowed = allowed(own[s], reference.f64 ? kAllowedF64 : kLeastAllowedF32)});
   for (std::size_t b = 0; b < stored.buffers.size(); ++b)
     if (!bit_equal(trace.buffers[b].second, stored.buffers[b].second))
       result.different_buffers.push_back(stored.buffers[b].first);
@@ -118,13 +146,13 @@ std::vector<AgainstStored> against_stored(const AgainstStoredOptions& options,
                                           const std::vector<Policy>& policies,
                                           const std::vector<Batch>& batches) {
   const std::string& dtype = options.run.dtype;
-  const Trace stored = trace_of(options, dtype, Policy::stored, batches);
-  std::optional<Trace> exact;
-  if (dtype != "f64") exact = trace_of(options, "f64", Policy::stored, batches);
+  const bool f64 = dtype == "f64";
+  const Stored stored{.trace = trace_of(options, dtype, Policy::stored, batches),
+                      .other = trace_of(options, "f64", Policy::stored, batches, /*nudged=*/f64),
+                      .f64 = f64};
   std::vector<AgainstStored> results;
   for (const Policy policy : policies)
-    results.push_back(
-        compare(policy, trace_of(options, dtype, policy, batches), stored, exact ? &*exact : nullptr));
+    results.push_back(compare(policy, trace_of(options, dtype, policy, batches), stored));
   return results;
 }
 

@@ -192,7 +192,11 @@ void add_check(CLI::App& program, CheckOptions& o, Work& work) {
       "do\n"
       "losses and running statistics agree? In f64 (the default) up to 1e-9, in f32 up to three times what "
       "the\n"
-      "stored run itself differs from f64. Exit status 1 when something is out of tolerance.\n\n"
+      "stored run itself differs from f64. (In f64 too, losses may differ by three times what some roundings "
+      "of\n"
+      "the first weights do to the stored run: at a high --lr a deep network multiplies them tenfold a "
+      "step.)\n"
+      "Exit status 1 when something is out of tolerance.\n\n"
       "Examples:\n"
       "  retrace check --network revnet110\n"
       "  retrace check --network revnet38 --dtype f32 --dropout 0.2 --steps 20");

@@ -119,7 +119,7 @@ NetworkOptions network_options(const NetworkChoice& choice, const ImageFormat& i
 }
 
 Policy policy_for(const std::string& policy, const NetworkOptions& network) {
-  if (policy == kAuto) return network.reversible ? Policy::reversible : Policy::stored;
+  if (policy == kAuto) return has_reversible_blocks(network) ? Policy::reversible : Policy::stored;
   return policy_from_name(policy);
 }
 

@@ -7,7 +7,7 @@
 namespace retrace {
 
 namespace {
-constexpr std::int64_t kMaxElements = std::int64_t{1} << 62;
+constexpr std::int64_t kMaxElements = std::int64_t{1} << 59;  // of 8 bytes each: 2^62 can be counted
 }
 
 Shape::Shape(std::initializer_list<std::int64_t> extents)
@@ -21,7 +21,7 @@ Shape::Shape(std::span<const std::int64_t> extents) {
     if (extent < 1)
       fail<ShapeError>("shape", "every extent must be at least 1, got [{}]", fmt::join(extents, ","));
     if (extent > kMaxElements / elements)
-      fail<ShapeError>("shape", "the product of the extents must be at most 2^62, got [{}]",
+      fail<ShapeError>("shape", "the product of the extents must be at most 2^59, got [{}]",
                        fmt::join(extents, ","));
     elements *= extent;
     push_back(extent);

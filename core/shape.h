@@ -18,7 +18,7 @@ class Shape {
   static constexpr int kMaxRank = 8;
 
   Shape() = default;
-  /// Throws ShapeError when an extent is below 1, the rank is above kMaxRank, or the product exceeds 2^62.
+  /// Throws ShapeError when an extent is below 1, the rank is above kMaxRank, or the product exceeds 2^59.
   Shape(std::initializer_list<std::int64_t> extents);
   explicit Shape(std::span<const std::int64_t> extents);
 

@@ -24,9 +24,10 @@ Storage::~Storage() {
 
 const std::byte* Storage::data() const {
   if (!released()) return block_.data;
-  const std::string outlook = lost_because_.empty()
-                                  ? "they come back during backward, or set keep_input = true to keep them"
-                                  : "they will not come back, because " + lost_because_;
+  const std::string outlook =
+      lost_because_.empty()
+          ? "they come back during backward, or set keep_input (for inverse, keep_input_inverse) to keep them"
+          : "they will not come back, because " + lost_because_;
   fail<ReleasedError>("storage", "a tensor that is read must hold its bytes, but {} released them; {}",
                       released_by_, outlook);
 }

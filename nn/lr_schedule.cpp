@@ -35,7 +35,8 @@ double falling(std::string_view op, const Schedule& s, std::int64_t step, const 
 double StepLR::operator()(std::int64_t step) const {
   check("StepLR", step, warmup);
   if (step_size < 1) fail<ArgumentError>("StepLR", "step_size must be at least 1, got {}", step_size);
-  return lr * risen(step, warmup) * std::pow(gamma, static_cast<double>(step / step_size));
+  const std::int64_t falls = step / step_size;
+  return lr * risen(step, warmup) * std::pow(gamma, static_cast<double>(falls));
 }
 
 double MultiStepLR::operator()(std::int64_t step) const {

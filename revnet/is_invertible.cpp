@@ -43,14 +43,15 @@ void compare(std::string_view what, const Tensors& wanted, const Tensors& got, d
   }
 }
 
-void warn_of_sharing(const Tensors& x, const Tensors& y, InvertibilityReport& report) {
+void warn_of_sharing(std::string_view direction, const Tensors& x, const Tensors& y,
+                     InvertibilityReport& report) {
   for (std::size_t i = 0; i < y.size(); ++i) {
     if (std::any_of(x.begin(), x.end(), [&](const Tensor& t) { return t.shares_storage(y[i]); }))
-      report.warnings.push_back(
-          fmt::format("output {} shares its bytes with an input, which will not be released", i));
+      report.warnings.push_back(fmt::format(
+          "in {}, output {} shares its bytes with an input, which will not be released", direction, i));
     for (std::size_t j = 0; j < i; ++j)
       if (y[i].shares_storage(y[j]))
-        report.warnings.push_back(fmt::format("outputs {} and {} share their bytes", j, i));
+        report.warnings.push_back(fmt::format("in {}, outputs {} and {} share their bytes", direction, j, i));
   }
 }
 
@@ -88,9 +89,11 @@ InvertibilityReport is_invertible_module(const Module& module_in, const std::vec
   };
   try {
     const Tensors y = run(x, false);
-    warn_of_sharing(x, y, report);
-    compare("inverse(forward(x))", x, run(y, true), options.atol, report);
-    compare("forward(inverse(y))", y, run(run(y, true), false), options.atol, report);
+    const Tensors back = run(y, true);
+    warn_of_sharing("forward", x, y, report);
+    warn_of_sharing("inverse", y, back, report);
+    compare("inverse(forward(x))", x, back, options.atol, report);
+    compare("forward(inverse(y))", y, run(back, false), options.atol, report);
   } catch (const Error& error) {
     report.errors.emplace_back(error.what());
   }

@@ -45,6 +45,10 @@ std::int64_t width_out(const NetworkOptions& options, std::size_t stage) {
   return options.channels[stage + 1] * expansion(options.bottleneck);
 }
 
+std::int64_t width_in(const NetworkOptions& options, std::size_t stage) {
+  return stage == 0 ? options.channels[0] : width_out(options, stage - 1);
+}
+
 std::shared_ptr<InvertibleModule> coupling(std::int64_t in, std::int64_t width, const BranchOptions& branch) {
   if (in % 2 != 0 || width % 2 != 0)
     fail<ShapeError>("network",
@@ -57,7 +61,7 @@ std::shared_ptr<InvertibleModule> coupling(std::int64_t in, std::int64_t width, 
 
 std::shared_ptr<Stage> make_stage(const NetworkOptions& options, std::size_t stage) {
   const std::int64_t width = options.channels[stage + 1];
-  std::int64_t in = stage == 0 ? options.channels[0] : width_out(options, stage - 1);
+  std::int64_t in = width_in(options, stage);
   std::vector<std::shared_ptr<Module>> ordinary;
   std::vector<std::shared_ptr<InvertibleModule>> invertible;
   for (std::int64_t b = 0; b < options.blocks[stage]; ++b) {
@@ -115,13 +119,19 @@ void ResidualNetwork::members(Members& m) {
 }
 
 void ResidualNetwork::set_policy(Policy policy) {
-  const bool any = std::any_of(stages_.begin(), stages_.end(),
-                               [](const auto& stage) { return stage->has_invertible_blocks(); });
-  if (policy == Policy::reversible && !any)
+  if (policy == Policy::reversible && !has_reversible_blocks(options_))
     fail<ArgumentError>(
         "network", "policy reversible needs a network with reversible blocks (a revnet), got one without");
   policy_ = policy;
   for (const auto& stage : stages_) stage->set_policy(policy);
+}
+
+bool has_reversible_blocks(const NetworkOptions& options) {
+  for (std::size_t s = 0; s < checked(options).blocks.size(); ++s) {
+    const bool first = stride_of(options, s + 1) == 1 && width_in(options, s) == width_out(options, s);
+    if (options.reversible && (first || options.blocks[s] > 1)) return true;
+  }
+  return false;
 }
 
 namespace {

@@ -69,6 +69,10 @@ class ResidualNetwork final : public Module {
   Linear classifier_;
 };
 
+/// Whether policy `reversible` has anything to work with. Throws ArgumentError for options that make no
+/// network.
+bool has_reversible_blocks(const NetworkOptions& options);
+
 /// resnet32, resnet110, resnet164, revnet38, revnet110, revnet164, and `tiny` for demonstrations.
 std::vector<std::string> network_names();
 /// Throws ArgumentError with the list of known names.

@@ -18,7 +18,6 @@ class Stage final : public Module {
   Var forward(const Var& x) override;
   void members(Members& m) override;
 
-  bool has_invertible_blocks() const { return run_ != nullptr; }
   void set_policy(Policy policy) { policy_ = policy; }
 
  private:

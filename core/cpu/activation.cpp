@@ -130,9 +130,19 @@ void abs_backward_cpu(const Tensor& mask, const Tensor& dy, Tensor& dx) {
     const T* from = dy.data<T>();
     T* to = dx.mutable_data<T>();
     parallel_for(dy.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const int bit = 1 << (i % 8);
-        to[i] = (positive[i / 8] & bit) != 0 ? from[i] : (negative[i / 8] & bit) != 0 ? -from[i] : T{0};
+      for (std::int64_t i = begin; i < end; i += 8) {
+        const std::uint32_t above = positive[i / 8];
+        const std::uint32_t below = negative[i / 8];
+        const auto pass = [=](std::uint32_t k, T d) {
+          return (above >> k & 1U) != 0 ? d : (below >> k & 1U) != 0 ? -d : T{0};
+        };
+        const auto n = static_cast<std::uint32_t>(std::min<std::int64_t>(8, end - i));
+        if (n < 8) {
+          for (std::uint32_t k = 0; k < n; ++k) to[i + k] = pass(k, from[i + k]);
+          continue;
+        }
+#pragma omp simd
+        for (std::uint32_t k = 0; k < 8; ++k) to[i + k] = pass(k, from[i + k]);
       }
     });
   });

@@ -152,17 +152,11 @@ void sigmoid_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
               [&]<class T>(TypeTag<T>) { map<T>(y, dy, dx, [](T v, T d) { return d * v * (1 - v); }); });
 }
 
-/// Phi(x) = erfc(-x / sqrt(2)) / 2, which keeps its digits far below 0.
-template <class T>
-T normal_cdf(T x) {
-  return std::erfc(-x * static_cast<T>(1 / std::numbers::sqrt2)) / 2;
-}
-
 /// dx = dy (Phi(x) + x phi(x)),  phi(x) = e^(-x^2 / 2) / sqrt(2 pi)
 template <class T>
 T gelu_slope(T x) {
   constexpr double kPhi0 = 0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
-  return normal_cdf(x) + x * static_cast<T>(kPhi0) * cpu::exp_of(-x * x / 2);
+  return cpu::normal_cdf_of(x) + x * static_cast<T>(kPhi0) * cpu::exp_of(-x * x / 2);
 }
 
 // u = kGeluScale (x + kGeluCubic x^3)
@@ -186,7 +180,7 @@ T gelu_tanh_slope(T x) {
 
 void gelu_cpu(const Tensor& x, Tensor& y) {
   visit_float("gelu", x.dtype(),
-              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return v * normal_cdf(v); }); });
+              [&]<class T>(TypeTag<T>) { map<T>(x, y, [](T v) { return v * cpu::normal_cdf_of(v); }); });
 }
 
 void gelu_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
@@ -217,12 +211,6 @@ void silu_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
   });
 }
 
-/// -log sigmoid(-x) = log(1 + e^x), through e to a negative power alone.
-template <class T>
-T softplus_of(T x) {
-  return std::log1p(cpu::exp_of(-std::abs(x))) + std::max(x, T{0});
-}
-
 /// y[i] = f(x[i], target[i], weight of a positive target).
 template <class T, class F>
 void map_targets(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y, const F& f) {
@@ -230,15 +218,24 @@ void map_targets(const Tensor& x, const Tensor& target, const Tensor& pos_weight
   const T* t = target.data<T>();
   const T* p = pos_weight.defined() ? pos_weight.data<T>() : nullptr;
   T* to = y.mutable_data<T>();
-  parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) to[i] = f(i, from[i], t[i], p == nullptr ? T{1} : p[i]);
-  });
+  const auto run = [=, n = x.numel()](const auto& weight) {
+    parallel_for(n, kGrain, [=](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) to[i] = f(i, from[i], t[i], weight(i));
+    });
+  };
+  if (p == nullptr)
+    run([](std::int64_t) { return T{1}; });
+  else
+    run([p](std::int64_t i) { return p[i]; });
 }
 
+/// -log sigmoid(-x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), in which nothing overflows.
 void bce_with_logits_cpu(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y) {
   visit_float("binary_cross_entropy_with_logits", x.dtype(), [&]<class T>(TypeTag<T>) {
     map_targets<T>(x, target, pos_weight, y, [](std::int64_t, T v, T t, T p) {
-      return p * t * softplus_of(-v) + (1 - t) * softplus_of(v);
+      const T common = cpu::log1p_of(cpu::exp_of(-std::abs(v)));
+      return p * t * (common + std::max(-v, T{0})) + (1 - t) * (common + std::max(v, T{0}));
     });
   });
 }

@@ -1,9 +1,10 @@
 #pragma once
-// Internal. Exponentials in f32 that the compiler turns into vector instructions; f64, which is there to
-// check with, takes the C library's.
+// Internal. Exponentials and their kin in f32 that the compiler turns into vector instructions; f64, which is
+// there to check with, takes the C library's.
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 
 namespace retrace::cpu {
 
@@ -61,5 +62,36 @@ T sigmoid_of(T x) {
   const T e = exp_of(-std::abs(x));
   return (x >= 0 ? 1 : e) / (1 + e);
 }
+
+/// log(1 + x) for x in [0, 1], as 2 artanh(x / (2 + x)): the first term left out is below 2^-29 of the first.
+inline float log1p_of(float x) {
+  const float s = x / (2 + x);
+  const float q = s * s;
+  const float rest =
+      q * (1 / 3.0F +
+           q * (1 / 5.0F +
+                q * (1 / 7.0F + q * (1 / 9.0F + q * (1 / 11.0F + q * (1 / 13.0F + q * (1 / 15.0F)))))));
+  return 2 * (s + s * rest);
+}
+inline double log1p_of(double x) { return std::log1p(x); }
+
+/// Phi(x), the normal distribution's cumulative function, through erfc, which keeps its digits far below 0.
+/// Press et al.: "Numerical recipes", section 6.2: erfc(z) = t e^(-z^2 + p(t)), t = 1 / (1 + z / 2), z >= 0.
+inline float normal_cdf_of(float x) {
+  const float z = std::abs(x) * 0.70710678F;
+  const float t = 1 / (1 + z / 2);
+  const float p =
+      -1.26551223F +
+      t * (1.00002368F +
+           t * (0.37409196F +
+                t * (0.09678418F +
+                     t * (-0.18628806F +
+                          t * (0.27886807F +
+                               t * (-1.13520398F +
+                                    t * (1.48851587F + t * (-0.82215223F + t * 0.17087277F))))))));
+  const float half = t * exp_of(p - z * z) / 2;
+  return x < 0 ? half : 1 - half;
+}
+inline double normal_cdf_of(double x) { return std::erfc(-x / std::numbers::sqrt2) / 2; }
 
 }  // namespace retrace::cpu

@@ -37,9 +37,8 @@ std::vector<OpCase> embedding_cases() {
   struct Case {
     Shape indices, table;
   };
-  for (const Case& c :
-       {Case{{}, {1, 1}}, Case{{5}, {3, 2}}, Case{{2, 3}, {4, 7}}, Case{{50}, {3, 601}},
-        Case{{6001}, {97, 5}}, Case{{40}, {3001, 17}}}) {
+  for (const Case& c : {Case{{}, {1, 1}}, Case{{5}, {3, 2}}, Case{{2, 3}, {4, 7}}, Case{{50}, {3, 601}},
+                        Case{{6001}, {97, 5}}, Case{{40}, {3001, 17}}}) {
     const std::vector<InputMaker> inputs = {labels(c.indices, c.table[0]), uniform(c.table)};
     const std::string name = text(c.indices, " of ", c.table);
     rows.push_back({.name = "embedding " + name, .function = embedding_of, .inputs = inputs});

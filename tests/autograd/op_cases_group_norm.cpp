@@ -57,9 +57,9 @@ std::vector<OpCase> group_norm_cases() {
   struct LayerCase {
     Shape x, normalized;
   };
-  for (const LayerCase& c : {LayerCase{{1}, {1}}, LayerCase{{5}, {5}}, LayerCase{{3, 7}, {7}},
-                             LayerCase{{2, 3, 4, 5}, {4, 5}}, LayerCase{{4, 3, 2}, {4, 3, 2}},
-                             LayerCase{{301, 131}, {131}}, LayerCase{{3, 9001}, {9001}}}) {
+  for (const LayerCase& c :
+       {LayerCase{{1}, {1}}, LayerCase{{5}, {5}}, LayerCase{{3, 7}, {7}}, LayerCase{{2, 3, 4, 5}, {4, 5}},
+        LayerCase{{4, 3, 2}, {4, 3, 2}}, LayerCase{{301, 131}, {131}}, LayerCase{{3, 9001}, {9001}}}) {
     const InputMaker x = uniform(c.x, -2, 3);
     const std::string name = text(" ", c.x, " over ", c.normalized);
     rows.push_back({.name = "layer_norm" + name,

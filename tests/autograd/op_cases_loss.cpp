@@ -10,13 +10,11 @@ namespace {
 
 InputMaker three_rows() { return values({3, 3}, {1, 2, -1, 0.5, 0, 3, -2, 1.5, 0.25}); }
 
-Tensor class_weights(DType dtype) {
-  return Tensor::from<double>({0.5, 1, 2}, {3}).to(dtype, Tag::data);
-}
+Tensor class_weights(DType dtype) { return Tensor::from<double>({0.5, 1, 2}, {3}).to(dtype, Tag::data); }
 
 /// The cross entropy of three_rows() with these labels.
 OpCase three_rows_with(std::string name, std::initializer_list<std::int64_t> labels,
-                       CrossEntropyOptions options, std::vector<double> expected,
+                       const CrossEntropyOptions& options, std::vector<double> expected,
                        std::vector<double> gradient, bool weighted = false) {
   return {.name = "cross_entropy, " + std::move(name),
           .function =
@@ -99,9 +97,9 @@ std::vector<OpCase> binary_literals() {
                   {0.31326168751822286, 0.1269280110429727, 0.6931471805599453, 0, 800, 0.7240769841801067},
                   {-0.2689414213699951, 0.11920292202211755, 0.25, 0, -1, 0.1224593312018546}),
       // The first weight is 0.5 and the first pos_weight 2: their product leaves the first loss as it was.
-      binary_with("weighted", true, Reduction::mean, {133.88214900253},
-                  {-0.04482357022833252, 0.009933576835176462, 0, 0, -0.16666666666666666,
-                   -0.08502711253209694}),
+      binary_with(
+          "weighted", true, Reduction::mean, {133.88214900253},
+          {-0.04482357022833252, 0.009933576835176462, 0, 0, -0.16666666666666666, -0.08502711253209694}),
       binary_with("weighted, of each element", true, Reduction::none,
                   {0.31326168751822286, 0.06346400552148634, 0.5198603854199589, 0, 800, 2.3963079367204267},
                   {-0.2689414213699951, 0.05960146101105877, 0, 0, -1, -0.5101626751925816}),
@@ -173,9 +171,8 @@ std::vector<OpCase> sizes() {
                     .inputs = {x, label}});
     rows.push_back(
         {.name = text("cross_entropy ", shape, " of each row"), .function = each, .inputs = {x, label}});
-    rows.push_back({.name = text("binary_cross_entropy_with_logits ", shape),
-                    .function = binary,
-                    .inputs = {x}});
+    rows.push_back(
+        {.name = text("binary_cross_entropy_with_logits ", shape), .function = binary, .inputs = {x}});
     rows.push_back({.name = text("mse_loss ", shape),
                     .function = [](const Vars& v) { return mse_loss(v[0], v[1]); },
                     .inputs = {x, uniform(shape, -1, 1, 2)}});

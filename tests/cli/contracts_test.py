@@ -132,6 +132,21 @@ class Train(program.Case):
         self.assertEqual([line["lr"] for line in log_of(self.folder / "steps")], [0.5, 0.25, 0.25, 0.125])
         self.succeeds(*self.train(self.folder / "linear", "--steps", 4, "--lr", 1, "--lr-schedule", "linear", "--optimizer", "adam"))
         self.assertEqual([line["lr"] for line in log_of(self.folder / "linear")], [1, 0.75, 0.5, 0.25])
+        self.succeeds(*self.train(self.folder / "cosine", "--steps", 4, "--lr", 1, "--lr-schedule", "cosine", "--warmup", 1,
+                                  "--optimizer", "adamw"))
+        rates = [line["lr"] for line in log_of(self.folder / "cosine")]
+        for rate, expected in zip(rates, [0.5, 1, 0.75, 0.25], strict=True):
+            self.assertAlmostEqual(rate, expected, places=12)
+
+    def test_adamw_decays_by_itself(self):
+        losses = {}
+        for name, options in (("usual", ["adamw"]), ("given", ["adamw", "--weight-decay", 0.01]),
+                              ("none", ["adamw", "--weight-decay", 0]), ("adam", ["adam"])):
+            self.succeeds(*self.train(self.folder / name, "--steps", 5, "--dtype", "f64", "--optimizer", *options))
+            losses[name] = [line["loss"] for line in log_of(self.folder / name)]
+        self.assertEqual(losses["usual"], losses["given"])
+        self.assertNotEqual(losses["usual"], losses["none"])
+        self.assertEqual(losses["none"], losses["adam"])
 
 
 class Check(program.Case):
@@ -155,6 +170,13 @@ class Check(program.Case):
         result = self.check("--dtype", "f32")
         self.assertTrue(result["passed"])
         self.assertGreater(max(i["error"] for i in result["inverse"]), 0)
+
+    def test_losses_of_a_chaotic_training_are_held_to_its_own_measure(self):
+        result = self.check("--blocks", "12,12,12", "--steps", 30, "--lr", 2, "--policy", "reversible")
+        losses = result["policies"][0]["losses"]
+        self.assertTrue(all(loss["passed"] for loss in losses))
+        self.assertEqual(losses[0]["allowed"], 1e-9)
+        self.assertGreater(losses[-1]["allowed"], 1e-9)
 
     def test_a_plain_network(self):
         result = self.json("check", "--network", "resnet32", "--blocks", "1,1,1", "--batch", 4, "--steps", 1,

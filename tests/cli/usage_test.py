@@ -54,6 +54,8 @@ class Usage(program.Case):
         self.fails(2, "lr must be", *self.train(self.folder / "run", "--lr", "-1"))
         self.fails(2, "[optimizer] adam takes no --momentum, got 1\n",
                    *self.train(self.folder / "a", "--optimizer", "adam", "--momentum", "1"))
+        self.fails(2, "[optimizer] adamw takes no --momentum, got 0.5\n",
+                   *self.train(self.folder / "a", "--optimizer", "adamw", "--momentum", "0.5"))
         self.fails(2, "[optimizer] --nesterov goes with sgd, got rmsprop\n",
                    *self.train(self.folder / "a", "--optimizer", "rmsprop", "--nesterov"))
 

@@ -19,7 +19,7 @@ TEST_CASE("released bytes are no longer counted and cannot be read", "[storage]"
   const std::string text =
       "[storage] a tensor that is read must hold its bytes, but stage1.block2 released them; they come back "
       "during "
-      "backward, or set keep_input = true to keep them";
+      "backward, or set keep_input (for inverse, keep_input_inverse) to keep them";
   check_throws<ReleasedError>([&] { return std::as_const(bytes).data(); }, text);
   check_throws<ReleasedError>([&] { return bytes.mutable_data(); }, text);
   bytes.release("someone else");
@@ -58,8 +58,8 @@ TEST_CASE("restore_from takes over the bytes of another storage", "[storage]") {
   check_throws<ReleasedError>(
       [&] { return std::as_const(source).data(); },
       "[storage] a tensor that is read must hold its bytes, but the storage that took them "
-      "over released them; they come back during backward, or set keep_input = true to keep "
-      "them");
+      "over released them; they come back during backward, or set keep_input (for inverse, "
+      "keep_input_inverse) to keep them");
 }
 
 TEST_CASE("restore_from refuses bytes that do not fit", "[storage]") {

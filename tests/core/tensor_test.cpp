@@ -159,5 +159,5 @@ TEST_CASE("a released tensor says so and cannot be read", "[tensor]") {
   check_throws<ReleasedError>(
       [&] { return x.to_vector<float>(); },
       "[storage] a tensor that is read must hold its bytes, but the wrapper released them; "
-      "they come back during backward, or set keep_input = true to keep them");
+      "they come back during backward, or set keep_input (for inverse, keep_input_inverse) to keep them");
 }

@@ -45,18 +45,14 @@ TEST_CASE("the padding's row begins with zeros and gets no gradient", "[embeddin
   Tape tape;
   const Var y = table(Var(Tensor::from<std::int64_t>({2, 1}, {2})));
   tape.backward(y, Tensor::full({2, 3}, 1, DType::f32));
-  CHECK(table.weight().grad().to_vector<float>() ==
-        std::vector<float>{0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0});
+  CHECK(table.weight().grad().to_vector<float>() == std::vector<float>{0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0});
 }
 
 TEST_CASE("embeddings that do not exist", "[embedding]") {
   check_throws<ArgumentError>([] { return Embedding(0, 2); },
                               "[embedding] the table must have at least 1 row and 1 column, got 0 and 2");
-  check_throws<ArgumentError>(
-      [] {
-        return Embedding(4, 2, {.padding_idx = 4});
-      },
-      "[embedding] padding_idx must be in [-4,4) for 4 rows, got 4");
+  check_throws<ArgumentError>([] { return Embedding(4, 2, {.padding_idx = 4}); },
+                              "[embedding] padding_idx must be in [-4,4) for 4 rows, got 4");
   Embedding table(4, 2);
   check_throws<DTypeError>([&] { return table(Var(Tensor::zeros({2}, DType::f32))); },
                            "[embedding] indices must be i64, got f32");

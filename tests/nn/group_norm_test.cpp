@@ -77,19 +77,16 @@ TEST_CASE("group norms that do not exist", "[group_norm]") {
   check_throws<ArgumentError>(
       [] { return GroupNorm(0, 4); },
       "[group_norm] the channels must be a multiple of the groups, both at least 1, got 4 and 0");
-  check_throws<ArgumentError>(
-      [] {
-        return GroupNorm(2, 4, {.eps = 0});
-      },
-      "[group_norm] eps must be above 0, got 0");
+  check_throws<ArgumentError>([] { return GroupNorm(2, 4, {.eps = 0}); },
+                              "[group_norm] eps must be above 0, got 0");
   check_throws<ShapeError>([] { return LayerNorm(Shape{}); },
                            "[layer_norm] normalized_shape must have at least 1 dimension, got []");
-  check_throws<ArgumentError>(
-      [] {
-        return LayerNorm({4}, {.eps = -1});
-      },
-      "[layer_norm] eps must be above 0, got -1");
+  check_throws<ArgumentError>([] { return LayerNorm({4}, {.eps = -1}); },
+                              "[layer_norm] eps must be above 0, got -1");
   GroupNorm norm(2, 4, {.affine = false});
-  check_throws<ShapeError>([&] { return norm(Var(Tensor::zeros({1, 6, 2}, DType::f32))); },
-                           "[group_norm] x must be [N,4,...], got [1,6,2]");
+  check_throws<ShapeError>(
+      [&] {
+        return norm(Var(Tensor::zeros({1, 6, 2}, DType::f32)));
+      },
+      "[group_norm] x must be [N,4,...], got [1,6,2]");
 }

@@ -139,7 +139,7 @@ TEST_CASE("entries that do not describe a tensor are rejected", "[safetensors]")
                  "the shape of 'w' must be one that retrace has: [shape] the rank must be at most 8, got 9");
   check_rejected(entry(R"("F32")", "[4294967296,4294967296]", "[0,8]"),
                  "the shape of 'w' must be one that retrace has: [shape] the product of the extents must be "
-                 "at most 2^62, "
+                 "at most 2^59, "
                  "got [4294967296,4294967296]");
 
   for (const std::string offsets : {"[0]", "[0,4,8]", "[0,-8]", "[0.5,8]", "8", "{}"})

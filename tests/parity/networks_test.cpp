@@ -100,12 +100,14 @@ NetworkOptions imagenet(bool reversible, bool bottleneck, const BatchNorm2dOptio
           .classes = 2};
 }
 
-/// The shapes that the operations of this name keep for the way back.
+/// The shapes of the batch of two images wherever it has this number of channels, as far as the tape keeps
+/// it.
 std::vector<std::string> saved_shapes(const Tape& tape, std::int64_t channels) {
   std::vector<std::string> shapes;
-  for (const SavedTensor& saved : tape.saved())
-    if (saved.tensor.shape().rank() == 4 && saved.tensor.shape()[1] == channels)
-      shapes.push_back(to_string(saved.tensor.shape()));
+  for (const SavedTensor& saved : tape.saved()) {
+    const Shape& shape = saved.tensor.shape();
+    if (shape.rank() == 4 && shape[0] == 2 && shape[1] == channels) shapes.push_back(to_string(shape));
+  }
   return shapes;
 }
 

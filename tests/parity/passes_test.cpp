@@ -91,7 +91,7 @@ TEST_CASE("[P26] without the flags that keep, the second use of an output is a c
     check_throws<ReleasedError>([&] { shared.there(y, !inverse); },
                                 "[storage] a tensor that is read must hold its bytes, but "
                                 "InvertibleModuleWrapper released them; they come back during backward, or "
-                                "set keep_input = true to keep them");
+                                "set keep_input (for inverse, keep_input_inverse) to keep them");
   }
 }
 

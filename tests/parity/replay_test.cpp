@@ -191,7 +191,7 @@ TEST_CASE("[P33] an input that a ReLU in front saved gives correct gradients", "
   });
 }
 
-// MemCNN resizes the storage that the view shares, and the larger tensor is gone with it.
+// MemCNN resizes the storage that the view shares, and PyTorch stops at its size in backward.
 TEST_CASE("[P33] an input that is a view, or of which a view exists, gives correct gradients", "[P33]") {
   check_same_as_plain(
       [](const Var& h, InvertibleModuleWrapper& wrapper) {  // a part of it, and the other part
@@ -210,6 +210,7 @@ TEST_CASE("[P33] an input that is a view, or of which a view exists, gives corre
   });
 }
 
+// MemCNN's program crashes: PyTorch reads the storage that was emptied.
 TEST_CASE("[P33] an input that a skip connection reads later is an error that names the wrapper", "[P33]") {
   const auto skip = [](const Var& h, InvertibleModuleWrapper& wrapper) {
     const Var t = tanh(h);
@@ -219,7 +220,8 @@ TEST_CASE("[P33] an input that a skip connection reads later is an error that na
     CHECK_THROWS_WITH(
         gradients_around(pair, {}, skip),
         "[storage] a tensor that is read must hold its bytes, but InvertibleModuleWrapper released "
-        "them; they come back during backward, or set keep_input = true to keep them");
+        "them; they come back during backward, or set keep_input (for inverse, keep_input_inverse) to keep "
+        "them");
   check_same_as_plain(skip, {.keep_input = true});
   check_same_as_plain([](const Var& h, InvertibleModuleWrapper& wrapper) {  // read before, saved for later
     const Var t = tanh(h);

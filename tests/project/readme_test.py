@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The code of the README is the code of an example, which is compiled and run."""
+"""The code of the README, and of the page for users of MemCNN, is compiled and run; links lead somewhere."""
 import pathlib
 import re
 import textwrap
@@ -13,6 +13,11 @@ class Readme(unittest.TestCase):
         listing = re.search(r"```cpp\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
         example = (ROOT / "examples" / "wrapper.cpp").read_text().split("// [readme]\n")[1]
         self.assertEqual(listing.split("\n\n", 1)[1].strip(), textwrap.dedent(example.rstrip(" ")).strip())
+
+    def test_code_of_the_page_for_users_of_memcnn_is_tested(self):
+        listing = re.search(r"```cpp\n(.*?)```", (ROOT / "docs" / "from-memcnn.md").read_text(), re.S).group(1)
+        source = ROOT / "tests" / "parity" / "minimal_example_test.cpp"
+        self.assertEqual(listing, source.read_text().split("// [from-memcnn]\n")[1])
 
     def test_links_lead_somewhere(self):
         for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:

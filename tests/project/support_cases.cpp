@@ -25,3 +25,7 @@ TEST_CASE("fails, then skips", "[.mixed]") {
   if (skip_unless(false, "needs a unicorn")) return;
   FAIL("a skipped case went on");
 }
+
+TEST_CASE("fails as often as the exit status of a skip", "[.often]") {
+  for (int i = 0; i < 77; ++i) CHECK(i == -1);
+}

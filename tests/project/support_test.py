@@ -25,6 +25,10 @@ class Support(unittest.TestCase):
         self.assertEqual(line, "support_cases: 3 cases run, 0 skipped, 2 failed")
         self.assertNotIn(status, (0, 77))
 
+    def test_the_number_of_failures_is_no_exit_status(self):
+        status, _, line = self.run_cases("[.often]")
+        self.assertEqual((status, line), (1, "support_cases: 1 cases run, 0 skipped, 1 failed"))
+
     def test_skipped_beside_passed(self):
         status, text, line = self.run_cases("[.pass],[.skip]")
         self.assertEqual((status, line), (0, "support_cases: 1 cases run, 1 skipped, 0 failed"))

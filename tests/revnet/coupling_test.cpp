@@ -68,17 +68,6 @@ TEST_CASE("a coupling takes its two streams, too", "[coupling]") {
   CHECK(relative_error(back[0].value(), x1) < 1e-12);
 }
 
-TEST_CASE("F and G run twice in a training step", "[coupling]") {
-  for (const Kind kind : {Kind::additive, Kind::affine_naive}) {
-    InvertibleModuleWrapper wrapper(make_invertible(kind));
-    Layer::calls = 0;
-    Tape tape;
-    const Var x = tape.watch(uniform({3, 4}, 1));
-    tape.backward(sum(wrapper(x)));
-    CHECK(Layer::calls == 4);
-  }
-}
-
 namespace {
 
 struct Step {

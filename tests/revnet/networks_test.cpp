@@ -144,6 +144,19 @@ TEST_CASE("names lead to networks, and unknown ones to the list", "[networks]") 
   CHECK(network.named_parameters()[3].first == "stage1.0.F.conv1.weight");
 }
 
+TEST_CASE("a network has reversible blocks where one keeps width and size", "[networks]") {
+  NetworkOptions options = with_blocks("revnet164", 1);
+  CHECK_FALSE(has_reversible_blocks(options));  // each stage's only block changes the width
+  CHECK_THROWS_AS(ResidualNetwork(options).set_policy(Policy::reversible), ArgumentError);
+  options.blocks = {1, 1, 2};
+  CHECK(has_reversible_blocks(options));
+  ResidualNetwork(options).set_policy(Policy::reversible);
+  CHECK(has_reversible_blocks(with_blocks("revnet38", 1)));
+  CHECK_FALSE(has_reversible_blocks(network_options("resnet32")));
+  options.strides = {1};
+  CHECK_THROWS_AS(has_reversible_blocks(options), ArgumentError);
+}
+
 TEST_CASE("options that make no network are errors", "[networks]") {
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.channels = {8, 8}}),
                     "[network] channels must list the stem's and each stage's, got 2 for 3 stages");

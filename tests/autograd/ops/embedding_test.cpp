@@ -36,19 +36,23 @@ TEST_CASE("many uses of one row are added exactly", "[embedding]") {
 
 TEST_CASE("an embedding says what does not fit", "[embedding]") {
   const Tensor table = random_tensor({5, 2}, DType::f32, 1);
-  check_throws<ArgumentError>([&] { return embedding(indices({1, 5}), table); },
-                              "[embedding] indices must be in [0,5) for 5 rows, got 5 at index 1");
+  check_throws<ArgumentError>(
+      [&] {
+        return embedding(indices({1, 5}), table);
+      },
+      "[embedding] indices must be in [0,5) for 5 rows, got 5 at index 1");
   check_throws<ArgumentError>([&] { return embedding(indices({-1}), table); },
                               "[embedding] indices must be in [0,5) for 5 rows, got -1 at index 0");
   check_throws<DTypeError>([&] { return embedding(Tensor::zeros({3}, DType::i32), table); },
                            "[embedding] indices must be i64, got i32");
-  check_throws<DTypeError>([&] { return embedding(indices({0}), Tensor::zeros({5, 2}, DType::i32)); },
-                           "[embedding] x must be f32 or f64, got i32");
+  check_throws<DTypeError>(
+      [&] {
+        return embedding(indices({0}), Tensor::zeros({5, 2}, DType::i32));
+      },
+      "[embedding] x must be f32 or f64, got i32");
   check_throws<ShapeError>([&] { return embedding(indices({0}), Tensor::zeros({5}, DType::f32)); },
                            "[embedding] weight must be [V,D], got [5]");
-  const auto padded = [&](std::int64_t row) {
-    return embedding(indices({0}), table, {.padding_idx = row});
-  };
+  const auto padded = [&](std::int64_t row) { return embedding(indices({0}), table, {.padding_idx = row}); };
   check_throws<ArgumentError>([&] { return padded(5); },
                               "[embedding] padding_idx must be in [-5,5) for 5 rows, got 5");
   check_throws<ArgumentError>([&] { return padded(-6); },

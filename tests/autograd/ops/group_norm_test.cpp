@@ -31,8 +31,8 @@ TEST_CASE("a normalised row far from 0 keeps its digits", "[group_norm]") {
   for (float& v : x.mutable_values<float>()) v += 1e4F;
   const Tensor wide = x.to(DType::f64, Tag::data);
   // The sums are exact enough that what is left is the mean's own rounding to f32.
-  CHECK(relative_error(layer_norm(x, {4096}).value(),
-                       layer_norm(wide, {4096}).value().to_vector<double>()) < 1e-3);
+  CHECK(relative_error(layer_norm(x, {4096}).value(), layer_norm(wide, {4096}).value().to_vector<double>()) <
+        1e-3);
 }
 
 TEST_CASE("norms save what their wanted gradients need", "[group_norm]") {
@@ -81,20 +81,24 @@ TEST_CASE("group_norm says what does not fit", "[group_norm]") {
                            "[group_norm] x must be [N,C,...], got [6]");
   check_throws<ShapeError>([&] { return group_norm(x, 2, some({3})); },
                            "[group_norm] gamma must be [6], one for each channel, got [3]");
-  check_throws<ShapeError>([&] { return group_norm(x, 2, {}, some({6, 1})); },
-                           "[group_norm] beta must be [6], one for each channel, got [6,1]");
+  check_throws<ShapeError>(
+      [&] {
+        return group_norm(x, 2, {}, some({6, 1}));
+      },
+      "[group_norm] beta must be [6], one for each channel, got [6,1]");
   check_throws<DTypeError>([&] { return group_norm(x, 2, some({6}, DType::f32)); },
                            "[group_norm] gamma must be f64 as x is, got f32");
-  check_throws<DTypeError>([&] { return group_norm(Tensor::zeros({2, 6}, DType::i64), 2); },
-                           "[group_norm] x must be f32 or f64, got i64");
+  check_throws<DTypeError>(
+      [&] {
+        return group_norm(Tensor::zeros({2, 6}, DType::i64), 2);
+      },
+      "[group_norm] x must be f32 or f64, got i64");
 }
 
 TEST_CASE("layer_norm says what does not fit", "[group_norm]") {
   const Tensor x = some({2, 3, 4});
   check_throws<ShapeError>(
-      [&] {
-        return layer_norm(x, {3});
-      },
+      [&] { return layer_norm(x, {3}); },
       "[layer_norm] x must end in the normalized_shape [3] of at least 1 dimension, got [2,3,4]");
   check_throws<ShapeError>([&] { return layer_norm(x, Shape{}); },
                            "[layer_norm] x must end in the normalized_shape [] of at least 1 dimension, got "
@@ -109,14 +113,8 @@ TEST_CASE("layer_norm says what does not fit", "[group_norm]") {
         return layer_norm(x, {3, 4}, some({4}));
       },
       "[layer_norm] gamma must be [3,4] as normalized_shape is, got [4]");
-  check_throws<DTypeError>(
-      [&] {
-        return layer_norm(x, {4}, some({4}), some({4}, DType::f32));
-      },
-      "[layer_norm] beta must be f64 as x is, got f32");
-  check_throws<ArgumentError>(
-      [&] {
-        return layer_norm(x, {4}, {}, {}, -1);
-      },
-      "[layer_norm] eps must be above 0, got -1");
+  check_throws<DTypeError>([&] { return layer_norm(x, {4}, some({4}), some({4}, DType::f32)); },
+                           "[layer_norm] beta must be f64 as x is, got f32");
+  check_throws<ArgumentError>([&] { return layer_norm(x, {4}, {}, {}, -1); },
+                              "[layer_norm] eps must be above 0, got -1");
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The same training steps in MemCNN (PyTorch) and in `retrace step`, compared tensor by tensor.
 
-    pip install torch memcnn safetensors
+    pip install -r benchmarks/requirements.txt
     python3 benchmarks/compare_steps.py build/cli/retrace [--networks revnet38,resnet32] [--batch 4] [--steps 3]
 
 For each network MemCNN's model is made and its weights are written as safetensors under its own names; both sides then
@@ -21,24 +21,18 @@ it). Not a test: it needs PyTorch.
 """
 
 import argparse
+import dataclasses
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 import torch
-from memcnn.models import resnet
-from memcnn.models.revop import InvertibleModuleWrapper
 from safetensors.torch import load_file, save_file
 
-NETWORKS = {
-    "resnet32": (resnet.BasicBlock, [5] * 3, [16, 16, 32, 64]),
-    "resnet110": (resnet.BasicBlock, [18] * 3, [16, 16, 32, 64]),
-    "resnet164": (resnet.Bottleneck, [18] * 3, [16, 16, 32, 64]),
-    "revnet38": (resnet.RevBasicBlock, [3] * 3, [32, 32, 64, 112]),
-    "revnet110": (resnet.RevBasicBlock, [9] * 3, [32, 32, 64, 128]),
-    "revnet164": (resnet.RevBottleneck, [9] * 3, [32, 32, 64, 128]),
-}
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"))
+from networks import NAMES, network  # noqa: E402
+
 KINDS = ("loss", "logits", "grad.", "param.", "buffer.")
 JUDGED_F32 = ("loss", "logits", "grad.")  # each as one vector
 RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 2e-4
@@ -47,19 +41,22 @@ TIMES_OWN_DISTANCE = 3
 LEAST_ALLOWED_F32 = 1e-6  # a few roundings, where PyTorch's run happens to meet f64
 
 
-def make_model(name):
-    block, blocks, channels = NETWORKS[name]
-    model = resnet.ResNet(block, blocks, num_classes=10, channels_per_layer=channels, strides=[1, 1, 2, 2],
-                          init_max_pool=False, init_kernel_size=3, batch_norm_fix=False)
-    for module in model.modules():
-        if isinstance(module, InvertibleModuleWrapper):
-            module.disable = True
-    return model
+@dataclasses.dataclass
+class Network:
+    name: str
+    blocks: list | None  # of each stage, in place of the network's
+
+    def model(self):
+        return network(self.name, blocks=self.blocks)
+
+    def arguments(self):
+        blocks = ["--blocks", ",".join(map(str, self.blocks))] if self.blocks else []
+        return ["--network", self.name, *blocks]
 
 
-def train(name, weights, batches, dtype, layout=torch.contiguous_format):
+def train(net, weights, batches, dtype, layout=torch.contiguous_format):
     """What `retrace step` writes, computed by PyTorch."""
-    model = make_model(name)
+    model = net.model()
     model.load_state_dict(weights)
     model.to(dtype, memory_format=layout).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -80,12 +77,11 @@ def train(name, weights, batches, dtype, layout=torch.contiguous_format):
     return result
 
 
-def retrace(program, name, folder, steps, policy, dtype):
+def retrace(program, net, folder, steps, policy, dtype):
     out = folder / "out.safetensors"
-    blocks = ",".join(map(str, NETWORKS[name][1]))
     subprocess.run(
-        [program, "step", "--network", name, "--blocks", blocks, "--names", "memcnn", "--weights", folder / "weights.safetensors",
-         "--batch", folder / "batch.safetensors", "--steps", str(steps), "--policy", policy, "--optimizer", "sgd",
+        [program, "step", *net.arguments(), "--names", "memcnn", "--weights", folder / "weights.safetensors", "--batch",
+         folder / "batch.safetensors", "--steps", str(steps), "--policy", policy, "--optimizer", "sgd",
          "--lr", str(RATE), "--momentum", str(MOMENTUM), "--weight-decay", str(WEIGHT_DECAY), "--dtype", dtype,
          "--threads", "2", "--out", out], check=True, stdout=subprocess.DEVNULL)
     return load_file(out)
@@ -128,38 +124,38 @@ def print_row(*cells):
     print(f"| {' | '.join(texts)} |", flush=True)
 
 
-def own_distances(name, weights, batches, exact):
+def own_distances(net, weights, batches, exact):
     """The furthest of PyTorch's f32 runs from its f64 run."""
     found = []
     for threads, layout, library in ((2, torch.contiguous_format, True), (1, torch.channels_last, True),
                                      (1, torch.contiguous_format, False)):
         torch.set_num_threads(threads)
         with torch.backends.mkldnn.flags(enabled=library):
-            found.append(distances(train(name, weights, batches, torch.float32, layout), exact))
-        print_row(name, "PyTorch itself", "f32", *["" for _ in KINDS], *found[-1], "")
+            found.append(distances(train(net, weights, batches, torch.float32, layout), exact))
+        print_row(net.name, "PyTorch itself", "f32", *["" for _ in KINDS], *found[-1], "")
     torch.set_num_threads(2)
     return [max(column) for column in zip(*found)]
 
 
-def compare(program, name, options, folder):
+def compare(program, net, options, folder):
     torch.manual_seed(options.seed)
-    weights = make_model(name).state_dict()
+    weights = net.model().state_dict()
     shape = (options.steps, options.batch)
     batches = {"images": torch.randn(*shape, 3, options.size, options.size), "labels": torch.randint(0, 10, shape)}
     save_file({n: t.contiguous() for n, t in weights.items()}, folder / "weights.safetensors")
     save_file(batches, folder / "batch.safetensors")
-    exact = train(name, weights, batches, torch.float64)
-    own = own_distances(name, weights, batches, exact)
+    exact = train(net, weights, batches, torch.float64)
+    own = own_distances(net, weights, batches, exact)
     passed = True
-    for policy in ("stored", "checkpoint") + (("reversible",) if name.startswith("revnet") else ()):
+    for policy in ("stored", "checkpoint") + (("reversible",) if net.name.startswith("revnet") else ()):
         for dtype in ("f64", "f32"):
-            got = retrace(program, name, folder, options.steps, policy, dtype)
+            got = retrace(program, net, folder, options.steps, policy, dtype)
             worst, far = largest(errors(got, exact)), distances(got, exact)
             if dtype == "f64":
                 fits = all(error <= ALLOWED_F64 for error in worst)
             else:
                 fits = all(d <= max(TIMES_OWN_DISTANCE * o, LEAST_ALLOWED_F32) for d, o in zip(far, own))
-            print_row(name, policy, dtype, *worst, *far, "ok" if fits else "OUT OF TOLERANCE")
+            print_row(net.name, policy, dtype, *worst, *far, "ok" if fits else "OUT OF TOLERANCE")
             passed = passed and fits
     return passed
 
@@ -167,23 +163,22 @@ def compare(program, name, options, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="the retrace program")
-    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--networks", default=",".join(NAMES))
     parser.add_argument("--blocks", help="of each stage, in place of the networks': 1,2,1")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, default=32, help="height and width of the images")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    if options.blocks:
-        for name, (block, _, channels) in NETWORKS.items():
-            NETWORKS[name] = (block, [int(b) for b in options.blocks.split(",")], channels)
+    blocks = [int(b) for b in options.blocks.split(",")] if options.blocks else None
     torch.set_num_threads(2)
     print(f"PyTorch {torch.__version__}, batch {options.batch} of {options.size}x{options.size}, {options.steps} steps; "
           "the largest error of each kind, relative\n\n"
           "| network | policy | dtype | loss | logits | one gradient | one parameter | one buffer | all losses | all logits | "
           "all gradients | |\n|---|---|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        results = [compare(options.program, name, options, pathlib.Path(folder)) for name in options.networks.split(",")]
+        results = [compare(options.program, Network(name, blocks), options, pathlib.Path(folder))
+                   for name in options.networks.split(",")]
     sys.exit(0 if all(results) else 1)
 
 

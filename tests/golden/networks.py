@@ -27,9 +27,9 @@ def recipe(name):
     return recipe(base) | options if base else options
 
 
-def network(name, classes=CLASSES):
-    """MemCNN's network without its wrappers."""
-    options = dict(recipe(name))
+def network(name, classes=CLASSES, blocks=None):
+    """MemCNN's network without its wrappers; `blocks` of each stage in place of its own."""
+    options = dict(recipe(name)) | ({"layers": blocks} if blocks else {})
     block = getattr(resnet, options.pop("block").rsplit(".", 1)[-1])
     model = resnet.ResNet(block, num_classes=classes, **options)
     for module in model.modules():

@@ -17,8 +17,8 @@ inline std::string complaints_of(const std::string& program, const std::string& 
   const std::string source = folder / "program.cpp";
   std::ofstream(source) << "#include <retrace/retrace.h>\n" << program << "\n";
   const std::string complaints = folder / "complaints";
-  const std::string command = RETRACE_COMPILE " -std=c++20 -fsyntax-only " + flags + " '" + source + "' > '" +
-                              complaints + "' 2>&1";
+  const std::string command =
+      RETRACE_COMPILE " -std=c++20 -fsyntax-only " + flags + " '" + source + "' > '" + complaints + "' 2>&1";
   const bool compiles = std::system(command.c_str()) == 0;
   std::ifstream file(complaints);
   const std::string text(std::istreambuf_iterator<char>(file), {});

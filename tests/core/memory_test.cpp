@@ -10,10 +10,6 @@
 using namespace retrace;
 using test::check_throws;
 
-/// AddressSanitizer, which else would stop the program, lets the system refuse memory.
-extern "C" const char* __asan_default_options();
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
-
 namespace {
 
 /// A budget while it exists.

@@ -8,6 +8,10 @@
 #include "catch.h"
 #include "skip.h"
 
+/// AddressSanitizer, which else would stop the program, lets the system refuse memory.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+
 namespace retrace::test {
 
 namespace {

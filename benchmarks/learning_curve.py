@@ -224,7 +224,7 @@ def main():
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--only", help="do only the runs whose name begins so, and stop")
     parser.add_argument("--svg", type=pathlib.Path, help="draw the f32 curves into this file")
     options = parser.parse_args()

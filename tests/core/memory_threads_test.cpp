@@ -97,6 +97,7 @@ TEST_CASE("counters and tables may be read while other threads allocate", "[core
   });
   done = true;
   reader.join();
+  CHECK(looks > 0);
   CHECK(ledger().alive(Tag::gradient).empty());
 }
 

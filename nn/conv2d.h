@@ -11,6 +11,7 @@ struct Conv2dLayerOptions {
   Size2d dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
+  Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic;
 };
 
 /// y = x * weight + bias, a cross-correlation (see autograd/ops/conv2d.h).

@@ -27,7 +27,8 @@ std::int64_t slab_stride(std::int64_t channels, std::int64_t vectors) {
 }
 
 /// y[o] = A^T m A + bias for one channel.
-void transform_output(const TileVector& tiles, const float* m, std::int64_t slab, float bias, float* channel) {
+void transform_output(const TileVector& tiles, const float* m, std::int64_t slab, float bias,
+                      float* channel) {
   Vec<float> rows[kTile][kSide];
 #pragma GCC unroll 6
   for (int k = 0; k < kSide; ++k) {
@@ -120,8 +121,7 @@ class Filters {
 #pragma GCC unroll 6
     for (int i = 0; i < kSide; ++i)
 #pragma GCC unroll 3
-      for (int j = 0; j < 3; ++j)
-        rows[i][j] = kG[i][0] * w[j] + kG[i][1] * w[3 + j] + kG[i][2] * w[6 + j];
+      for (int j = 0; j < 3; ++j) rows[i][j] = kG[i][0] * w[j] + kG[i][1] * w[3 + j] + kG[i][2] * w[6 + j];
     for (int i = 0; i < kSide; ++i)
 #pragma GCC unroll 6
       for (int j = 0; j < kSide; ++j, u += out_ * in_) {
@@ -198,25 +198,26 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
 }  // namespace
 
 bool winograd_fits(const Conv2dGeometry& g) {
+  constexpr std::int64_t kFewestChannels = 8;  // below, the transforms take longer than the products
   const Conv2dOptions& o = g.options;
-  return g.kh == 3 && g.kw == 3 && o.stride == Size2d(1) && o.padding == Size2d(1) &&
-         o.dilation == Size2d(1) && o.groups == 1 && TilePlanes::fits(g.h, g.w) && std::min(g.c, g.o) >= 8;
+  const bool same3x3 = g.kh == 3 && g.kw == 3 && o.stride == Size2d(1) && o.padding == Size2d(1) &&
+                       o.dilation == Size2d(1) && o.groups == 1;
+  return same3x3 && o.algorithm == Conv2dAlgorithm::automatic && std::min(g.c, g.o) >= kFewestChannels &&
+         TilePlanes::fits(g.h, g.w) && g.n * g.plane() >= kTile * kTile * kLane;
 }
 
 void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                       Tensor& y) {
   const float* w = weight.data<float>();
-  const Filters filters(g.o, g.c, [=](std::int64_t o, std::int64_t c, std::int64_t t) {
-    return w[(o * g.c + c) * 9 + t];
-  });
+  const Filters filters(
+      g.o, g.c, [=](std::int64_t o, std::int64_t c, std::int64_t t) { return w[(o * g.c + c) * 9 + t]; });
   convolve(x, filters, bias, y);
 }
 
 void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
   const float* w = weight.data<float>();
-  const Filters turned(g.c, g.o, [=](std::int64_t c, std::int64_t o, std::int64_t t) {
-    return w[(o * g.c + c) * 9 + 8 - t];
-  });
+  const Filters turned(
+      g.c, g.o, [=](std::int64_t c, std::int64_t o, std::int64_t t) { return w[(o * g.c + c) * 9 + 8 - t]; });
   convolve(dy, turned, Tensor(), dx);
 }
 

@@ -13,8 +13,8 @@
 
 namespace retrace::cpu::winograd {
 
-inline constexpr int kTile = 4;              ///< outputs of a tile, in each direction
-inline constexpr int kSide = 6;              ///< its inputs, in each direction
+inline constexpr int kTile = 4;               ///< outputs of a tile, in each direction
+inline constexpr int kSide = 6;               ///< its inputs, in each direction
 inline constexpr int kSlabs = kSide * kSide;  ///< its products
 inline constexpr int kLane = kLanes<float>;
 
@@ -172,7 +172,8 @@ class TileVector {
     }
     if (runs_[2 * j].inside) std::memcpy(to + runs_[2 * j].offset, &v, sizeof v / 2);
     if (runs_[2 * j + 1].inside)
-      std::memcpy(to + runs_[2 * j + 1].offset, reinterpret_cast<const char*>(&v) + sizeof v / 2, sizeof v / 2);
+      std::memcpy(to + runs_[2 * j + 1].offset, reinterpret_cast<const char*>(&v) + sizeof v / 2,
+                  sizeof v / 2);
   }
 
   const TilePlanes* planes_ = nullptr;

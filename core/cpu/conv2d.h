@@ -119,5 +119,6 @@ bool winograd_fits(const Conv2dGeometry& g);
 void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                       Tensor& y);
 void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 }  // namespace retrace::cpu

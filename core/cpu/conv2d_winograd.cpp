@@ -16,16 +16,6 @@ namespace {
 
 using namespace winograd;
 
-/// Vectors of tiles in a unit, and in a register tile of up to 6 output channels.
-constexpr int kUnitVectors = kVectorBytes == 64 ? 4 : 2;
-/// Scratch of a unit, unless it is one vector.
-constexpr std::int64_t kUnitBytes = std::int64_t{640} << 10;
-
-/// Elements between two slabs: slabs a power of two apart would share sets of the first level cache.
-std::int64_t slab_stride(std::int64_t channels, std::int64_t vectors) {
-  return (channels * vectors + 1) * kLane;
-}
-
 /// y[o] = A^T m A + bias for one channel.
 void transform_output(const TileVector& tiles, const float* m, std::int64_t slab, float bias,
                       float* channel) {
@@ -182,16 +172,12 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
                                 x.data<float>(),
                                 bias.defined() ? bias.data<float>() : nullptr,
                                 y.mutable_data<float>()};
-  std::int64_t most = kUnitVectors;
-  while (most > 1 && convolution.scratch(most) * static_cast<std::int64_t>(sizeof(float)) > kUnitBytes)
-    most /= 2;
+  const std::int64_t most = unit_vectors(filters.in() + filters.out());
   const std::int64_t products = kSlabs * filters.in() * filters.out() * kLane;
   BatchSlots<float> slots(convolution.in.vectors(), convolution.scratch(most), products);
   slots.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
-    const std::int64_t units = task_count(end - begin, most);
-    for (std::int64_t k = 0; k < units; ++k)
-      convolution.run_unit(begin + (end - begin) * k / units, begin + (end - begin) * (k + 1) / units,
-                           scratch);
+    for_each_unit(begin, end, most,
+                  [&](std::int64_t first, std::int64_t last) { convolution.run_unit(first, last, scratch); });
   });
 }
 

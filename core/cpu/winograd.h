@@ -56,6 +56,20 @@ inline constexpr float kG[kSide][3] = {
   to[3 * to_step] = kNear / 2 * near_difference + 2 * kFar * far_difference + m[5 * step];
 }
 
+/// to = A y for one column (or row) of y: the adjoint of output_side.
+[[gnu::always_inline]] inline void gradient_side(const Vec<float>* y, int step, Vec<float>* to, int to_step) {
+  const Vec<float> even_near = y[0] + 0.5F * y[2 * step];
+  const Vec<float> odd_near = kNear * (y[step] + 0.5F * y[3 * step]);
+  const Vec<float> even_far = y[0] + 2 * y[2 * step];
+  const Vec<float> odd_far = kFar * (y[step] + 2 * y[3 * step]);
+  to[0] = y[0];
+  to[to_step] = even_near + odd_near;
+  to[2 * to_step] = even_near - odd_near;
+  to[3 * to_step] = even_far + odd_far;
+  to[4 * to_step] = even_far - odd_far;
+  to[5 * to_step] = y[3 * step];
+}
+
 /// Planes of h x w pixels, cut into tiles in the order (image, row, column), kLane tiles a vector. w / 4 is a
 /// power of two, at most kLane and at least an eighth of kLane: see `fits`.
 class TilePlanes {
@@ -131,6 +145,13 @@ class TileVector {
     store_part(zip_high<float>(even[1], odd[1]), r, 3, channel);
   }
 
+  /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.
+  [[gnu::always_inline]] Vec<float> load_part(const float* channel, int r, int j) const {
+    const float* row = channel + r * planes_->w_;
+    if (!halves_) return runs_[j].has(r) ? load(row + runs_[j].offset) : Vec<float>{};
+    return join(half(runs_[2 * j], row, r), half(runs_[2 * j + 1], row, r), detail::kAllLanes<float>);
+  }
+
  private:
   struct Run {
     std::int64_t offset;
@@ -151,13 +172,6 @@ class TileVector {
     Half v{};
     if (run.has(r)) std::memcpy(&v, row + run.offset, sizeof v);
     return v;
-  }
-
-  /// Vector j of a row of pixels, -1 <= r <= 4.
-  [[gnu::always_inline]] Vec<float> load_part(const float* channel, int r, int j) const {
-    const float* row = channel + r * planes_->w_;
-    if (!halves_) return runs_[j].has(r) ? load(row + runs_[j].offset) : Vec<float>{};
-    return join(half(runs_[2 * j], row, r), half(runs_[2 * j + 1], row, r), detail::kAllLanes<float>);
   }
 
   [[gnu::always_inline]] static Vec<float> keep(const Vec<float>& v, const Vec<std::int32_t>& mask) {
@@ -197,6 +211,31 @@ inline void transform_input(const TileVector& tiles, const float* channel, float
 #pragma GCC unroll 6
     for (int r = 0; r < kSide; ++r) store<float>(to + (r * kSide + k) * slab, column[r]);
   }
+}
+
+/// Vectors of tiles that go through the transforms and the products together.
+inline constexpr std::int64_t kUnitVectors = kVectorBytes == 64 ? 4 : 2;
+
+/// Elements between two slabs of a unit: slabs a power of two apart would share sets of the first level
+/// cache.
+inline std::int64_t slab_stride(std::int64_t channels, std::int64_t vectors) {
+  return (channels * vectors + 1) * kLane;
+}
+
+/// The most vectors a unit may have, such that slabs of this many channels stay in a core's cache.
+inline std::int64_t unit_vectors(std::int64_t channels) {
+  constexpr std::int64_t kUnitBytes = std::int64_t{640} << 10;
+  std::int64_t most = kUnitVectors;
+  while (most > 1 && kSlabs * channels * most * kVectorBytes > kUnitBytes) most /= 2;
+  return most;
+}
+
+/// Calls f(begin, end) for units of at most `most` vectors of [begin, end), of about equal size.
+template <class F>
+void for_each_unit(std::int64_t begin, std::int64_t end, std::int64_t most, const F& f) {
+  const std::int64_t units = (end - begin + most - 1) / most;
+  for (std::int64_t k = 0; k < units; ++k)
+    f(begin + (end - begin) * k / units, begin + (end - begin) * (k + 1) / units);
 }
 
 }  // namespace retrace::cpu::winograd

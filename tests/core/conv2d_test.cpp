@@ -254,7 +254,9 @@ TEST_CASE("conv2d rounds less with algorithm direct, which all three kernels hee
   CHECK(relative_error(plain.dw, exact.dw.to_vector<double>()) < 1e-6);
   CHECK(relative_error(fast.y, exact.y.to_vector<double>()) < 2e-6);
   CHECK(relative_error(fast.dx, exact.dx.to_vector<double>()) < 2e-6);
+  CHECK(relative_error(fast.dw, exact.dw.to_vector<double>()) < 2e-6);
   CHECK_FALSE(bit_equal(fast.y, plain.y));
   CHECK_FALSE(bit_equal(fast.dx, plain.dx));
+  CHECK_FALSE(bit_equal(fast.dw, plain.dw));
   CHECK(bit_equal(run(automatic, x, w, Tensor(), dy).y, exact.y));
 }

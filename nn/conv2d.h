@@ -26,6 +26,7 @@ class Conv2d final : public Module {
   void members(Members& m) override;
 
   const Conv2dOptions& options() const { return options_; }
+  void set_algorithm(Conv2dAlgorithm algorithm) { options_.algorithm = algorithm; }
   Parameter& weight() { return weight_; }
   /// Undefined without one.
   Parameter& bias() { return bias_; }

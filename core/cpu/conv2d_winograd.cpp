@@ -6,7 +6,7 @@
 //   m[i][o] = sum over c of u[i][o][c] v[i][c]          for each slab i of 36, with u = G w G^T
 //   y[o] = A^T m[.][o] A + bias[o]
 #include <retrace/core/cpu/conv2d.h>
-#include <retrace/core/cpu/winograd.h>
+#include <retrace/core/cpu/winograd_tiles.h>
 
 #include <array>
 

@@ -3,7 +3,7 @@
 //   dw = G^T du G, with v = B^T d B of the inputs as in the forward pass, and e = A dy A^T
 // The lanes of v are tiles, those of e and du are output channels.
 #include <retrace/core/cpu/conv2d.h>
-#include <retrace/core/cpu/winograd.h>
+#include <retrace/core/cpu/winograd_tiles.h>
 
 namespace retrace::cpu {
 

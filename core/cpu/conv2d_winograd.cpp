@@ -183,13 +183,15 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
 
 }  // namespace
 
+// The batch has no say, although the direct kernel is faster for an image or two of 8 x 8 pixels: an image's
+// result must not depend on those beside it, nor on how a bf16 batch is cut.
 bool winograd_fits(const Conv2dGeometry& g) {
   constexpr std::int64_t kFewestChannels = 8;  // below, the transforms take longer than the products
   const Conv2dOptions& o = g.options;
   const bool same3x3 = g.kh == 3 && g.kw == 3 && o.stride == Size2d(1) && o.padding == Size2d(1) &&
                        o.dilation == Size2d(1) && o.groups == 1;
   return same3x3 && o.algorithm == Conv2dAlgorithm::automatic && std::min(g.c, g.o) >= kFewestChannels &&
-         TilePlanes::fits(g.h, g.w) && g.n * g.plane() >= kTile * kTile * kLane;
+         TilePlanes::fits(g.h, g.w);
 }
 
 void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,

@@ -6,8 +6,8 @@
 
 namespace retrace::cpu::winograd {
 
-/// Planes of h x w pixels, cut into tiles in the order (image, row, column), kLane tiles a vector. `fits` says which w
-/// let no vector begin in the middle of a row of tiles.
+/// Planes of h x w pixels, cut into tiles in the order (image, row, column), kLane tiles a vector. `fits`
+/// says which w let no vector begin in the middle of a row of tiles.
 class TilePlanes {
  public:
   TilePlanes(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width)

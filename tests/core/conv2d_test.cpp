@@ -235,6 +235,20 @@ TEST_CASE("conv2d by tiles keeps a NaN in the tiles that see it", "[conv2d]") {
   }
 }
 
+TEST_CASE("conv2d gives an image the same bits in every batch", "[conv2d]") {
+  const std::int64_t width = GENERATE(7, 8, 16, 32);
+  const Case c{{9, 8, 8, width}, {8, 8, 3, 3}, {.padding = 1}};
+  const Tensor x = random_tensor(c.x, DType::f32, 1);
+  const Tensor w = random_tensor(c.w, DType::f32, 2);
+  Tensor all = like(x);
+  kernel::conv2d(x, w, Tensor(), c.options, all);
+  Tensor one(c.x.with(0, 1), DType::f32);
+  for (const std::int64_t image : {0, 4, 8}) {
+    kernel::conv2d(x.slice(image, image + 1), w, Tensor(), c.options, one);
+    CHECK(bit_equal(one, all.slice(image, image + 1)));
+  }
+}
+
 TEST_CASE("conv2d rounds less with algorithm direct, which all three kernels heed", "[conv2d]") {
   const Case automatic{{4, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1}};
   Case direct = automatic;

@@ -14,7 +14,7 @@ using namespace winograd;
 /// A register tile: output channels in up to 2 vectors, times input channels.
 constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
 /// Output channels that are done together, so that one slot's du stays in a core's cache. The inputs are
-/// transformed anew for each block, which costs less than reading and writing a larger du.
+/// transformed anew for each block.
 constexpr std::int64_t kBlockOutputs = 32;
 
 /// e[tile] = A dy A^T for up to kLane channels, `plane` elements apart, of one vector of tiles.

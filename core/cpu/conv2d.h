@@ -88,6 +88,13 @@ class BatchSlots {
   Tensor workspace_;
 };
 
+/// Output channels go through a register tile in blocks of 6, then 4, then 1.
+inline constexpr int kBlockChannels = 6;
+inline std::int64_t block_size(std::int64_t left) {
+  if (left >= 12 || (left >= 6 && left % 4 != 0)) return kBlockChannels;
+  return left >= 4 ? 4 : 1;
+}
+
 /// Any convolution, as matrix products over columns of input pixels. bias may be undefined.
 template <class T>
 void im2col_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -106,5 +113,12 @@ template <class T>
 void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
 template <class T>
 void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
+
+/// Faster still, for f32 on many channels of planes that tiles of 4 x 4 cover; rounds a little more.
+bool winograd_fits(const Conv2dGeometry& g);
+void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      Tensor& y);
+void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 }  // namespace retrace::cpu

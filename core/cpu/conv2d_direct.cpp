@@ -22,10 +22,9 @@ constexpr int kTaps = 9;
 /// Scratch for the pixels of one strip: they stay in a core's cache.
 constexpr std::int64_t kStripBytes = std::int64_t{256} << 10;
 
-/// A register tile of the forward loop: up to kTileChannels output channels times kTileVectors vectors of
+/// A register tile of the forward loop: up to kBlockChannels output channels times kTileVectors vectors of
 /// pixels, which with their operands fill 32 (AVX-512) or 16 registers.
 constexpr int kTileVectors = kVectorBytes == 64 ? 4 : 2;
-constexpr int kTileChannels = 6;
 template <class T>
 constexpr std::int64_t kTilePixels = kTileVectors* kLanes<T>;
 
@@ -47,12 +46,6 @@ std::int64_t strip_rows(std::int64_t row_bytes, std::int64_t height) {
   const std::int64_t most = std::max<std::int64_t>(kStripBytes / row_bytes - 2, 1);
   const std::int64_t strips = (height + most - 1) / most;
   return (height + strips - 1) / strips;
-}
-
-/// Output channels go through the register tile in blocks of 6, then 4, then 1.
-std::int64_t block_size(std::int64_t left) {
-  if (left >= 12 || (left >= 6 && left % 4 != 0)) return kTileChannels;
-  return left >= 4 ? 4 : 1;
 }
 
 /// The three shifted copies of the channels of a strip.
@@ -169,8 +162,8 @@ void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, 
           const T* w = weights + o * block_stride;
           const T* b = bias != nullptr ? bias + o : nullptr;
           T* out = to + (n * out_channels + o) * plane + strip.begin * width;
-          if (size == kTileChannels)
-            convolve_block<kTileChannels>(copies, buffer, w, b, pixels, plane, out);
+          if (size == kBlockChannels)
+            convolve_block<kBlockChannels>(copies, buffer, w, b, pixels, plane, out);
           else if (size == 4)
             convolve_block<4>(copies, buffer, w, b, pixels, plane, out);
           else
@@ -257,7 +250,7 @@ void accumulate_taps(const T* dy, std::int64_t row_stride, const T* x, std::int6
 }  // namespace
 
 bool direct3x3_fits(const Conv2dGeometry& g) {
-  const auto& [stride, padding, dilation, groups] = g.options;
+  const auto& [stride, padding, dilation, groups, algorithm] = g.options;
   // Planes much smaller than a tile of pixels would waste most of it.
   const bool large = g.plane() * 2 >= kTilePixels<float>;
   return g.kh == 3 && g.kw == 3 && stride == Size2d(1) && padding == Size2d(1) && dilation == Size2d(1) &&

@@ -13,6 +13,8 @@ void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dO
   const Conv2dGeometry g(x.shape(), w.shape(), y.shape(), options);
   if (cpu::direct3x3_fits(g))
     cpu::direct3x3_forward<T>(g, x, w, bias, y);
+  else if (cpu::strided3x3_fits(g))
+    cpu::strided3x3_forward<T>(g, x, w, bias, y);
   else if (cpu::pointwise_fits(g))
     cpu::pointwise_forward<T>(g, x, w, bias, y);
   else
@@ -24,6 +26,8 @@ void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& optio
   const Conv2dGeometry g(dx.shape(), w.shape(), dy.shape(), options);
   if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_data<T>(g, dy, w, dx);
+  else if (cpu::strided3x3_fits(g))
+    cpu::strided3x3_backward_data<T>(g, dy, w, dx);
   else if (cpu::pointwise_fits(g))
     cpu::pointwise_backward_data<T>(g, dy, w, dx);
   else
@@ -35,6 +39,8 @@ void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& opt
   const Conv2dGeometry g(x.shape(), dw.shape(), dy.shape(), options);
   if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
+  else if (cpu::strided3x3_fits(g))
+    cpu::strided3x3_backward_weight<T>(g, dy, x, dw);
   else
     cpu::im2col_backward_weight<T>(g, dy, x, dw);
 }

@@ -107,6 +107,16 @@ void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
 template <class T>
 void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
+/// Faster, for 3 x 3 filters with stride 2 and padding 1 on all channels of images with even sides.
+bool strided3x3_fits(const Conv2dGeometry& g);
+template <class T>
+void strided3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        Tensor& y);
+template <class T>
+void strided3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+template <class T>
+void strided3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
+
 /// Faster, for 1 x 1 filters of any stride without padding, on all channels.
 bool pointwise_fits(const Conv2dGeometry& g);
 template <class T>

@@ -9,7 +9,7 @@
 // Backward weight: the lanes are output channels, dy is transposed to [pixel][lane] with zeros around it, and
 //   dw[lanes][c][u][v] = sum over pixels (i, j) of x[c][i][j] dy[i + 1 - u][j + 1 - v][lanes]
 // keeps its nine sums in registers for a whole strip.
-#include <retrace/core/cpu/conv2d_tile.h>
+#include <retrace/core/cpu/conv2d_lanes.h>
 
 namespace retrace::cpu {
 
@@ -108,20 +108,7 @@ class LaneMajor {
       column = 0;
       to += 2 * kLanes<T>;
     };
-    const std::int64_t pixels = seen.rows() * width_;
-    std::int64_t p = 0;
-    for (; p + kLanes<T> <= pixels; p += kLanes<T>) {
-      Vec<T> square[kLanes<T>];
-      for (int k = 0; k < kLanes<T>; ++k)
-        square[k] = k < channels ? load(from + k * height_ * width_ + p) : Vec<T>{};
-      transpose<T>(square);
-      for (const Vec<T>& pixel : square) put(pixel);
-    }
-    for (; p < pixels; ++p) {
-      Vec<T> pixel{};
-      for (int k = 0; k < channels; ++k) pixel[k] = from[k * height_ * width_ + p];
-      put(pixel);
-    }
+    for_each_pixel(from, height_ * width_, channels, seen.rows() * width_, put);
   }
 
  private:
@@ -212,11 +199,7 @@ void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
                                g.w, sums + c * kTaps * kWide);
         });
   });
-  const T* sums = slots.sum(sums_size);
-  T* to = dw.mutable_data<T>();
-  for (std::int64_t o = 0; o < g.o; ++o)
-    for (std::int64_t k = 0; k < g.depth(); ++k)
-      to[o * g.depth() + k] = sums[(o / kWide * g.depth() + k) * kWide + o % kWide];
+  write_lane_sums(g, slots.sum(sums_size), dw.mutable_data<T>());
 }
 
 template void direct3x3_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,

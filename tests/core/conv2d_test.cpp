@@ -90,7 +90,7 @@ const std::vector<Case>& cases() {
       {{2, 1, 32, 8}, {1, 1, 1, 1}, {.stride = {4, 1}}},
       // 3 x 3 with stride 2 and padding 1
       {{2, 6, 8, 8}, {6, 6, 3, 3}, {.stride = 2, .padding = 1}},
-      {{1, 1, 16, 16}, {1, 1, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 1, 16, 16}, {4, 1, 3, 3}, {.stride = 2, .padding = 1}},
       {{3, 17, 16, 16}, {5, 17, 3, 3}, {.stride = 2, .padding = 1}},
       {{1, 5, 14, 22}, {17, 5, 3, 3}, {.stride = 2, .padding = 1}},
       {{1, 5, 34, 10}, {33, 5, 3, 3}, {.stride = 2, .padding = 1}},

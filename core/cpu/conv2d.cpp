@@ -41,6 +41,8 @@ void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& opt
     cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
   else if (cpu::strided3x3_fits(g))
     cpu::strided3x3_backward_weight<T>(g, dy, x, dw);
+  else if (cpu::pointwise_fits(g))
+    cpu::pointwise_backward_weight<T>(g, dy, x, dw);
   else
     cpu::im2col_backward_weight<T>(g, dy, x, dw);
 }

@@ -124,5 +124,7 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
                        Tensor& y);
 template <class T>
 void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+template <class T>
+void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 }  // namespace retrace::cpu

@@ -1,7 +1,10 @@
 // Convolutions with 1 x 1 filters and no padding, of any stride: products of a matrix with planes of pixels.
 // They do little work for what they read, so all output channels of some pixels are computed while their
 // inputs are in a core's cache. With a stride, the pixels that the filter sees are copied first.
-#include <retrace/core/cpu/conv2d_tile.h>
+//
+// Backward weight: the lanes are channels of x or of dy, whichever has fewer. They are transposed to
+// [pixel][lane], and their products with pixels of the other's channels are summed in registers.
+#include <retrace/core/cpu/conv2d_lanes.h>
 
 namespace retrace::cpu {
 
@@ -64,13 +67,78 @@ void for_each_full_strip(std::int64_t height, std::int64_t rows, const F& f) {
   for_each_strip(height, rows, [&](const Strip& strip) { f(Strip{strip.end - rows, strip.end}); });
 }
 
+/// Pixels of which transposed channels stay in a core's cache. Shorter runs of a plane come slower from
+/// memory.
+constexpr std::int64_t kChunk = 512;
+
+/// Channels of an image or of its gradients; their pixels are `stride` elements apart.
+template <class T>
+struct Planes {
+  const T* data;
+  std::int64_t channels, stride;
+};
+
+/// Adds the products of kVectors blocks of lanes [kChunk][lane] with kChannels planes to sums[channel][lane],
+/// which are `sums_stride` elements apart for each block.
+template <int kVectors, int kChannels, class T>
+void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std::int64_t pixels, T* sums,
+                       std::int64_t sums_stride) {
+  Vec<T> acc[kChannels][kVectors] = {};
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    Vec<T> left[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) left[v] = load(lanes + (v * kChunk + p) * kLanes<T>);
+#pragma GCC unroll 8
+    for (int k = 0; k < kChannels; ++k) {
+      const Vec<T> value = splat(planes[k * stride + p]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) acc[k][v] += left[v] * value;
+    }
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < kChannels; ++k)
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      T* sum = sums + v * sums_stride + k * kLanes<T>;
+      store<T>(sum, load(sum) + acc[k][v]);
+    }
+}
+
+/// Adds the products of all channels of a and b in at most kChunk pixels to sums[block of a][channel of
+/// b][lane].
+template <int kVectors, class T>
+void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pixels, T* lanes, T* sums) {
+  constexpr int kChannels = kVectorBytes == 64 ? 8 : 4;
+  const std::int64_t block_sums = b.channels * kLanes<T>;
+  for (std::int64_t first = 0; first < a.channels;
+       first += kVectors * kLanes<T>, sums += kVectors * block_sums) {
+    for (std::int64_t v = 0; v < kVectors; ++v) {
+      const std::int64_t channel = first + v * kLanes<T>;
+      T* to = lanes + v * kChunk * kLanes<T>;
+      for_each_pixel(a.data + channel * a.stride, a.stride,
+                     std::min<std::int64_t>(kLanes<T>, a.channels - channel), pixels,
+                     [&](const Vec<T>& pixel) {
+                       store<T>(to, pixel);
+                       to += kLanes<T>;
+                     });
+    }
+    std::int64_t k = 0;
+    for (; k + kChannels <= b.channels; k += kChannels)
+      accumulate_planes<kVectors, kChannels>(lanes, b.data + k * b.stride, b.stride, pixels,
+                                             sums + k * kLanes<T>, block_sums);
+    for (; k < b.channels; ++k)
+      accumulate_planes<kVectors, 1>(lanes, b.data + k * b.stride, b.stride, pixels, sums + k * kLanes<T>,
+                                     block_sums);
+  }
+}
+
 }  // namespace
 
 bool pointwise_fits(const Conv2dGeometry& g) {
-  // A tile that is computed twice, or in which little is computed, costs more than it gains. So does a matrix
-  // that does not stay in a core's cache beside the pixels.
+  // A tile of which much is computed twice, or a vector with few channels in it, costs more than it gains. So
+  // does a matrix that does not stay in a core's cache beside the pixels.
   const std::int64_t tiles = (g.out_plane() + kTilePixels<float> - 1) / kTilePixels<float>;
-  const bool full = g.out_plane() * 4 >= tiles * kTilePixels<float> * 3;
+  const bool full = g.out_plane() * 4 >= tiles * kTilePixels<float> * 3 && std::min(g.c, g.o) >= 8;
   const bool small = g.o * g.c * static_cast<std::int64_t>(sizeof(float)) <= kStripBytes;
   return g.kh == 1 && g.kw == 1 && g.options.padding == Size2d(0) && g.options.groups == 1 &&
          g.out_plane() >= kTilePixels<float> && full && small;
@@ -122,11 +190,50 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
   });
 }
 
+template <class T>
+void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw) {
+  constexpr std::int64_t kWide = kLanes<T>;
+  const Samples<T> samples(g);
+  const bool x_lanes = g.c < g.o;
+  const std::int64_t blocks = task_count(std::min(g.c, g.o), kWide);
+  const std::int64_t others = std::max(g.c, g.o);
+  const std::int64_t sums_size = blocks * others * kWide;
+  const std::int64_t lanes_size = (blocks % 2 == 0 ? 2 : 1) * kChunk * kWide;
+  const T* from_dy = dy.data<T>();
+  const T* from_x = x.data<T>();
+  BatchSlots<T> slots(g.n, sums_size + lanes_size + samples.size(), g.products());
+  slots.run([&](T* sums, std::int64_t begin, std::int64_t end) {
+    T* lanes = sums + sums_size;
+    std::fill(sums, lanes, T{0});
+    for (std::int64_t n = begin; n < end; ++n)
+      for_each_strip(g.oh, samples.rows(), [&](const Strip& strip) {
+        const T* x_strip = samples.gather(from_x + n * g.c * g.plane(), strip, lanes + lanes_size);
+        const T* dy_strip = from_dy + n * g.o * g.out_plane() + strip.begin * g.ow;
+        for (std::int64_t p = 0; p < strip.rows() * g.ow; p += kChunk) {
+          const Planes<T> in{x_strip + p, g.c, samples.stride()};
+          const Planes<T> out{dy_strip + p, g.o, g.out_plane()};
+          const auto accumulate = blocks % 2 == 0 ? &accumulate_products<2, T> : &accumulate_products<1, T>;
+          accumulate(x_lanes ? in : out, x_lanes ? out : in, std::min(kChunk, strip.rows() * g.ow - p), lanes,
+                     sums);
+        }
+      });
+  });
+  const T* sums = slots.sum(sums_size);
+  T* to = dw.mutable_data<T>();
+  for (std::int64_t o = 0; o < g.o; ++o)
+    for (std::int64_t c = 0; c < g.c; ++c) {
+      const std::int64_t lane = x_lanes ? c : o;
+      to[o * g.c + c] = sums[(lane / kWide * others + (x_lanes ? o : c)) * kWide + lane % kWide];
+    }
+}
+
 template void pointwise_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
                                        Tensor&);
 template void pointwise_forward<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
                                         Tensor&);
 template void pointwise_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 template void pointwise_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void pointwise_backward_weight<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void pointwise_backward_weight<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 
 }  // namespace retrace::cpu

@@ -78,7 +78,7 @@ struct Planes {
   std::int64_t channels, stride;
 };
 
-/// Adds the products of kVectors blocks of lanes [kChunk][lane] with kChannels planes to sums[channel][lane],
+/// Adds the products of kVectors blocks of lanes [pixel][lane] with kChannels planes to sums[channel][lane],
 /// which are `sums_stride` elements apart for each block.
 template <int kVectors, int kChannels, class T>
 void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std::int64_t pixels, T* sums,
@@ -87,7 +87,7 @@ void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std
   for (std::int64_t p = 0; p < pixels; ++p) {
     Vec<T> left[kVectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) left[v] = load(lanes + (v * kChunk + p) * kLanes<T>);
+    for (int v = 0; v < kVectors; ++v) left[v] = load(lanes + (v * pixels + p) * kLanes<T>);
 #pragma GCC unroll 8
     for (int k = 0; k < kChannels; ++k) {
       const Vec<T> value = splat(planes[k * stride + p]);
@@ -104,7 +104,7 @@ void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std
     }
 }
 
-/// Adds the products of all channels of a and b in at most kChunk pixels to sums[block of a][channel of
+/// Adds the products of all channels of a and b in some pixels to sums[block of a][channel of
 /// b][lane].
 template <int kVectors, class T>
 void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pixels, T* lanes, T* sums) {
@@ -114,7 +114,7 @@ void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pi
        first += kVectors * kLanes<T>, sums += kVectors * block_sums) {
     for (std::int64_t v = 0; v < kVectors; ++v) {
       const std::int64_t channel = first + v * kLanes<T>;
-      T* to = lanes + v * kChunk * kLanes<T>;
+      T* to = lanes + v * pixels * kLanes<T>;
       for_each_pixel(a.data + channel * a.stride, a.stride,
                      std::min<std::int64_t>(kLanes<T>, a.channels - channel), pixels,
                      [&](const Vec<T>& pixel) {
@@ -198,7 +198,8 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
   const std::int64_t blocks = task_count(std::min(g.c, g.o), kWide);
   const std::int64_t others = std::max(g.c, g.o);
   const std::int64_t sums_size = blocks * others * kWide;
-  const std::int64_t lanes_size = (blocks % 2 == 0 ? 2 : 1) * kChunk * kWide;
+  const std::int64_t chunk = std::min(kChunk, samples.rows() * g.ow);
+  const std::int64_t lanes_size = (blocks % 2 == 0 ? 2 : 1) * chunk * kWide;
   const T* from_dy = dy.data<T>();
   const T* from_x = x.data<T>();
   BatchSlots<T> slots(g.n, sums_size + lanes_size + samples.size(), g.products());
@@ -209,11 +210,11 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
       for_each_strip(g.oh, samples.rows(), [&](const Strip& strip) {
         const T* x_strip = samples.gather(from_x + n * g.c * g.plane(), strip, lanes + lanes_size);
         const T* dy_strip = from_dy + n * g.o * g.out_plane() + strip.begin * g.ow;
-        for (std::int64_t p = 0; p < strip.rows() * g.ow; p += kChunk) {
+        for (std::int64_t p = 0; p < strip.rows() * g.ow; p += chunk) {
           const Planes<T> in{x_strip + p, g.c, samples.stride()};
           const Planes<T> out{dy_strip + p, g.o, g.out_plane()};
           const auto accumulate = blocks % 2 == 0 ? &accumulate_products<2, T> : &accumulate_products<1, T>;
-          accumulate(x_lanes ? in : out, x_lanes ? out : in, std::min(kChunk, strip.rows() * g.ow - p), lanes,
+          accumulate(x_lanes ? in : out, x_lanes ? out : in, std::min(chunk, strip.rows() * g.ow - p), lanes,
                      sums);
         }
       });

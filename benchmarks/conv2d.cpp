@@ -61,7 +61,7 @@ void measure(const Case& c, double budget) {
   const double forward = speed([&] { kernel::conv2d(x, w, Tensor(), c.options, y); });
   const double data = speed([&] { kernel::conv2d_backward_data(dy, w, c.options, dx); });
   const double weight = speed([&] { kernel::conv2d_backward_weight(dy, x, c.options, dw); });
-  std::printf("%-22s %9.1f %9.1f %9.1f   %s\n", c.name, forward, data, weight,
+  std::printf("%-23s %9.1f %9.1f %9.1f   %s\n", c.name, forward, data, weight,
               format_bytes(workspace.peak()).c_str());
   std::fflush(stdout);
 }
@@ -82,11 +82,16 @@ int main(int argc, char** argv) {
       {"64->64@8 3x3", {kBatch, 64, 8, 8}, {64, 64, 3, 3}, same},
       {"16->32@32 3x3 stride 2", {kBatch, 16, 32, 32}, {32, 16, 3, 3}, half},
       {"32->64@16 3x3 stride 2", {kBatch, 32, 16, 16}, {64, 32, 3, 3}, half},
+      {"64->128@16 3x3 stride 2", {kBatch, 64, 16, 16}, {128, 64, 3, 3}, half},
       {"16->64@32 1x1", {kBatch, 16, 32, 32}, {64, 16, 1, 1}},
       {"64->16@32 1x1", {kBatch, 64, 32, 32}, {16, 64, 1, 1}},
+      {"256->64@8 1x1", {kBatch, 256, 8, 8}, {64, 256, 1, 1}},
+      {"64->256@8 1x1", {kBatch, 64, 8, 8}, {256, 64, 1, 1}},
+      {"16->32@32 1x1 stride 2", {kBatch, 16, 32, 32}, {32, 16, 1, 1}, {.stride = 2}},
+      {"32->64@16 1x1 stride 2", {kBatch, 32, 16, 16}, {64, 32, 1, 1}, {.stride = 2}},
   };
   std::printf("batch %lld, f32, %d threads; GFLOP/s of the fastest run\n", static_cast<long long>(kBatch),
               num_threads());
-  std::printf("%-22s %9s %9s %9s   %s\n", "", "forward", "data", "weight", "workspace");
+  std::printf("%-23s %9s %9s %9s   %s\n", "", "forward", "data", "weight", "workspace");
   for (const Case& c : cases) measure(c, budget);
 }

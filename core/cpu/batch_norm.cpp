@@ -1,7 +1,7 @@
 // Batch normalisation. A task takes a few whole channels, few enough that their planes stay in a core's
-// cache: memory is read once although the variance takes a second pass (with the exact mean) and the result a
-// third. A ReLU behind it goes with the same passes where planes are whole vectors and whole bytes of its
-// mask; other shapes take its own kernels, with the same numbers.
+// cache: memory is read once although the result takes a second pass. A ReLU behind it goes with the same
+// passes where planes are whole vectors and whole bytes of its mask; other shapes take its own kernels, with
+// the same numbers.
 #include <retrace/core/cpu/mask.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/sums.h>
@@ -49,37 +49,47 @@ struct Layout {
     for (std::int64_t i = 0; i < n; ++i)
       for (std::int64_t channel = begin; channel < end; ++channel) f((i * c + channel) * plane, channel);
   }
+  /// The same from the last image to the first: what a pass in order has left in the cache comes first.
+  template <class F>
+  void for_each_plane_back(std::int64_t begin, std::int64_t end, const F& f) const {
+    for (std::int64_t i = n - 1; i >= 0; --i)
+      for (std::int64_t channel = begin; channel < end; ++channel) f((i * c + channel) * plane, channel);
+  }
 
   std::int64_t n, c, plane, group;
 };
 
-using GroupSums = std::array<TwoSums, kMostChannels>;
+template <class T>
+using GroupSums = std::array<cpu::RunningSums<T>, kMostChannels>;
 using GroupMoments = std::array<Moments, kMostChannels>;
 
-/// Of channels [begin, end).
+/// Of channels [begin, end), in one pass around the mean m of a channel's first plane. Values of that plane
+/// are among the n planes of the channel, so (mean - m)^2 is less than n variances, and subtracting it costs
+/// no more than a factor n of the rounding of the squares' sum, for the most unlike planes; for like ones,
+/// nothing.
 template <class T>
 void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64_t end,
                 GroupMoments& result) {
-  GroupSums sums{};
-  layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
-    add_terms<T>(layout.plane, sums[static_cast<std::size_t>(channel - begin)],
-                 [x = x + offset](auto at, auto& sum, auto&) { sum += at(x); });
-  });
-  GroupSums centered{};
+  std::array<T, kMostChannels> around;
+  for (std::int64_t channel = begin; channel < end; ++channel) {
+    TwoSums sum;
+    add_terms<T>(layout.plane, sum,
+                 [x = x + channel * layout.plane](auto at, auto& s, auto&) { s += at(x); });
+    around[static_cast<std::size_t>(channel - begin)] =
+        static_cast<T>(sum.first / static_cast<double>(layout.plane));
+  }
+  GroupSums<T> centered{};
   layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
     const auto k = static_cast<std::size_t>(channel - begin);
-    add_terms<T>(
-        layout.plane, centered[k],
-        [x = x + offset, mean = static_cast<T>(sums[k].first / layout.count())](auto at, auto& s, auto& q) {
-          const auto d = at(x) - mean;
-          s += d;
-          q += d * d;
-        });
+    centered[k].add(layout.plane, [x = x + offset, m = around[k]](auto at, auto& s, auto& q) {
+      const auto d = at(x) - m;
+      s += d;
+      q += d * d;
+    });
   });
   for (std::int64_t channel = begin; channel < end; ++channel) {
     const auto k = static_cast<std::size_t>(channel - begin);
-    const double rounded = static_cast<double>(static_cast<T>(sums[k].first / layout.count()));
-    result[k] = cpu::moments_around(rounded, centered[k], layout.count());
+    result[k] = cpu::moments_around(static_cast<double>(around[k]), centered[k].total(), layout.count());
   }
 }
 
@@ -119,7 +129,7 @@ struct Normalize {
   std::uint8_t* bits;
 
   void operator()(std::int64_t begin, std::int64_t end) const {
-    layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t c) {
+    layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t c) {
       const auto value = [v = x + offset, m = mean[c], scale = gamma[c] * rstd[c], shift = beta[c]](auto at) {
         return (at(v) - m) * scale + shift;
       };
@@ -202,6 +212,8 @@ struct Incoming {
 /// What the gradient of one batch norm is made of. x may be null where it is not needed.
 template <bool kRelu, class T>
 struct Backward {
+  using Sums = std::array<TwoSums, kMostChannels>;
+
   Layout layout;
   const T *dy, *x, *gamma, *mean, *rstd;
   const std::uint8_t* bits;
@@ -213,25 +225,27 @@ struct Backward {
   }
 
   /// sum dy in .first, sum dy (x - mean) in .second.
-  void sum(std::int64_t begin, std::int64_t end, GroupSums& sums) const {
+  void sum(std::int64_t begin, std::int64_t end, Sums& result) const {
+    GroupSums<T> sums{};
     layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t c) {
-      TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];
+      auto& sum = sums[static_cast<std::size_t>(c - begin)];
       const auto d = incoming(offset);
       if (x == nullptr)
-        add_terms<T>(layout.plane, sum, [d](auto at, auto& s, auto&) { s += d(at); });
+        sum.add(layout.plane, [d](auto at, auto& s, auto&) { s += d(at); });
       else
-        add_terms<T>(layout.plane, sum, [d, v = x + offset, m = mean[c]](auto at, auto& s, auto& t) {
+        sum.add(layout.plane, [d, v = x + offset, m = mean[c]](auto at, auto& s, auto& t) {
           const auto e = d(at);
           s += e;
           t += e * (at(v) - m);
         });
     });
+    for (std::size_t k = 0; k < static_cast<std::size_t>(end - begin); ++k) result[k] = sums[k].total();
   }
 
   /// dx = gamma rstd (dy - sum dy / n - (x - mean) rstd^2 sum(dy (x - mean)) / n); in evaluation gamma rstd
   /// dy.
-  void differentiate(std::int64_t begin, std::int64_t end, const GroupSums& sums) const {
-    layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t c) {
+  void differentiate(std::int64_t begin, std::int64_t end, const Sums& sums) const {
+    layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t c) {
       const auto d = incoming(offset);
       const T scale = gamma[c] * rstd[c];
       if (!training) {
@@ -249,7 +263,7 @@ struct Backward {
   }
 
   void operator()(std::int64_t begin, std::int64_t end) const {
-    GroupSums sums{};
+    Sums sums{};
     if (training || dgamma != nullptr || dbeta != nullptr) sum(begin, end, sums);
     for (std::int64_t c = begin; c < end; ++c) {
       const TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];

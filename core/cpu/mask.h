@@ -42,7 +42,8 @@ template <class T>
   std::memcpy(&word, bits + i / 8, kMaskStep<T> / 8);
   if constexpr (kLanes<T> < 8) word >>= i % 8;
   using Lane = std::remove_reference_t<decltype(detail::Truth<T>{}[0])>;
-  const detail::Truth<T> lanes = (static_cast<Lane>(word) - detail::Truth<T>{}) & detail::lane_bits<T>(std::make_index_sequence<kLanes<T>>{});
+  const detail::Truth<T> lanes = (static_cast<Lane>(word) - detail::Truth<T>{}) &
+                                 detail::lane_bits<T>(std::make_index_sequence<kLanes<T>>{});
   return lanes != detail::Truth<T>{} ? v : Vec<T>{};
 }
 /// The same for the single element i.

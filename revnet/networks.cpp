@@ -103,10 +103,10 @@ ResidualNetwork::ResidualNetwork(const NetworkOptions& options)
 }
 
 Var ResidualNetwork::forward(const Var& x) {
-  Var h = relu(stem_norm_(stem_(x)));
+  Var h = stem_norm_.then_relu(stem_(x));
   if (options_.stem.max_pool) h = max_pool2d(h, {.kernel = 3, .stride = 2, .padding = 1});
   for (const auto& stage : stages_) h = (*stage)(h);
-  h = relu(final_norm_(h));
+  h = final_norm_.then_relu(h);
   return classifier_(flatten(adaptive_avg_pool2d(h, 1)));
 }
 

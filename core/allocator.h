@@ -18,8 +18,8 @@ struct Block {
   std::uint64_t serial = 0;
 };
 
-/// The one source of a device's tensor memory. Freed blocks are kept and handed out again (see BlockCache), so
-/// a training step after the first one asks the system for nothing. Thread-safe.
+/// The one source of a device's tensor memory. Freed blocks are kept and handed out again (see BlockCache),
+/// so a training step after the first one asks the system for nothing. Thread-safe.
 class Allocator {
  public:
   virtual ~Allocator() = default;

@@ -22,7 +22,8 @@ class BlockCache {
   void add(std::byte* data, std::int64_t bytes);
   /// A block that was taken or added is free again.
   void put(std::byte* data, std::int64_t bytes);
-  /// Forgets, and returns, what is free and as it came from the system: a block of which a part is in use stays.
+  /// Forgets, and returns, what is free and as it came from the system: a block of which a part is in use
+  /// stays.
   std::vector<std::pair<std::byte*, std::int64_t>> remove_whole();
 
  private:

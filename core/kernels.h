@@ -145,7 +145,7 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& mean, const Tensor& 
 extern constinit Kernel<void(const Tensor& var, double eps, Tensor& rstd)> batch_norm_rstd;
 /// With `training`, dx includes the way through the batch's statistics. Undefined results are not computed; x
 /// may be undefined when neither dgamma nor (in training) dx is asked for, gamma when dx is not. `mask` is
-/// that of the ReLU behind the batch norm, undefined without one.
+/// that of the ReLU behind the batch norm, undefined without one; dx may be dy.
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                              const Tensor& rstd, const Tensor& mask, bool training, Tensor& dx,
                              Tensor& dgamma, Tensor& dbeta)>

@@ -11,7 +11,7 @@ namespace {
 /// dx = dy where the mask's bit is set, else slope dy
 Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tensor& mask, double slope) {
   return record(op, {x}, y, /*save=*/{mask}, [slope](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
-    Tensor dx = like(dy, Tag::gradient);
+    Tensor dx = reuse(dy);
     kernel::masked_backward(saved[0], dy, slope, dx);
     return {dx};
   });

@@ -58,7 +58,7 @@ Var normalize(std::string_view op, const Var& x, const Var& gamma, const Var& be
       op, {x, gamma, beta}, y,
       /*save=*/{needs_x ? x.value() : Tensor(), needs_dx ? gamma.value() : Tensor(), mean, rstd, mask},
       [training](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
-        Tensor dx = wants[0] ? like(dy, Tag::gradient) : Tensor();
+        Tensor dx = wants[0] ? reuse(dy) : Tensor();
         Tensor dgamma = wants[1] ? like(saved[3], Tag::gradient) : Tensor();
         Tensor dbeta = wants[2] ? like(saved[3], Tag::gradient) : Tensor();
         kernel::batch_norm_backward(dy, saved[0], saved[1], saved[2], saved[3], saved[4], training, dx,

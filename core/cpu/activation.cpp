@@ -81,23 +81,30 @@ void clamp_cpu(const Tensor& x, double low, double high, Tensor& y, Tensor& mask
   });
 }
 
+/// to[i] = from[i] where bit i is set, else other(from[i]), for [begin, end). Not inlined: inside of a
+/// parallel region g++ leaves the loop scalar, at a twentieth of the speed.
+template <class T, class F>
+[[gnu::noinline]] void choose(const std::uint8_t* bits, const T* from, std::int64_t begin, std::int64_t end,
+                              F other, T* to) {
+  const std::int64_t whole = begin + (end - begin) / 8 * 8;
+  for (std::int64_t i = begin; i < whole; i += 8) {
+    const std::uint32_t eight = bits[i / 8];
+#pragma omp simd
+    for (std::uint32_t k = 0; k < 8; ++k)
+      to[i + k] = (eight >> k & 1U) != 0 ? from[i + k] : static_cast<T>(other(from[i + k]));
+  }
+  for (std::int64_t i = whole; i < end; ++i)
+    to[i] = (bits[i / 8] >> (i % 8) & 1) != 0 ? from[i] : static_cast<T>(other(from[i]));
+}
+
 /// dx[i] = dy[i] where the mask's bit is set, else other(dy[i]).
 template <class T, class F>
 void map_unmasked(const Tensor& mask, const Tensor& dy, Tensor& dx, F other) {
   const std::uint8_t* bits = mask.data<std::uint8_t>();
   const T* from = dy.data<T>();
   T* to = dx.mutable_data<T>();
-  parallel_for(dy.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
-    const std::int64_t whole = begin + (end - begin) / 8 * 8;
-    for (std::int64_t i = begin; i < whole; i += 8) {
-      const std::uint32_t eight = bits[i / 8];
-#pragma omp simd
-      for (std::uint32_t k = 0; k < 8; ++k)
-        to[i + k] = (eight >> k & 1U) != 0 ? from[i + k] : static_cast<T>(other(from[i + k]));
-    }
-    for (std::int64_t i = whole; i < end; ++i)
-      to[i] = (bits[i / 8] >> (i % 8) & 1) != 0 ? from[i] : static_cast<T>(other(from[i]));
-  });
+  parallel_for(dy.numel(), kGrain,
+               [=](std::int64_t begin, std::int64_t end) { choose(bits, from, begin, end, other, to); });
 }
 
 void masked_backward_cpu(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx) {

@@ -105,17 +105,16 @@ void map_plane(std::int64_t n, T* to, const F& f) {
 /// unless it is null. n is a multiple of kMaskStep.
 template <class T, class F>
 void map_plane_relu(std::int64_t n, T* to, std::uint8_t* bits, const F& f) {
-  constexpr std::int64_t kStep = cpu::kMaskStep<T>;
-  for (std::int64_t i = 0; i < n; i += kStep) {
-    std::uint8_t flags[kStep];
+  constexpr int kVectors = cpu::kMaskStep<T> / cpu::kLanes<T>;
+  for (std::int64_t i = 0; i < n; i += cpu::kMaskStep<T>) {
+    cpu::Vec<T> v[kVectors];
 #pragma GCC unroll 4
-    for (std::int64_t k = 0; k < kStep; k += cpu::kLanes<T>) {
-      const cpu::Vec<T> v = f(cpu::VectorAt<T>{i + k});
-      cpu::store(to + i + k, cpu::Vec<T>{} > v ? cpu::Vec<T>{} : v);
-      cpu::flag_positive<T>(v, flags + k);
+    for (int k = 0; k < kVectors; ++k) {
+      const std::int64_t at = i + k * cpu::kLanes<T>;
+      v[k] = f(cpu::VectorAt<T>{at});
+      cpu::store(to + at, cpu::Vec<T>{} > v[k] ? cpu::Vec<T>{} : v[k]);
     }
-    if (bits == nullptr) continue;
-    for (std::int64_t k = 0; k < kStep; k += 8) bits[(i + k) / 8] = cpu::pack(flags + k);
+    if (bits != nullptr) cpu::write_positive<T>(v, bits + i / 8);
   }
 }
 

@@ -8,6 +8,9 @@
 #include <cstring>
 #include <type_traits>
 #include <utility>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace retrace::cpu {
 
@@ -22,7 +25,7 @@ inline std::uint8_t pack(const std::uint8_t* flags) {
 
 /// The fewest elements that are whole vectors and whole bytes of a mask.
 template <class T>
-inline constexpr std::int64_t kMaskStep = std::max(8, kLanes<T>);
+inline constexpr int kMaskStep = std::max(8, kLanes<T>);
 
 namespace detail {
 template <class T>
@@ -52,12 +55,28 @@ T pass(const std::uint8_t* bits, std::int64_t i, T value) {
   return (bits[i / 8] >> (i % 8) & 1) != 0 ? value : T{0};
 }
 
-/// One byte of 0 or 1 for each lane: whether it is above 0.
+/// Writes the bits v > 0 of one mask step, which is the vectors v, at `bits`.
 template <class T>
-[[gnu::always_inline]] inline void flag_positive(const Vec<T>& v, std::uint8_t* flags) {
+[[gnu::always_inline]] inline void write_positive(const Vec<T> (&v)[kMaskStep<T> / kLanes<T>],
+                                                  std::uint8_t* bits) {
+#if defined(__AVX512F__)
+  // The compilers make a mask register of no vector expression.
+  if constexpr (std::is_same_v<T, float>) {
+    const __mmask16 positive = _mm512_cmp_ps_mask(v[0], _mm512_setzero_ps(), _CMP_GT_OQ);
+    std::memcpy(bits, &positive, sizeof positive);
+  } else {
+    *bits = _mm512_cmp_pd_mask(v[0], _mm512_setzero_pd(), _CMP_GT_OQ);
+  }
+#else
   typedef std::int8_t Bytes __attribute__((vector_size(kLanes<T>)));
-  const Bytes bytes = __builtin_convertvector(v > Vec<T>{}, Bytes) & 1;
-  std::memcpy(flags, &bytes, sizeof bytes);
+  std::uint8_t flags[kMaskStep<T>];
+#pragma GCC unroll 4
+  for (int k = 0; k < kMaskStep<T>; k += kLanes<T>) {
+    const Bytes bytes = __builtin_convertvector(v[k / kLanes<T>] > Vec<T>{}, Bytes) & 1;
+    std::memcpy(flags + k, &bytes, sizeof bytes);
+  }
+  for (int k = 0; k < kMaskStep<T>; k += 8) bits[k / 8] = pack(flags + k);
+#endif
 }
 
 }  // namespace retrace::cpu

@@ -163,6 +163,20 @@ TEST_CASE("batch_norm_relu keeps x and one bit an element", "[batch_norm]") {
   CHECK(tape.saved()[4].tensor.shape() == Shape{4 * 3 * 8 * 8 / 8});
 }
 
+TEST_CASE("batch_norm and relu write their gradient over a dy that nobody else holds", "[batch_norm]") {
+  Layer layer;
+  layer.gamma.set_requires_grad(false);
+  layer.beta.set_requires_grad(false);
+  Tape tape;
+  const Var x = tape.watch(some({4, 3, 8, 8}));
+  const Var y = 2 * relu(layer(batch_norm_relu(x, layer.gamma, layer.beta, layer.mean, layer.var)));
+  const Tensor dy = Tensor::full(y.shape(), 1, DType::f64);
+  const Counter counter(Tag::gradient);
+  tape.backward(y, dy);
+  CHECK(dy.to_vector<double>() == std::vector<double>(4 * 3 * 8 * 8, 1));
+  CHECK(counter.total() == 4 * 3 * 8 * 8 * 8);  // the gradient of the product alone
+}
+
 TEST_CASE("batch_norm_relu says what does not fit in its own name", "[batch_norm]") {
   Layer layer;
   CHECK_THROWS_WITH(batch_norm_relu(some({2, 3, 4}), layer.gamma, layer.beta, layer.mean, layer.var),

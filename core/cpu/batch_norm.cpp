@@ -14,7 +14,6 @@ namespace retrace {
 
 namespace {
 
-using cpu::add_terms;
 using cpu::Moments;
 using cpu::TwoSums;
 
@@ -63,21 +62,23 @@ template <class T>
 using GroupSums = std::array<cpu::RunningSums<T>, kMostChannels>;
 using GroupMoments = std::array<Moments, kMostChannels>;
 
-/// Of channels [begin, end), in one pass around the mean m of a channel's first plane. Values of that plane
-/// are among the n planes of the channel, so (mean - m)^2 is less than n variances, and subtracting it costs
-/// no more than a factor n of the rounding of the squares' sum, for the most unlike planes; for like ones,
+/// Of channels [begin, end), in one pass around the mean m of a channel's first K planes, 256 values or more.
+/// They are among its N planes, so (mean - m)^2 is at most N / K variances: that is the factor by which
+/// rounding grows where the first images are the most unlike the others. An offset of all images costs
 /// nothing.
 template <class T>
 void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64_t end,
                 GroupMoments& result) {
-  std::array<T, kMostChannels> around;
-  for (std::int64_t channel = begin; channel < end; ++channel) {
-    TwoSums sum;
-    add_terms<T>(layout.plane, sum,
-                 [x = x + channel * layout.plane](auto at, auto& s, auto&) { s += at(x); });
-    around[static_cast<std::size_t>(channel - begin)] =
-        static_cast<T>(sum.first / static_cast<double>(layout.plane));
-  }
+  Layout first = layout;
+  first.n = std::clamp<std::int64_t>(256 / layout.plane, 1, layout.n);
+  GroupSums<T> sums{};
+  first.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
+    sums[static_cast<std::size_t>(channel - begin)].add(
+        layout.plane, [x = x + offset](auto at, auto& s, auto&) { s += at(x); });
+  });
+  std::array<T, kMostChannels> around{};
+  for (std::size_t k = 0; k < static_cast<std::size_t>(end - begin); ++k)
+    around[k] = static_cast<T>(sums[k].total().first / first.count());
   GroupSums<T> centered{};
   layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
     const auto k = static_cast<std::size_t>(channel - begin);

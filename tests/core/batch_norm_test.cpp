@@ -167,6 +167,18 @@ TEST_CASE("batch norm's variance is exact far from zero", "[batch_norm]") {
   CHECK(relative_error(f.rstd, Reference(f).rstd) < 1e-5);
 }
 
+TEST_CASE("batch norm's variance bears a first image unlike the others", "[batch_norm]") {
+  const Shape shape = GENERATE(Shape{100, 2, 4, 4}, Shape{100, 2, 16, 16}, Shape{1000, 3});
+  CAPTURE(shape);
+  Fixture f(shape, DType::f32);
+  for (float& v : f.x.mutable_values<float>().first(static_cast<std::size_t>(shape.numel() / shape[0])))
+    v += 1e4F;
+  f.forward();
+  const Reference expected(f);
+  CHECK(relative_error(f.mean, expected.mean) < 1e-5);
+  CHECK(relative_error(f.rstd, expected.rstd) < 1e-5);
+}
+
 TEST_CASE("batch norm passes a NaN on", "[batch_norm]") {
   Fixture f({2, 2, 3, 3}, DType::f32);
   f.x.mutable_values<float>()[0] = NAN;

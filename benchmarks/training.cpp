@@ -16,7 +16,8 @@ using namespace retrace::cli;
 namespace {
 
 struct Options {
-  std::vector<std::string> networks{"resnet32", "resnet110", "resnet164", "revnet38", "revnet110", "revnet164"};
+  std::vector<std::string> networks{"resnet32", "resnet110", "resnet164",
+                                    "revnet38", "revnet110", "revnet164"};
   std::vector<std::string> policies{"stored", "checkpoint", "reversible"};
   std::int64_t batch = 100;
   std::int64_t steps = 5;
@@ -55,7 +56,8 @@ std::vector<MemoryRun> measure_network(const std::string& name, const Options& o
                           .profile = true};
   for (const std::string& policy : options.policies) {
     const Policy wanted = policy_for(policy, measured.network);
-    if (wanted != Policy::reversible || has_reversible_blocks(measured.network)) measured.policies.push_back(wanted);
+    if (wanted != Policy::reversible || has_reversible_blocks(measured.network))
+      measured.policies.push_back(wanted);
   }
   return measure(measured, batch);
 }
@@ -79,15 +81,16 @@ void print_row(const MemoryRun& run, const std::optional<Bound>& bound) {
                           bound->ideal, kAllowedOverIdeal * bound->ideal)
             : "1 | | | |";
   fmt::print("| {} | {} | {:.0f} | {:.0f} | {:.0f} | {:.1f} | {:.1f} | {:.1f} | {:.0f} | {} |\n", run.network,
-             name_of(run.policy), 1e3 * run.step_seconds, 1e3 * run.forward_seconds, 1e3 * run.backward_seconds,
-             1e3 * run.update_seconds, mebibytes(run.after_forward_bytes), mebibytes(run.peak_bytes),
-             mebibytes(run.resident_bytes), shares);
+             name_of(run.policy), 1e3 * run.step_seconds, 1e3 * run.forward_seconds,
+             1e3 * run.backward_seconds, 1e3 * run.update_seconds, mebibytes(run.after_forward_bytes),
+             mebibytes(run.peak_bytes), mebibytes(run.resident_bytes), shares);
 }
 
 void print_title(const Options& options) {
   fmt::print(
       "batch {} of [3, 32, 32], {}, {} threads; medians of {} steps, the policies of a network in turn\n\n"
-      "| network | policy | step, ms | forward, ms | backward, ms | update, ms | after forward, MiB | peak, MiB | "
+      "| network | policy | step, ms | forward, ms | backward, ms | update, ms | after forward, MiB | peak, "
+      "MiB | "
       "process, MiB | of stored | r | q | (1 + r + q) / (1 + r) | allowed |\n"
       "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
       options.batch, options.run.dtype, num_threads(), options.steps);

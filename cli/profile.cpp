@@ -13,9 +13,12 @@ namespace {
 
 Phase phase_of(const TapeEvent& event) {
   switch (event.kind) {
-    case TapeEvent::Kind::recorded: return event.depth == 0 ? Phase::forward : Phase::replay;
-    case TapeEvent::Kind::running: return Phase::tape;
-    case TapeEvent::Kind::done: break;
+    case TapeEvent::Kind::recorded:
+      return event.depth == 0 ? Phase::forward : Phase::replay;
+    case TapeEvent::Kind::running:
+      return Phase::tape;
+    case TapeEvent::Kind::done:
+      break;
   }
   return Phase::backward;
 }
@@ -48,7 +51,8 @@ double replayed_share(const Profile& stored, const Profile& other) {
     if (piece.phase == Phase::replay) replayed.insert({piece.op, piece.scope});
   double seconds = 0;
   for (const ProfilePiece& piece : stored.pieces)
-    if (piece.phase == Phase::forward && replayed.count({piece.op, piece.scope}) > 0) seconds += piece.seconds;
+    if (piece.phase == Phase::forward && replayed.count({piece.op, piece.scope}) > 0)
+      seconds += piece.seconds;
   return seconds / stored.seconds_of(Phase::forward);
 }
 
@@ -70,8 +74,8 @@ std::string markdown_of(const Profile& profile) {
   std::string text =
       "| op | forward, ms | replay, ms | backward, ms | together, ms | share |\n|---|--:|--:|--:|--:|--:|\n";
   const auto line = [&](std::string_view name, const Row& row, double seconds) {
-    text += fmt::format("| {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} % |\n", name, 1e3 * row[0], 1e3 * row[1],
-                        1e3 * row[2], 1e3 * seconds, 100 * seconds / total);
+    text += fmt::format("| {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} % |\n", name, 1e3 * row[0],
+                        1e3 * row[1], 1e3 * row[2], 1e3 * seconds, 100 * seconds / total);
   };
   for (const auto& row : rows) line(row.first, row.second, sum(row.second));
   line("between the derivatives", {}, tape);

@@ -47,8 +47,8 @@ class Profiler final : public TapeObserver {
   std::vector<ProfilePiece> pieces_{};
 };
 
-/// The share of the stored step's forward that `other` ran again: the time of the stored forward's ops of which
-/// the replays of `other` contain one of the same name and scope, over the time of all.
+/// The share of the stored step's forward that `other` ran again: the time of the stored forward's ops of
+/// which the replays of `other` contain one of the same name and scope, over the time of all.
 double replayed_share(const Profile& stored, const Profile& other);
 
 /// For people: milliseconds by op and phase, the most expensive op first, as a Markdown table.

@@ -11,6 +11,7 @@ namespace retrace {
 class Wants {
  public:
   explicit Wants(std::vector<bool> wanted) : wanted_(std::move(wanted)) {}
+  static Wants all(std::size_t inputs) { return Wants(std::vector<bool>(inputs, true)); }
   bool operator[](std::size_t input) const { return wanted_[input]; }
   std::size_t size() const { return wanted_.size(); }
 

@@ -52,11 +52,11 @@ Block Allocator::allocate(std::int64_t bytes, Tag tag) {
   std::byte* data = take_cached(rounded);
   if (data == nullptr) {
     if (budget > 0 && ledger_.live() + ledger_.cached() + rounded > budget) empty_cache();
-    data = obtain(rounded);
+    data = obtain_noted(rounded);
   }
   if (data == nullptr) {
     empty_cache();
-    data = obtain(rounded);
+    data = obtain_noted(rounded);
   }
   if (data == nullptr) fail_out_of_memory(rounded);
   const std::uint64_t serial = ledger_.add(
@@ -69,7 +69,7 @@ void Allocator::deallocate(const Block& block) {
   ledger_.remove(block.serial);
   ledger_.add_cached(block.bytes);
   forbid(block.data, block.bytes);
-  cache_[block.bytes].push_back(block.data);
+  cache_.put(block.data, block.bytes);
 }
 
 void Allocator::flush() {
@@ -78,23 +78,24 @@ void Allocator::flush() {
 }
 
 void Allocator::empty_cache() {
-  for (auto& [bytes, blocks] : cache_) {
-    for (std::byte* data : blocks) {
-      permit(data, bytes);
-      give_back(data, bytes);
-      ledger_.add_cached(-bytes);
-    }
+  for (const auto& [data, bytes] : cache_.remove_whole()) {
+    permit(data, bytes);
+    give_back(data, bytes);
+    ledger_.add_cached(-bytes);
   }
-  cache_.clear();
 }
 
 std::byte* Allocator::take_cached(std::int64_t bytes) {
-  const auto found = cache_.find(bytes);
-  if (found == cache_.end() || found->second.empty()) return nullptr;
-  std::byte* data = found->second.back();
-  found->second.pop_back();
+  std::byte* data = cache_.take(bytes);
+  if (data == nullptr) return nullptr;
   permit(data, bytes);
   ledger_.add_cached(-bytes);
+  return data;
+}
+
+std::byte* Allocator::obtain_noted(std::int64_t bytes) {
+  std::byte* data = obtain(bytes);
+  if (data != nullptr) cache_.add(data, bytes);
   return data;
 }
 

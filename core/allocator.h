@@ -1,11 +1,10 @@
 #pragma once
+#include <retrace/core/block_cache.h>
 #include <retrace/core/memory.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <mutex>
-#include <vector>
 
 namespace retrace {
 
@@ -19,8 +18,8 @@ struct Block {
   std::uint64_t serial = 0;
 };
 
-/// The one source of a device's tensor memory. Freed blocks are kept and handed out again for the same size,
-/// so a training step after the first one asks the system for nothing. Thread-safe.
+/// The one source of a device's tensor memory. Freed blocks are kept and handed out again (see BlockCache), so
+/// a training step after the first one asks the system for nothing. Thread-safe.
 class Allocator {
  public:
   virtual ~Allocator() = default;
@@ -29,7 +28,7 @@ class Allocator {
   /// cache is emptied first.
   Block allocate(std::int64_t bytes, Tag tag);
   void deallocate(const Block& block);
-  /// Gives all cached blocks back to the system.
+  /// Gives cached memory back to the system, but for blocks of which a part is in use.
   void flush();
   Ledger& ledger() { return ledger_; }
 
@@ -39,12 +38,13 @@ class Allocator {
   virtual void give_back(std::byte* data, std::int64_t bytes) = 0;
 
   std::byte* take_cached(std::int64_t bytes);
+  std::byte* obtain_noted(std::int64_t bytes);
   void empty_cache();
   [[noreturn]] void fail_out_of_memory(std::int64_t bytes);
 
   Ledger ledger_;
   std::mutex mutex_;
-  std::map<std::int64_t, std::vector<std::byte*>> cache_;
+  BlockCache cache_;
 };
 
 /// The allocator of a device.

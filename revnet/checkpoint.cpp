@@ -17,13 +17,13 @@ class CheckpointHook final : public TapeHook {
 
   std::string_view name() const override { return kName; }
   std::vector<SavedTensor> saved() const override { return x_; }
-  Tensors backward(Tensors dy, const BackwardPass&) override {
+  Tensors backward(Tensors dy, const BackwardPass& pass) override {
     state_.check(kName, *module_);
     detail::check_contents(kName, x_);
     const Replay replay(state_);
     Tensors x;
     for (const SavedTensor& saved : x_) x.push_back(saved.tensor);
-    return differentiate([&](const Vars& v) { return module_->forward_all(v); }, x, dy);
+    return differentiate([&](const Vars& v) { return module_->forward_all(v); }, x, dy, pass.wants);
   }
 
  private:

@@ -17,7 +17,7 @@ Rewound rewind_by_recomputing(Tensors y, const Tensors& dy, const Undo& undo, co
     result.x = undo(std::move(y));
   }
   const Reenter scope(here);
-  result.dx = differentiate(redo, result.x, dy);
+  result.dx = differentiate(redo, result.x, dy, Wants::all(result.x.size()));
   return result;
 }
 

@@ -1,6 +1,7 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/init.h>
+#include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/coupling.h>
 #include <retrace/revnet/networks.h>
 #include <retrace/revnet/residual.h>
@@ -88,14 +89,28 @@ void initialise(Module& network) {
 
 }  // namespace
 
-ResidualNetwork::ResidualNetwork(const NetworkOptions& options)
-    : options_(checked(options)),
-      stem_(options.in_channels, options.channels[0],
+Stem::Stem(const NetworkOptions& options)
+    : conv_(checked(options).in_channels, options.channels[0],
             {.kernel = options.stem.kernel,
              .stride = stride_of(options, 0),
              .padding = options.stem.kernel / 2,
              .bias = false}),
-      stem_norm_(options.channels[0], options.norm),
+      norm_(options.channels[0], options.norm),
+      max_pool_(options.stem.max_pool) {}
+
+Var Stem::forward(const Var& x) {
+  const Var y = relu(norm_(conv_(x)));
+  return max_pool_ ? max_pool2d(y, {.kernel = 3, .stride = 2, .padding = 1}) : y;
+}
+
+void Stem::members(Members& m) {
+  m.module("conv1", conv_);
+  m.module("bn1", norm_);
+}
+
+ResidualNetwork::ResidualNetwork(const NetworkOptions& options)
+    : options_(checked(options)),
+      stem_(std::make_shared<Stem>(options)),
       final_norm_(width_out(options, options.blocks.size() - 1), options.norm),
       classifier_(width_out(options, options.blocks.size() - 1), options.classes) {
   for (std::size_t s = 0; s < options_.blocks.size(); ++s) stages_.push_back(make_stage(options_, s));
@@ -103,16 +118,14 @@ ResidualNetwork::ResidualNetwork(const NetworkOptions& options)
 }
 
 Var ResidualNetwork::forward(const Var& x) {
-  Var h = relu(stem_norm_(stem_(x)));
-  if (options_.stem.max_pool) h = max_pool2d(h, {.kernel = 3, .stride = 2, .padding = 1});
+  Var h = policy_ == Policy::stored ? (*stem_)(x) : checkpoint(stem_, x);
   for (const auto& stage : stages_) h = (*stage)(h);
   h = relu(final_norm_(h));
   return classifier_(flatten(adaptive_avg_pool2d(h, 1)));
 }
 
 void ResidualNetwork::members(Members& m) {
-  m.module("conv1", stem_);
-  m.module("bn1", stem_norm_);
+  m.module("", stem_);
   for (std::size_t s = 0; s < stages_.size(); ++s) m.module("stage" + std::to_string(s + 1), stages_[s]);
   m.module("bn_final", final_norm_);
   m.module("fc", classifier_);

@@ -39,6 +39,23 @@ struct NetworkOptions {
   double dropout = 0;  ///< probability in front of the last convolution of each branch
 };
 
+/// The first layers of a network: convolution, batch norm, ReLU, and the pool if there is one.
+class Stem final : public Module {
+ public:
+  /// x: [N, in_channels, H, W] -> [N, channels[0], H / strides[0], W / strides[0]], half of that with a pool.
+  explicit Stem(const NetworkOptions& options);
+
+  Var forward(const Var& x) override;
+  void members(Members& m) override;
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<Stem>(*this); }
+
+  Conv2d conv_;
+  BatchNorm2d norm_;
+  bool max_pool_;
+};
+
 /// ResNet (He, Zhang, Ren, Sun: "Identity mappings in deep residual networks", ECCV 2016) and RevNet (Gomez,
 /// Ren, Urtasun, Grosse: "The reversible residual network", NIPS 2017), with pre-activation everywhere but in
 /// the first block.
@@ -62,8 +79,7 @@ class ResidualNetwork final : public Module {
 
   NetworkOptions options_;
   Policy policy_ = Policy::stored;
-  Conv2d stem_;
-  BatchNorm2d stem_norm_;
+  std::shared_ptr<Stem> stem_;
   std::vector<std::shared_ptr<Stage>> stages_;
   BatchNorm2d final_norm_;
   Linear classifier_;

@@ -69,10 +69,12 @@ void ReplayState::check(std::string_view op, Module& module) const {
       what);
 }
 
-Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& x, const Tensors& dy) {
+Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& x, const Tensors& dy,
+                      const Wants& wants) {
   Tape tape;
   Vars leaves;
-  for (const Tensor& t : x) leaves.push_back(is_float(t.dtype()) ? tape.watch(t) : Var(t));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    leaves.push_back(wants[i] && is_float(x[i].dtype()) ? tape.watch(x[i]) : Var(x[i]));
   Vars roots;
   Tensors gradients;
   Vars y = f(leaves);

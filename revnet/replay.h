@@ -44,9 +44,11 @@ class Replay {
   Autocast autocast_;
 };
 
-/// The constants, watched on a new local tape, go through `f`; then backward from dy. Returns the gradients
-/// of x, undefined where none arrives; gradients of parameters are added to Parameter::grad.
-Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& x, const Tensors& dy);
+/// The constants, of which the wanted ones are watched on a new local tape, go through `f`; then backward
+/// from dy. Returns the gradients of x, undefined where none is wanted or arrives; gradients of parameters
+/// are added to Parameter::grad.
+Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& x, const Tensors& dy,
+                      const Wants& wants);
 
 /// The current tape will ask for a gradient of x or of a parameter of the module.
 bool wants_backward(Module& module, const Vars& x);

@@ -84,7 +84,7 @@ Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
   const Replay replay(state_, preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));
   if (std::all_of(x_.begin(), x_.end(), is_there)) {
     detail::check_contents(name_, x_);
-    return differentiate([&](const Vars& x) { return fn_->forward_all(x); }, inputs(), dy);
+    return differentiate([&](const Vars& x) { return fn_->forward_all(x); }, inputs(), dy, pass.wants);
   }
   detail::check_contents(name_, y_);
   if (std::none_of(dy.begin(), dy.end(), [](const Tensor& d) { return d.defined(); })) {

@@ -103,6 +103,12 @@ void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, 
         Vec<T> x[kTileVectors];
 #pragma GCC unroll 4
         for (int v = 0; v < kTileVectors; ++v) x[v] = load(from + offset + v * kLanes<T>);
+        // With one tap there is little to do for an input, which comes from memory: the next tile's is
+        // fetched.
+        if constexpr (kTaps == 1)
+#pragma GCC unroll 4
+          for (int v = 0; v < kTileVectors; ++v)
+            __builtin_prefetch(from + offset + kTilePixels<T> + v * kLanes<T>);
 #pragma GCC unroll 8
         for (int k = 0; k < kBlock; ++k)
 #pragma GCC unroll 4

@@ -70,6 +70,13 @@ Tensor Coupling::join(const Tensors& streams) const {
   return x;
 }
 
+Vars Coupling::split(const Var& x) const {
+  const std::int64_t half = half_of(x.shape());
+  return retrace::split(x, {half, half}, options_.split_dim);
+}
+
+Var Coupling::join(const Vars& streams) const { return concatenate(streams, options_.split_dim); }
+
 Vars Coupling::run(const Vars& inputs, Direction direction) {
   const Vars streams = autocast::in_f32(inputs);
   if (direction == Direction::forward) {
@@ -97,8 +104,7 @@ Tensors Coupling::run_in_place(Tensors streams, Direction direction) {
 Var Coupling::run_joined(const Var& x, Direction direction) {
   if (Tape::current() == nullptr) return join(run_in_place(split(x.value()), direction));
   name_children();
-  const std::int64_t half = half_of(x.shape());
-  return concatenate(run(retrace::split(x, {half, half}, options_.split_dim), direction), options_.split_dim);
+  return join(run(split(x), direction));
 }
 
 Vars Coupling::run_formula(const Vars& x, Direction direction) {

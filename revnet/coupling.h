@@ -45,6 +45,9 @@ class Coupling : public InvertibleModule {
   Tensors split(const Tensor& x) const;
   /// One tensor of two streams.
   Tensor join(const Tensors& streams) const;
+  /// The same on the tape.
+  Vars split(const Var& x) const;
+  Var join(const Vars& streams) const;
 
  protected:
   /// `class_name`, a string literal, stands in errors. Without G, it is a copy of F that shares nothing with

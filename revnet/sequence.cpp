@@ -39,8 +39,8 @@ void InvertibleSequence::members(Members& m) {
   for (std::size_t i = 0; i < blocks_.size(); ++i) m.module(name_of_block(i), blocks_[i]);
 }
 
-bool InvertibleSequence::cuts_into_streams(const Tensors& x) const {
-  return couplings_alike_ && x.size() == 1;
+bool InvertibleSequence::cuts_into_streams(std::size_t inputs) const {
+  return couplings_alike_ && inputs == 1;
 }
 
 /// Calls `step(block)` for each block in the scope of its name, which is the same in forward and on the way
@@ -55,26 +55,25 @@ void InvertibleSequence::for_each_block(bool from_the_back, const Step& step) {
   }
 }
 
+/// Runs x, tensors or variables, through the blocks; where all are couplings that cut one tensor alike, as
+/// two streams from end to end.
+template <class Values, class Step>
+Values InvertibleSequence::walk(Values x, bool from_the_back, const Step& step) {
+  const bool cut = cuts_into_streams(x.size());
+  const Coupling* coupling = as_coupling(blocks_.front());
+  if (cut) x = coupling->split(std::exchange(x.front(), {}));
+  for_each_block(from_the_back, [&](InvertibleModule& block) { x = step(block, std::move(x)); });
+  return cut ? Values{coupling->join(x)} : x;
+}
+
 Vars InvertibleSequence::forward_all(const Vars& x) {
   if (Tape::current() == nullptr) return constants(advance(values_of(x)));
-  Vars state = x;
-  for_each_block(false, [&](InvertibleModule& block) { state = block.forward_all(state); });
-  return state;
+  return walk(x, false, [](InvertibleModule& block, const Vars& v) { return block.forward_all(v); });
 }
 
 Vars InvertibleSequence::inverse_all(const Vars& y) {
   if (Tape::current() == nullptr) return constants(retreat(values_of(y)));
-  Vars state = y;
-  for_each_block(true, [&](InvertibleModule& block) { state = block.inverse_all(state); });
-  return state;
-}
-
-template <class Step>
-Tensors InvertibleSequence::walk(Tensors x, bool from_the_back, const Step& step) {
-  const bool cut = cuts_into_streams(x);
-  if (cut) x = as_coupling(blocks_.front())->split(std::exchange(x.front(), Tensor()));
-  for_each_block(from_the_back, [&](InvertibleModule& block) { x = step(block, std::move(x)); });
-  return cut ? Tensors{as_coupling(blocks_.front())->join(x)} : x;
+  return walk(y, true, [](InvertibleModule& block, const Vars& v) { return block.inverse_all(v); });
 }
 
 Tensors InvertibleSequence::advance(Tensors x) {
@@ -90,7 +89,7 @@ Tensors InvertibleSequence::retreat(Tensors y) {
 template <class Step>
 Rewound InvertibleSequence::walk_with_gradients(Tensors y, Tensors dy, bool from_the_back, const Step& step) {
   Rewound state{std::move(y), std::move(dy)};
-  const bool cut = cuts_into_streams(state.x);
+  const bool cut = cuts_into_streams(state.x.size());
   const Coupling* coupling = as_coupling(blocks_.front());
   if (cut) {
     state.x = coupling->split(std::exchange(state.x.front(), Tensor()));

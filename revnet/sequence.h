@@ -33,11 +33,11 @@ class InvertibleSequence final : public InvertibleModule {
   std::string name_of_block(std::size_t i) const { return std::to_string(first_number_ + i); }
   template <class Step>
   void for_each_block(bool from_the_back, const Step& step);
-  template <class Step>
-  Tensors walk(Tensors x, bool from_the_back, const Step& step);
+  template <class Values, class Step>
+  Values walk(Values x, bool from_the_back, const Step& step);
   template <class Step>
   Rewound walk_with_gradients(Tensors y, Tensors dy, bool from_the_back, const Step& step);
-  bool cuts_into_streams(const Tensors& x) const;
+  bool cuts_into_streams(std::size_t inputs) const;
 
   std::vector<std::shared_ptr<InvertibleModule>> blocks_;
   std::size_t first_number_;

@@ -30,6 +30,7 @@ Var Stage::forward(const Var& x) {
   for (const auto& block : ordinary_) h = run_block(block, number++, h);
   if (run_ == nullptr) return h;
   if (policy_ == Policy::reversible) return InvertibleModuleWrapper(run_)(h);
+  if (policy_ == Policy::stored) return (*run_)(h);
   for (std::size_t i = 0; i < run_->size(); ++i) h = run_block(run_->block(i), number++, h);
   return h;
 }

@@ -21,6 +21,10 @@ void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dO
     cpu::winograd_forward(g, x, w, bias, y);
   else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_forward<T>(g, x, w, bias, y);
+  else if (cpu::strided3x3_fits(g))
+    cpu::strided3x3_forward<T>(g, x, w, bias, y);
+  else if (cpu::pointwise_fits(g))
+    cpu::pointwise_forward<T>(g, x, w, bias, y);
   else
     cpu::im2col_forward<T>(g, x, w, bias, y);
 }
@@ -32,6 +36,10 @@ void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& optio
     cpu::winograd_backward_data(g, dy, w, dx);
   else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_data<T>(g, dy, w, dx);
+  else if (cpu::strided3x3_fits(g))
+    cpu::strided3x3_backward_data<T>(g, dy, w, dx);
+  else if (cpu::pointwise_fits(g))
+    cpu::pointwise_backward_data<T>(g, dy, w, dx);
   else
     cpu::im2col_backward_data<T>(g, dy, w, dx);
 }
@@ -43,6 +51,10 @@ void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& opt
     cpu::winograd_backward_weight(g, dy, x, dw);
   else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
+  else if (cpu::strided3x3_fits(g))
+    cpu::strided3x3_backward_weight<T>(g, dy, x, dw);
+  else if (cpu::pointwise_fits(g))
+    cpu::pointwise_backward_weight<T>(g, dy, x, dw);
   else
     cpu::im2col_backward_weight<T>(g, dy, x, dw);
 }

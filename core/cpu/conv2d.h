@@ -88,13 +88,6 @@ class BatchSlots {
   Tensor workspace_;
 };
 
-/// Output channels go through a register tile in blocks of 6, then 4, then 1.
-inline constexpr int kBlockChannels = 6;
-inline std::int64_t block_size(std::int64_t left) {
-  if (left >= 12 || (left >= 6 && left % 4 != 0)) return kBlockChannels;
-  return left >= 4 ? 4 : 1;
-}
-
 /// Any convolution, as matrix products over columns of input pixels. bias may be undefined.
 template <class T>
 void im2col_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -120,5 +113,25 @@ void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& we
                       Tensor& y);
 void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
 void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
+
+/// Faster, for 3 x 3 filters with stride 2 and padding 1 on all channels of images with even sides.
+bool strided3x3_fits(const Conv2dGeometry& g);
+template <class T>
+void strided3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        Tensor& y);
+template <class T>
+void strided3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+template <class T>
+void strided3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
+
+/// Faster, for 1 x 1 filters of any stride without padding, on all channels.
+bool pointwise_fits(const Conv2dGeometry& g);
+template <class T>
+void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                       Tensor& y);
+template <class T>
+void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+template <class T>
+void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 }  // namespace retrace::cpu

@@ -9,67 +9,33 @@
 // Backward weight: the lanes are output channels, dy is transposed to [pixel][lane] with zeros around it, and
 //   dw[lanes][c][u][v] = sum over pixels (i, j) of x[c][i][j] dy[i + 1 - u][j + 1 - v][lanes]
 // keeps its nine sums in registers for a whole strip.
-#include <retrace/core/cpu/conv2d.h>
-#include <retrace/core/cpu/simd.h>
-
-#include <array>
+#include <retrace/core/cpu/conv2d_lanes.h>
 
 namespace retrace::cpu {
 
 namespace {
 
 constexpr int kTaps = 9;
-/// Scratch for the pixels of one strip: they stay in a core's cache.
-constexpr std::int64_t kStripBytes = std::int64_t{256} << 10;
-
-/// A register tile of the forward loop: up to kBlockChannels output channels times kTileVectors vectors of
-/// pixels, which with their operands fill 32 (AVX-512) or 16 registers.
-constexpr int kTileVectors = kVectorBytes == 64 ? 4 : 2;
-template <class T>
-constexpr std::int64_t kTilePixels = kTileVectors* kLanes<T>;
-
-/// Rows [begin, end) of an image.
-struct Strip {
-  std::int64_t begin, end;
-  std::int64_t rows() const { return end - begin; }
-};
-
-/// Calls f(strip) for strips of at most `rows` rows.
-template <class F>
-void for_each_strip(std::int64_t height, std::int64_t rows, const F& f) {
-  for (std::int64_t row = 0; row < height; row += rows) f(Strip{row, std::min(height, row + rows)});
-}
-
-/// Rows of a strip such that they and 2 more, of `row_bytes` each, fit into its scratch, and strips are about
-/// equal.
-std::int64_t strip_rows(std::int64_t row_bytes, std::int64_t height) {
-  const std::int64_t most = std::max<std::int64_t>(kStripBytes / row_bytes - 2, 1);
-  const std::int64_t strips = (height + most - 1) / most;
-  return (height + strips - 1) / strips;
-}
-
 /// The three shifted copies of the channels of a strip.
 template <class T>
 class ShiftedCopies {
  public:
   ShiftedCopies(std::int64_t channels, std::int64_t height, std::int64_t width, std::int64_t rows)
-      : channels_(channels), height_(height), width_(width), copy_((rows + 2) * width) {
+      : height_(height), width_(width), copy_((rows + 2) * width), taps_{channels, 3 * copy_, {}} {
     for (std::int64_t t = 0; t < kTaps; ++t)
-      offsets_[static_cast<std::size_t>(t)] = t % 3 * copy_ + t / 3 * width;
+      taps_.offsets[static_cast<std::size_t>(t)] = t % 3 * copy_ + t / 3 * width;
   }
 
   /// Elements of the buffer. The last tile reads beyond the last copy, and ignores what it gets.
-  std::int64_t size() const { return channels_ * channel_stride() + kTilePixels<T>; }
-  std::int64_t channels() const { return channels_; }
-  std::int64_t channel_stride() const { return 3 * copy_; }
-  const std::array<std::int64_t, kTaps>& offsets() const { return offsets_; }
+  std::int64_t size() const { return taps_.channels * taps_.channel_stride + kTilePixels<T>; }
+  const Taps<kTaps>& taps() const { return taps_; }
 
   /// Fills the buffer from an image [channels, height, width].
   void fill(const T* image, const Strip& strip, T* buffer) const {
     const Strip seen{std::max<std::int64_t>(strip.begin - 1, 0), std::min(strip.end + 1, height_)};
     const std::int64_t above = (seen.begin - (strip.begin - 1)) * width_;
     const std::int64_t pixels = seen.rows() * width_;
-    for (std::int64_t c = 0; c < channels_; ++c, buffer += channel_stride()) {
+    for (std::int64_t c = 0; c < taps_.channels; ++c, buffer += taps_.channel_stride) {
       const T* from = image + (c * height_ + seen.begin) * width_;
       T* copies[3] = {buffer, buffer + copy_, buffer + 2 * copy_};
       for (T* to : copies) {
@@ -85,47 +51,9 @@ class ShiftedCopies {
   }
 
  private:
-  std::int64_t channels_, height_, width_, copy_;
-  std::array<std::int64_t, kTaps> offsets_{};
+  std::int64_t height_, width_, copy_;
+  Taps<kTaps> taps_;
 };
-
-/// `pixels` outputs of kBlock channels, which are `plane` elements apart in y. bias may be null.
-template <int kBlock, class T>
-void convolve_block(const ShiftedCopies<T>& copies, const T* source, const T* weights, const T* bias,
-                    std::int64_t pixels, std::int64_t plane, T* y) {
-  for (std::int64_t p = 0; p < pixels; p += kTilePixels<T>) {
-    Vec<T> sums[kBlock][kTileVectors];
-#pragma GCC unroll 8
-    for (int k = 0; k < kBlock; ++k)
-#pragma GCC unroll 4
-      for (int v = 0; v < kTileVectors; ++v) sums[k][v] = splat(bias != nullptr ? bias[k] : T{0});
-    const T* from = source + p;
-    const T* w = weights;
-    for (std::int64_t c = 0; c < copies.channels(); ++c, from += copies.channel_stride())
-      for (const std::int64_t offset : copies.offsets()) {
-        Vec<T> x[kTileVectors];
-#pragma GCC unroll 4
-        for (int v = 0; v < kTileVectors; ++v) x[v] = load(from + offset + v * kLanes<T>);
-#pragma GCC unroll 8
-        for (int k = 0; k < kBlock; ++k)
-#pragma GCC unroll 4
-          for (int v = 0; v < kTileVectors; ++v) sums[k][v] += w[k] * x[v];
-        w += kBlock;
-      }
-    if (p + kTilePixels<T> <= pixels) {
-#pragma GCC unroll 8
-      for (int k = 0; k < kBlock; ++k)
-#pragma GCC unroll 4
-        for (int v = 0; v < kTileVectors; ++v) store<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]);
-    } else {
-      for (int k = 0; k < kBlock; ++k) {
-        T tile[kTilePixels<T>];
-        std::memcpy(tile, sums[k], sizeof tile);
-        std::copy(tile, tile + (pixels - p), y + k * plane + p);
-      }
-    }
-  }
-}
 
 /// y = x * w + bias, where filter(o, c, t) is the element t of the filter from channel c to channel o.
 template <class T, class Filter>
@@ -136,39 +64,19 @@ void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, 
   const std::int64_t plane = height * width;
   const std::int64_t rows = strip_rows(3 * channels * width * static_cast<std::int64_t>(sizeof(T)), height);
   const ShiftedCopies<T> copies(channels, height, width, rows);
-  const std::int64_t block_stride = channels * kTaps;
-
-  // [block][c][t][channel of the block]
-  Tensor packed({out_channels * block_stride}, dtype_of<T>(), Tag::workspace);
+  Tensor packed({out_channels * channels * kTaps}, dtype_of<T>(), Tag::workspace);
   T* weights = packed.mutable_data<T>();
-  for (std::int64_t o = 0, size = 0; o < out_channels; o += size) {
-    size = block_size(out_channels - o);
-    T* to = weights + o * block_stride;
-    for (std::int64_t c = 0; c < channels; ++c)
-      for (std::int64_t t = 0; t < kTaps; ++t)
-        for (std::int64_t k = 0; k < size; ++k) *to++ = filter(o + k, c, t);
-  }
+  pack_filters(out_channels, channels, kTaps, filter, weights);
 
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
-  BatchSlots<T> slots(x.shape()[0], copies.size(), out_channels * block_stride * plane);
+  BatchSlots<T> slots(x.shape()[0], copies.size(), packed.numel() * plane);
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(height, rows, [&](const Strip& strip) {
         copies.fill(from + n * channels * plane, strip, buffer);
-        const std::int64_t pixels = strip.rows() * width;
-        for (std::int64_t o = 0, size = 0; o < out_channels; o += size) {
-          size = block_size(out_channels - o);
-          const T* w = weights + o * block_stride;
-          const T* b = bias != nullptr ? bias + o : nullptr;
-          T* out = to + (n * out_channels + o) * plane + strip.begin * width;
-          if (size == kBlockChannels)
-            convolve_block<kBlockChannels>(copies, buffer, w, b, pixels, plane, out);
-          else if (size == 4)
-            convolve_block<4>(copies, buffer, w, b, pixels, plane, out);
-          else
-            convolve_block<1>(copies, buffer, w, b, pixels, plane, out);
-        }
+        convolve_tiles<kTaps>(copies.taps(), buffer, weights, bias, out_channels, strip.rows() * width, plane,
+                              to + n * out_channels * plane + strip.begin * width);
       });
   });
 }
@@ -200,20 +108,7 @@ class LaneMajor {
       column = 0;
       to += 2 * kLanes<T>;
     };
-    const std::int64_t pixels = seen.rows() * width_;
-    std::int64_t p = 0;
-    for (; p + kLanes<T> <= pixels; p += kLanes<T>) {
-      Vec<T> square[kLanes<T>];
-      for (int k = 0; k < kLanes<T>; ++k)
-        square[k] = k < channels ? load(from + k * height_ * width_ + p) : Vec<T>{};
-      transpose<T>(square);
-      for (const Vec<T>& pixel : square) put(pixel);
-    }
-    for (; p < pixels; ++p) {
-      Vec<T> pixel{};
-      for (int k = 0; k < channels; ++k) pixel[k] = from[k * height_ * width_ + p];
-      put(pixel);
-    }
+    for_each_pixel(from, height_ * width_, channels, seen.rows() * width_, put);
   }
 
  private:
@@ -304,11 +199,7 @@ void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
                                g.w, sums + c * kTaps * kWide);
         });
   });
-  const T* sums = slots.sum(sums_size);
-  T* to = dw.mutable_data<T>();
-  for (std::int64_t o = 0; o < g.o; ++o)
-    for (std::int64_t k = 0; k < g.depth(); ++k)
-      to[o * g.depth() + k] = sums[(o / kWide * g.depth() + k) * kWide + o % kWide];
+  write_lane_sums(g, slots.sum(sums_size), dw.mutable_data<T>());
 }
 
 template void direct3x3_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,

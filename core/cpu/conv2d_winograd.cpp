@@ -5,7 +5,7 @@
 //   v[i][c] = (B^T d B)[i]          for each channel c of x
 //   m[i][o] = sum over c of u[i][o][c] v[i][c]          for each slab i of 36, with u = G w G^T
 //   y[o] = A^T m[.][o] A + bias[o]
-#include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/conv2d_tile.h>
 #include <retrace/core/cpu/winograd_tiles.h>
 
 #include <array>
@@ -83,16 +83,11 @@ class Filters {
     const float* u = u_.data<float>();
     for (int i = 0; i < kSlabs; ++i) {
       float* to = m;
-      std::int64_t block = 0;
-      for (std::int64_t o = 0; o < out_; o += block, u += block * in_, to += block * kVectors * kLane) {
-        block = block_size(out_ - o);
-        if (block == kBlockChannels)
-          multiply_block<kBlockChannels, kVectors>(u, v, in_, to);
-        else if (block == 4)
-          multiply_block<4, kVectors>(u, v, in_, to);
-        else
-          multiply_block<1, kVectors>(u, v, in_, to);
-      }
+      for_each_block(out_, [&](std::int64_t, auto block) {
+        multiply_block<block.value, kVectors>(u, v, in_, to);
+        u += block.value * in_;
+        to += block.value * kVectors * kLane;
+      });
       v += slab_stride(in_, kVectors);
       m += slab_stride(out_, kVectors);
     }

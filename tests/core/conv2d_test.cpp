@@ -89,7 +89,30 @@ const std::vector<Case>& cases() {
       {{2, 130, 16, 16}, {40, 130, 3, 3}, {.padding = 1}},
       {{3, 9, 16, 16}, {8, 9, 3, 3}, {.padding = 1, .algorithm = Conv2dAlgorithm::direct}},
       {{2, 6, 8, 8}, {6, 3, 3, 3}, {.padding = 1, .groups = 2}},
+      // 1 x 1 without padding: the planes fill tiles of pixels or leave a part of the last one empty
+      {{1, 1, 8, 8}, {1, 1, 1, 1}},
+      {{3, 17, 8, 8}, {13, 17, 1, 1}},
+      {{1, 11, 13, 15}, {17, 11, 1, 1}},
+      {{3, 16, 16, 16}, {64, 16, 1, 1}},
+      {{2, 256, 8, 8}, {64, 256, 1, 1}},
+      {{1, 96, 29, 41}, {9, 96, 1, 1}},  // in strips of rows
+      {{1, 40, 3, 260}, {13, 40, 1, 1}},
+      {{2, 32, 4, 4}, {32, 32, 1, 1}},
+      {{3, 16, 16, 16}, {32, 16, 1, 1}, {.stride = 2}},
+      {{1, 11, 25, 29}, {17, 11, 1, 1}, {.stride = 2}},
+      {{1, 96, 51, 62}, {8, 96, 1, 1}, {.stride = 2}},
+      {{2, 10, 33, 20}, {36, 10, 1, 1}, {.stride = {3, 2}}},
+      {{2, 33, 32, 8}, {40, 33, 1, 1}, {.stride = {4, 1}}},
+      // 3 x 3 with stride 2 and padding 1
       {{2, 6, 8, 8}, {6, 6, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 1, 16, 16}, {4, 1, 3, 3}, {.stride = 2, .padding = 1}},
+      {{3, 17, 16, 16}, {5, 17, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 5, 14, 22}, {17, 5, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 5, 34, 10}, {33, 5, 3, 3}, {.stride = 2, .padding = 1}},
+      {{2, 3, 6, 64}, {16, 3, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 3, 15, 24}, {4, 3, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 40, 60, 130}, {6, 40, 3, 3}, {.stride = 2, .padding = 1}},  // in strips of rows
+      {{2, 6, 32, 32}, {6, 3, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
       {{2, 16, 32, 32}, {32, 16, 3, 3}, {.stride = 2, .padding = 1}},
   };
   return all;
@@ -180,7 +203,9 @@ TEST_CASE("conv2d is bit-equal and takes the same workspace for any number of th
                Case{{61, 64, 8, 8}, {56, 64, 3, 3}, {.padding = 1}},
                Case{{5, 16, 16, 16}, {8, 16, 3, 3}, {.padding = 1, .algorithm = Conv2dAlgorithm::direct}},
                Case{{37, 8, 9, 7}, {12, 4, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
-               Case{{9, 8, 9, 7}, {12, 8, 1, 1}});
+               Case{{9, 8, 9, 7}, {12, 8, 1, 1}}, Case{{37, 8, 16, 16}, {12, 8, 1, 1}},
+               Case{{37, 8, 16, 16}, {12, 8, 1, 1}, {.stride = 2}},
+               Case{{37, 8, 16, 16}, {20, 8, 3, 3}, {.stride = 2, .padding = 1}});
   const DType dtype = GENERATE(DType::f32, DType::f64);
   CAPTURE(c.x, c.w, name_of(dtype));
   const Tensor x = random_tensor(c.x, dtype, 1);

@@ -1,0 +1,240 @@
+// Convolutions with 1 x 1 filters and no padding, of any stride: products of a matrix with planes of pixels.
+// They do little work for what they read, so all output channels of some pixels are computed while their
+// inputs are in a core's cache. With a stride, the pixels that the filter sees are copied first.
+//
+// Backward weight: the lanes are channels of x or of dy, whichever has fewer. They are transposed to
+// [pixel][lane], and their products with pixels of the other's channels are summed in registers.
+#include <retrace/core/cpu/conv2d_lanes.h>
+
+namespace retrace::cpu {
+
+namespace {
+
+/// The input pixels that output pixels see, for strips of output rows.
+template <class T>
+class Samples {
+ public:
+  explicit Samples(const Conv2dGeometry& g) : g_(g) {
+    const std::int64_t row_bytes = std::max(g.c, g.o) * g.ow * static_cast<std::int64_t>(sizeof(T));
+    rows_ = std::max(strip_rows(row_bytes, g.oh), (kTilePixels<T> + g.ow - 1) / g.ow);
+  }
+
+  /// Elements of the buffer.
+  std::int64_t size() const { return direct() ? 0 : g_.c * stride(); }
+  std::int64_t rows() const { return rows_; }
+  /// With stride 1, planes are read and written where they are.
+  bool direct() const { return g_.options.stride == Size2d(1); }
+  /// Elements from a channel's pixels to the next one's.
+  std::int64_t stride() const { return direct() ? g_.plane() : rows_ * g_.ow; }
+
+  /// The pixels of a strip of an image [c, h, w], maybe in the buffer.
+  const T* gather(const T* image, const Strip& strip, T* buffer) const {
+    if (direct()) return image + strip.begin * g_.w;
+    for_each_row(strip, [&](std::int64_t at, std::int64_t row) {
+      const T* from = image + at;
+      T* to = buffer + row;
+      for (std::int64_t j = 0; j < g_.ow; ++j) to[j] = from[j * g_.options.stride.w];
+    });
+    return buffer;
+  }
+
+  /// The reverse of `gather`: other pixels of the image become zero.
+  void scatter(const T* buffer, const Strip& strip, T* image) const {
+    for_each_row(strip, [&](std::int64_t at, std::int64_t row) {
+      T* to = image + at;
+      const std::int64_t below = g_.h - at / g_.w % g_.h;
+      std::fill(to, to + std::min(g_.options.stride.h, below) * g_.w, T{0});
+      for (std::int64_t j = 0; j < g_.ow; ++j) to[j * g_.options.stride.w] = buffer[row + j];
+    });
+  }
+
+ private:
+  /// Calls f(element of the image, element of the buffer) for each row of each channel.
+  template <class F>
+  void for_each_row(const Strip& strip, const F& f) const {
+    for (std::int64_t c = 0; c < g_.c; ++c)
+      for (std::int64_t i = strip.begin; i < strip.end; ++i)
+        f((c * g_.h + i * g_.options.stride.h) * g_.w, c * stride() + (i - strip.begin) * g_.ow);
+  }
+
+  const Conv2dGeometry& g_;
+  std::int64_t rows_;
+};
+
+/// Calls f(strip) for strips of `rows` rows each. The last one begins earlier where too few rows are left.
+template <class F>
+void for_each_full_strip(std::int64_t height, std::int64_t rows, const F& f) {
+  for_each_strip(height, rows, [&](const Strip& strip) { f(Strip{strip.end - rows, strip.end}); });
+}
+
+/// Pixels of which transposed channels stay in a core's cache. Shorter runs of a plane come slower from
+/// memory.
+constexpr std::int64_t kChunk = 512;
+
+/// Channels of an image or of its gradients; their pixels are `stride` elements apart.
+template <class T>
+struct Planes {
+  const T* data;
+  std::int64_t channels, stride;
+};
+
+/// Adds the products of kVectors blocks of lanes [pixel][lane] with kChannels planes to sums[channel][lane],
+/// which are `sums_stride` elements apart for each block.
+template <int kVectors, int kChannels, class T>
+void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std::int64_t pixels, T* sums,
+                       std::int64_t sums_stride) {
+  Vec<T> acc[kChannels][kVectors] = {};
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    Vec<T> left[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) left[v] = load(lanes + (v * pixels + p) * kLanes<T>);
+#pragma GCC unroll 8
+    for (int k = 0; k < kChannels; ++k) {
+      const Vec<T> value = splat(planes[k * stride + p]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) acc[k][v] += left[v] * value;
+    }
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < kChannels; ++k)
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      T* sum = sums + v * sums_stride + k * kLanes<T>;
+      store<T>(sum, load(sum) + acc[k][v]);
+    }
+}
+
+/// Adds the products of all channels of a and b in some pixels to sums[block of a][channel of
+/// b][lane].
+template <int kVectors, class T>
+void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pixels, T* lanes, T* sums) {
+  constexpr int kChannels = kVectorBytes == 64 ? 8 : 4;
+  const std::int64_t block_sums = b.channels * kLanes<T>;
+  for (std::int64_t first = 0; first < a.channels;
+       first += kVectors * kLanes<T>, sums += kVectors * block_sums) {
+    for (std::int64_t v = 0; v < kVectors; ++v) {
+      const std::int64_t channel = first + v * kLanes<T>;
+      T* to = lanes + v * pixels * kLanes<T>;
+      for_each_pixel(a.data + channel * a.stride, a.stride,
+                     std::min<std::int64_t>(kLanes<T>, a.channels - channel), pixels,
+                     [&](const Vec<T>& pixel) {
+                       store<T>(to, pixel);
+                       to += kLanes<T>;
+                     });
+    }
+    std::int64_t k = 0;
+    for (; k + kChannels <= b.channels; k += kChannels)
+      accumulate_planes<kVectors, kChannels>(lanes, b.data + k * b.stride, b.stride, pixels,
+                                             sums + k * kLanes<T>, block_sums);
+    for (; k < b.channels; ++k)
+      accumulate_planes<kVectors, 1>(lanes, b.data + k * b.stride, b.stride, pixels, sums + k * kLanes<T>,
+                                     block_sums);
+  }
+}
+
+}  // namespace
+
+bool pointwise_fits(const Conv2dGeometry& g) {
+  // A tile of which much is computed twice, or a vector with few channels in it, costs more than it gains. So
+  // does a matrix that does not stay in a core's cache beside the pixels.
+  const std::int64_t tiles = (g.out_plane() + kTilePixels<float> - 1) / kTilePixels<float>;
+  const bool full = g.out_plane() * 4 >= tiles * kTilePixels<float> * 3 && std::min(g.c, g.o) >= 8;
+  const bool small = g.o * g.c * static_cast<std::int64_t>(sizeof(float)) <= kStripBytes;
+  return g.kh == 1 && g.kw == 1 && g.options.padding == Size2d(0) && g.options.groups == 1 &&
+         g.out_plane() >= kTilePixels<float> && full && small;
+}
+
+template <class T>
+void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                       Tensor& y) {
+  const Samples<T> samples(g);
+  Tensor packed({g.o * g.c}, dtype_of<T>(), Tag::workspace);
+  T* weights = packed.mutable_data<T>();
+  const T* w = weight.data<T>();
+  pack_filters(
+      g.o, g.c, 1, [&](std::int64_t o, std::int64_t c, std::int64_t) { return w[o * g.c + c]; }, weights);
+  const T* b = bias.defined() ? bias.data<T>() : nullptr;
+  const T* from = x.data<T>();
+  T* to = y.mutable_data<T>();
+  BatchSlots<T> slots(g.n, samples.size(), g.products());
+  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n)
+      for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
+        const T* source = samples.gather(from + n * g.c * g.plane(), strip, buffer);
+        convolve_tiles<1>({g.c, samples.stride(), {0}}, source, weights, b, g.o, strip.rows() * g.ow,
+                          g.out_plane(), to + n * g.o * g.out_plane() + strip.begin * g.ow);
+      });
+  });
+}
+
+template <class T>
+void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
+  const Samples<T> samples(g);
+  Tensor packed({g.c * g.o}, dtype_of<T>(), Tag::workspace);
+  T* weights = packed.mutable_data<T>();
+  const T* w = weight.data<T>();
+  pack_filters(
+      g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; }, weights);
+  const T* from = dy.data<T>();
+  T* to = dx.mutable_data<T>();
+  BatchSlots<T> slots(g.n, samples.size(), g.products());
+  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n)
+      for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
+        T* image = to + n * g.c * g.plane();
+        T* out = samples.direct() ? image + strip.begin * g.w : buffer;
+        convolve_tiles<1, T>({g.o, g.out_plane(), {0}}, from + n * g.o * g.out_plane() + strip.begin * g.ow,
+                             weights, nullptr, g.c, strip.rows() * g.ow, samples.stride(), out);
+        if (!samples.direct()) samples.scatter(buffer, strip, image);
+      });
+  });
+}
+
+template <class T>
+void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw) {
+  constexpr std::int64_t kWide = kLanes<T>;
+  const Samples<T> samples(g);
+  const bool x_lanes = g.c < g.o;
+  const std::int64_t blocks = task_count(std::min(g.c, g.o), kWide);
+  const std::int64_t others = std::max(g.c, g.o);
+  const std::int64_t sums_size = blocks * others * kWide;
+  const std::int64_t chunk = std::min(kChunk, samples.rows() * g.ow);
+  const std::int64_t lanes_size = (blocks % 2 == 0 ? 2 : 1) * chunk * kWide;
+  const T* from_dy = dy.data<T>();
+  const T* from_x = x.data<T>();
+  BatchSlots<T> slots(g.n, sums_size + lanes_size + samples.size(), g.products());
+  slots.run([&](T* sums, std::int64_t begin, std::int64_t end) {
+    T* lanes = sums + sums_size;
+    std::fill(sums, lanes, T{0});
+    for (std::int64_t n = begin; n < end; ++n)
+      for_each_strip(g.oh, samples.rows(), [&](const Strip& strip) {
+        const T* x_strip = samples.gather(from_x + n * g.c * g.plane(), strip, lanes + lanes_size);
+        const T* dy_strip = from_dy + n * g.o * g.out_plane() + strip.begin * g.ow;
+        for (std::int64_t p = 0; p < strip.rows() * g.ow; p += chunk) {
+          const Planes<T> in{x_strip + p, g.c, samples.stride()};
+          const Planes<T> out{dy_strip + p, g.o, g.out_plane()};
+          const auto accumulate = blocks % 2 == 0 ? &accumulate_products<2, T> : &accumulate_products<1, T>;
+          accumulate(x_lanes ? in : out, x_lanes ? out : in, std::min(chunk, strip.rows() * g.ow - p), lanes,
+                     sums);
+        }
+      });
+  });
+  const T* sums = slots.sum(sums_size);
+  T* to = dw.mutable_data<T>();
+  for (std::int64_t o = 0; o < g.o; ++o)
+    for (std::int64_t c = 0; c < g.c; ++c) {
+      const std::int64_t lane = x_lanes ? c : o;
+      to[o * g.c + c] = sums[(lane / kWide * others + (x_lanes ? o : c)) * kWide + lane % kWide];
+    }
+}
+
+template void pointwise_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
+                                       Tensor&);
+template void pointwise_forward<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
+                                        Tensor&);
+template void pointwise_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void pointwise_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void pointwise_backward_weight<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void pointwise_backward_weight<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+
+}  // namespace retrace::cpu

@@ -47,6 +47,7 @@ class Usage(program.Case):
 
     def test_values_out_of_range(self):
         self.fails(2, "--dtype", "check", "--dtype", "f16")
+        self.fails(2, "--conv", "check", "--conv", "fft")
         self.fails(2, "--policy", "check", "--policy", "guess")
         self.fails(2, "--batch", "bench", "memory", "--batch", "0")
         self.fails(2, "--threads", "bench", "memory", "--threads", "0")

@@ -67,4 +67,7 @@ Tensor make_saved(bool needed, Make make) {
   return needed ? make() : Tensor();
 }
 
+/// Memory for a gradient like dy, which a kernel writes in place: dy's own where nothing else holds it.
+inline Tensor reuse(const Tensor& dy) { return dy.unique() ? dy : like(dy, Tag::gradient); }
+
 }  // namespace retrace

@@ -8,9 +8,8 @@
 #include <retrace/cli/recipes.h>
 #include <retrace/cli/step_command.h>
 #include <retrace/cli/train.h>
+#include <retrace/cli/waiting.h>
 #include <retrace/core/fail.h>
-
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -287,17 +286,6 @@ int run(int argc, char** argv) {
   const int status = work();
   if (std::fflush(stdout) != 0) fail<IoError>("retrace", "the output must be writable, but it was not");
   return status;
-}
-
-/// Lets threads that wait for each other sleep. OpenMP's default, to spin, makes a step up to 20 times slower
-/// as soon as another program wants one of the cores. The runtime reads the environment when it is loaded, so
-/// the program has to be started again; where that fails, it goes on as it is.
-void let_threads_sleep(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error || ::setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
-  ::execv(self.c_str(), argv);
 }
 
 int complain(const char* text, int status) {

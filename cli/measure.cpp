@@ -18,13 +18,19 @@ namespace {
 constexpr double kMomentum = 0.9;
 constexpr double kWeightDecay = 2e-4;
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
 /// A network that trains under one policy.
 struct Subject {
   MemoryRun run;
   std::shared_ptr<ResidualNetwork> network;
   std::unique_ptr<Optimizer> optimizer;
   GeneratorState generator = generator_state();  // so that dropout is the same under each policy
-  std::vector<double> seconds;
+  std::vector<StepResult> timed{};
 
   Subject(const MeasureOptions& options, Policy policy, std::int64_t batch)
       : network(make_network(options.network, options.run, policy)) {
@@ -40,26 +46,39 @@ struct Subject {
            .after_forward_bytes = 0,
            .peak_bytes = 0,
            .step_seconds = 0,
+           .forward_seconds = 0,
+           .backward_seconds = 0,
+           .update_seconds = 0,
            .resident_bytes = 0,
-           .loss = 0};
+           .loss = 0,
+           .profile = {}};
   }
 
-  StepResult step(const Batch& batch, std::int64_t number) {
+  StepResult step(const Batch& batch, std::int64_t number, TapeObserver* observer = nullptr) {
     set_generator_state(generator);
-    const StepResult result = training_step(*network, *optimizer, batch, number);
+    const StepResult result = training_step(*network, *optimizer, batch, number, observer);
     generator = generator_state();
     run.after_forward_bytes = std::max(run.after_forward_bytes, result.after_forward_bytes);
     run.peak_bytes = std::max(run.peak_bytes, result.peak_bytes);
     run.loss = result.loss;
     return result;
   }
-};
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
+  void timed_step(const Batch& batch, std::int64_t number, bool profile) {
+    Profiler profiler;
+    timed.push_back(step(batch, number, profile ? &profiler : nullptr));
+    const auto faster = [](const StepResult& a, const StepResult& b) { return a.seconds() < b.seconds(); };
+    if (profile && std::min_element(timed.begin(), timed.end(), faster) == timed.end() - 1)
+      run.profile = profiler.profile(timed.back());
+  }
+
+  template <class Part>
+  double median_of(const Part& part) const {
+    std::vector<double> seconds;
+    for (const StepResult& step : timed) seconds.push_back(part(step));
+    return median(std::move(seconds));
+  }
+};
 
 std::string mebibytes(std::int64_t bytes) {
   return fmt::format("{:.1f}", static_cast<double>(bytes) / (1024.0 * 1024.0));
@@ -77,11 +96,17 @@ std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch
     subject.run.resident_bytes = resident.bytes();
   }
   for (std::int64_t s = 0; s < options.steps; ++s)
-    for (Subject& subject : subjects) subject.seconds.push_back(subject.step(batch, s + 2).seconds());
+    for (Subject& subject : subjects) subject.timed_step(batch, s + 2, options.profile);
 
   std::vector<MemoryRun> runs;
   for (Subject& subject : subjects) {
-    subject.run.step_seconds = median(subject.seconds);
+    subject.run.step_seconds = subject.median_of([](const StepResult& step) { return step.seconds(); });
+    subject.run.forward_seconds =
+        subject.median_of([](const StepResult& step) { return step.forward_seconds; });
+    subject.run.backward_seconds =
+        subject.median_of([](const StepResult& step) { return step.backward_seconds; });
+    subject.run.update_seconds =
+        subject.median_of([](const StepResult& step) { return step.update_seconds; });
     runs.push_back(subject.run);
   }
   return runs;

@@ -1,5 +1,6 @@
 #pragma once
 #include <retrace/cli/options.h>
+#include <retrace/cli/profile.h>
 #include <retrace/nn/data/loader.h>
 
 #include <cstdint>
@@ -19,8 +20,12 @@ struct MemoryRun {
   std::int64_t after_forward_bytes = 0;  ///< the most of any step
   std::int64_t peak_bytes = 0;           ///< the most of any step
   double step_seconds = 0;               ///< median of the timed steps
+  double forward_seconds = 0;            ///< the same of the forward, with the loss
+  double backward_seconds = 0;           ///< the same of the backward
+  double update_seconds = 0;             ///< the same of the optimizer's step
   std::int64_t resident_bytes = 0;       ///< most memory of the process in the first step; 0: unknown
   double loss = 0;                       ///< of the last step
+  Profile profile{};                     ///< of the fastest timed step, where it was asked for
 };
 
 struct MeasureOptions {
@@ -31,6 +36,7 @@ struct MeasureOptions {
   std::int64_t steps = 5;           ///< timed, after one that is not
   double lr = 0.1;                  ///< of SGD with momentum
   ResidualNetwork* from = nullptr;  ///< start with this network's weights
+  bool profile = false;             ///< time each op
 };
 
 /// Trains the same network under each policy, always with this batch. Every policy does one step before any

@@ -15,6 +15,7 @@ namespace retrace::cli {
 namespace {
 
 constexpr const char* kAuto = "auto";
+constexpr const char* kDirect = "direct";
 
 struct NamedFormat {
   std::string_view data;
@@ -69,6 +70,11 @@ void add_run_options(CLI::App& app, RunChoice& choice) {
       ->check(CLI::IsMember({"f32", "f64"}).description(""))
       ->capture_default_str()
       ->type_name("TYPE");
+  app.add_option("--conv", choice.conv,
+                 "algorithm of convolutions: automatic, the fastest, or direct, which rounds less")
+      ->check(CLI::IsMember({"automatic", kDirect}).description(""))
+      ->capture_default_str()
+      ->type_name("NAME");
   app.add_option("--seed", choice.seed, "of weights, order, augmentation and dropout")
       ->capture_default_str()
       ->type_name("N");
@@ -135,6 +141,9 @@ std::shared_ptr<ResidualNetwork> make_network(const NetworkOptions& options, con
   auto network = std::make_shared<ResidualNetwork>(options);
   network->to(dtype_from_name(run.dtype));
   network->set_policy(policy);
+  if (run.conv == kDirect)
+    for (const auto& [name, module] : network->named_modules())
+      if (auto* conv = dynamic_cast<Conv2d*>(module)) conv->set_algorithm(Conv2dAlgorithm::direct);
   return network;
 }
 

@@ -33,6 +33,7 @@ struct DataChoice {
 /// How the work is done.
 struct RunChoice {
   std::string dtype = "f32";
+  std::string conv = "automatic";  ///< a Conv2dAlgorithm
   std::uint64_t seed = 0;
   int threads = 0;          ///< 0: as many as the machine has cores
   std::int64_t budget = 0;  ///< bytes; 0: none

@@ -1,5 +1,4 @@
 #include <retrace/autograd/ops.h>
-#include <retrace/autograd/tape.h>
 #include <retrace/cli/step.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/memory.h>
@@ -27,9 +26,10 @@ class Stopwatch {
 
 /// Loss and gradients, counted by `counter`, which sees the rest of the step too.
 StepResult run(Module& network, const Batch& batch, std::int64_t number, const Counter& counter,
-               Stopwatch& watch, Tensor* kept_logits) {
+               Stopwatch& watch, Tensor* kept_logits, TapeObserver* observer) {
   StepResult result;
   Tape tape;
+  tape.observe(observer);
   const Var loss = [&] {
     const Var logits = network(batch.images);
     result.correct = count_correct(logits.value(), batch.labels);
@@ -51,15 +51,16 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number, Tensor* logits) {
   const Counter counter(kStepTags);
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch, logits);
+  StepResult result = run(network, batch, number, counter, watch, logits, nullptr);
   result.peak_bytes = counter.peak();
   return result;
 }
 
-StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number) {
+StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
+                         TapeObserver* observer) {
   const Counter counter(kStepTags);
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch, nullptr);
+  StepResult result = run(network, batch, number, counter, watch, nullptr, observer);
   optimizer.step();
   optimizer.zero_grad();
   result.update_seconds = watch.lap();

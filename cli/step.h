@@ -1,4 +1,5 @@
 #pragma once
+#include <retrace/autograd/tape.h>
 #include <retrace/nn/data/loader.h>
 #include <retrace/nn/module.h>
 #include <retrace/nn/optimizer.h>
@@ -27,8 +28,9 @@ struct StepResult {
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
                             Tensor* logits = nullptr);
 
-/// The same, then the optimizer's step; the gradients are forgotten.
-StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number);
+/// The same, then the optimizer's step; the gradients are forgotten. `observer`, if given, sees the tape.
+StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
+                         TapeObserver* observer = nullptr);
 
 /// How a network does on the images of a loader, in evaluation mode.
 struct Evaluation {

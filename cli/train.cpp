@@ -103,6 +103,7 @@ Metadata Training::metadata() const {
   all["policy"] = name_of(policy_);
   all["batch"] = std::to_string(options_.batch);
   all["seed"] = std::to_string(options_.run.seed);
+  all["conv"] = options_.run.conv;
   all["autocast"] = options_.autocast;
   if (!options_.weights.empty()) all["weights"] = options_.weights.string();
   if (depends_on_steps(options_.optimizer)) all["steps"] = std::to_string(steps_);

@@ -52,11 +52,13 @@ Block Allocator::allocate(std::int64_t bytes, Tag tag) {
   std::byte* data = take_cached(rounded);
   if (data == nullptr) {
     if (budget > 0 && ledger_.live() + ledger_.cached() + rounded > budget) empty_cache();
-    data = obtain_noted(rounded);
+    grow(rounded);
+    data = take_cached(rounded);
   }
   if (data == nullptr) {
     empty_cache();
-    data = obtain_noted(rounded);
+    grow(rounded);
+    data = take_cached(rounded);
   }
   if (data == nullptr) fail_out_of_memory(rounded);
   const std::uint64_t serial = ledger_.add(
@@ -93,10 +95,16 @@ std::byte* Allocator::take_cached(std::int64_t bytes) {
   return data;
 }
 
-std::byte* Allocator::obtain_noted(std::int64_t bytes) {
-  std::byte* data = obtain(bytes);
-  if (data != nullptr) cache_.add(data, bytes);
-  return data;
+/// Gets memory for a block of that size from the system into the cache, if there is any.
+void Allocator::grow(std::int64_t bytes) {
+  const bool roomy = bytes >= BlockCache::kLarge && bytes < BlockCache::kSegment && ledger_.budget() == 0;
+  std::int64_t size = roomy ? BlockCache::kSegment : bytes;
+  std::byte* data = obtain(size);
+  if (data == nullptr && roomy) data = obtain(size = bytes);
+  if (data == nullptr) return;
+  ledger_.add_cached(size);
+  forbid(data, size);
+  cache_.put(data, size);
 }
 
 void Allocator::fail_out_of_memory(std::int64_t bytes) {

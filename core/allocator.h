@@ -18,8 +18,8 @@ struct Block {
   std::uint64_t serial = 0;
 };
 
-/// The one source of a device's tensor memory. Freed blocks are kept and handed out again (see BlockCache), so
-/// a training step after the first one asks the system for nothing. Thread-safe.
+/// The one source of a device's tensor memory. Freed blocks are kept and handed out again (see BlockCache),
+/// so a training step after the first one asks the system for nothing. Thread-safe.
 class Allocator {
  public:
   virtual ~Allocator() = default;
@@ -28,7 +28,7 @@ class Allocator {
   /// cache is emptied first.
   Block allocate(std::int64_t bytes, Tag tag);
   void deallocate(const Block& block);
-  /// Gives cached memory back to the system, but for blocks of which a part is in use.
+  /// Gives cached memory back to the system, but for segments of which a part is in use.
   void flush();
   Ledger& ledger() { return ledger_; }
 
@@ -38,7 +38,7 @@ class Allocator {
   virtual void give_back(std::byte* data, std::int64_t bytes) = 0;
 
   std::byte* take_cached(std::int64_t bytes);
-  std::byte* obtain_noted(std::int64_t bytes);
+  void grow(std::int64_t bytes);
   void empty_cache();
   [[noreturn]] void fail_out_of_memory(std::int64_t bytes);
 

@@ -1,6 +1,6 @@
 #include <retrace/core/block_cache.h>
 
-#include <cassert>
+#include <algorithm>
 #include <iterator>
 
 namespace retrace {
@@ -13,22 +13,17 @@ std::byte* BlockCache::take(std::int64_t bytes) {
     found->second.pop_back();
     return data;
   }
-  const auto fitting = free_.lower_bound({bytes, nullptr});
+  const auto fitting = std::find_if(
+      free_.begin(), free_.end(), [&](const auto& place) { return pieces_.at(place.second).bytes >= bytes; });
   if (fitting == free_.end()) return nullptr;
-  const auto [size, data] = *fitting;
-  free_.erase(fitting);
-  Piece& piece = pieces_.at(data);
-  piece.free = false;
-  piece.bytes = bytes;
-  if (size > bytes) {
-    pieces_.emplace(data + bytes, Piece{.bytes = size - bytes, .origin = piece.origin, .free = true});
-    free_.emplace(size - bytes, data + bytes);
+  const auto piece = pieces_.find(fitting->second);
+  set_free(piece, false);
+  if (const std::int64_t rest = piece->second.bytes - bytes; rest > 0) {
+    const Piece cut{.bytes = rest, .segment = piece->second.segment, .free = false};
+    set_free(pieces_.emplace(piece->first + bytes, cut).first, true);
+    piece->second.bytes = bytes;
   }
-  return data;
-}
-
-void BlockCache::add(std::byte* data, std::int64_t bytes) {
-  if (bytes >= kLarge) pieces_.emplace(data, Piece{.bytes = bytes, .origin = data, .free = false});
+  return piece->first;
 }
 
 void BlockCache::put(std::byte* data, std::int64_t bytes) {
@@ -37,26 +32,28 @@ void BlockCache::put(std::byte* data, std::int64_t bytes) {
     return;
   }
   auto piece = pieces_.find(data);
-  assert(piece != pieces_.end() && !piece->second.free);
-  piece->second.free = true;
-  join_with_next(piece);
-  if (piece != pieces_.begin()) {
-    const auto before = std::prev(piece);
-    if (before->second.free && before->second.origin == piece->second.origin) {
-      free_.erase({before->second.bytes, before->first});
-      join_with_next(before);
-      piece = before;
-    }
-  }
-  free_.emplace(piece->second.bytes, piece->first);
+  if (piece == pieces_.end())
+    piece = pieces_.emplace(data, Piece{.bytes = bytes, .segment = segments_++, .free = false}).first;
+  set_free(piece, true);
+  join(piece, std::next(piece));
+  if (piece != pieces_.begin()) join(std::prev(piece), piece);
 }
 
-/// Takes the next piece in, where it is free and of the same origin.
-void BlockCache::join_with_next(Pieces::iterator piece) {
-  const auto next = std::next(piece);
-  if (next == pieces_.end() || !next->second.free || next->second.origin != piece->second.origin) return;
-  free_.erase({next->second.bytes, next->first});
+void BlockCache::set_free(Pieces::iterator piece, bool free) {
+  piece->second.free = free;
+  if (free)
+    free_.emplace(piece->second.segment, piece->first);
+  else
+    free_.erase({piece->second.segment, piece->first});
+}
+
+/// Makes one of two neighbours, where both are free and of one segment.
+void BlockCache::join(Pieces::iterator piece, Pieces::iterator next) {
+  if (next == pieces_.end() || !piece->second.free || !next->second.free ||
+      piece->second.segment != next->second.segment)
+    return;
   piece->second.bytes += next->second.bytes;
+  set_free(next, false);
   pieces_.erase(next);
 }
 
@@ -65,14 +62,13 @@ std::vector<std::pair<std::byte*, std::int64_t>> BlockCache::remove_whole() {
   for (auto& [bytes, blocks] : small_)
     for (std::byte* data : blocks) whole.emplace_back(data, bytes);
   small_.clear();
+  std::map<std::uint64_t, int> pieces_of;
+  for (const auto& [data, piece] : pieces_) ++pieces_of[piece.segment];
   for (auto piece = pieces_.begin(); piece != pieces_.end();) {
     const auto next = std::next(piece);
-    const auto& [bytes, origin, free] = piece->second;
-    const bool begins = piece->first == origin;
-    const bool ends = next == pieces_.end() || next->second.origin != origin;
-    if (free && begins && ends) {
-      whole.emplace_back(piece->first, bytes);
-      free_.erase({bytes, piece->first});
+    if (piece->second.free && pieces_of.at(piece->second.segment) == 1) {
+      whole.emplace_back(piece->first, piece->second.bytes);
+      set_free(piece, false);
       pieces_.erase(piece);
     }
     piece = next;

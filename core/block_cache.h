@@ -9,36 +9,41 @@
 namespace retrace {
 
 /// Freed memory of one device, kept to be handed out again. Small blocks are handed out for their own size
-/// alone. A large one may be cut, and neighbours that are free become one again, so that a step whose sizes
-/// change (stages of a network) holds about as much as it uses at its peak.
+/// alone. Large ones are cut from segments, at the first place that fits, and join with their free neighbours
+/// when they come back: so a step whose sizes change (the stages of a network) touches about as much memory
+/// as it uses at its peak.
 class BlockCache {
  public:
   /// Blocks from this size on are large.
-  static constexpr std::int64_t kLarge = std::int64_t{64} << 10;
+  static constexpr std::int64_t kLarge = std::int64_t{1} << 20;
+  /// What to ask the system for when a large block does not fit anywhere: pages of it that no block ever
+  /// covered take no physical memory.
+  static constexpr std::int64_t kSegment = std::int64_t{64} << 20;
 
-  /// A free block of that size, the smallest that fits; null where there is none.
+  /// A free block of that size; null where there is none.
   std::byte* take(std::int64_t bytes);
-  /// A block that came from the system and is in use.
-  void add(std::byte* data, std::int64_t bytes);
-  /// A block that was taken or added is free again.
+  /// Memory that was taken, or that the system gave, is free.
   void put(std::byte* data, std::int64_t bytes);
-  /// Forgets, and returns, what is free and as it came from the system: a block of which a part is in use stays.
+  /// Forgets, and returns, what is free and as it came from the system: a segment of which a part is in use
+  /// stays.
   std::vector<std::pair<std::byte*, std::int64_t>> remove_whole();
 
  private:
-  /// A part of what the system gave at `origin`.
+  /// A part of a segment; segments are numbered as they came.
   struct Piece {
     std::int64_t bytes;
-    std::byte* origin;
+    std::uint64_t segment;
     bool free;
   };
   using Pieces = std::map<std::byte*, Piece>;  // by address
 
-  void join_with_next(Pieces::iterator piece);
+  void join(Pieces::iterator piece, Pieces::iterator next);
+  void set_free(Pieces::iterator piece, bool free);
 
   std::map<std::int64_t, std::vector<std::byte*>> small_;
   Pieces pieces_;
-  std::set<std::pair<std::int64_t, std::byte*>> free_;  // by size: the free ones of pieces_
+  std::set<std::pair<std::uint64_t, std::byte*>> free_;  // the free ones of pieces_, oldest segment first
+  std::uint64_t segments_ = 0;
 };
 
 }  // namespace retrace

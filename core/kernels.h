@@ -129,23 +129,26 @@ extern constinit Kernel<void(const Tensor& dy, const Tensor& w, const Conv2dOpti
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw)>
     conv2d_backward_weight;
 
-// core/cpu/batch_norm.cpp. x: [N, C, ...], all others but y: [C].
+// core/cpu/batch_norm.cpp. x: [N, C, ...], all others but y and mask: [C]. With `relu`, y = max(that, 0) and
+// its decisions go to `mask` as kernel::relu's do, unless that is undefined.
 /// Normalises by the batch's statistics; writes them to mean and rstd = 1 / sqrt(var + eps), and moves the
 /// running ones towards them unless those are undefined.
 extern constinit Kernel<void(const Tensor& x, const Tensor& gamma, const Tensor& beta, double momentum,
-                             double eps, Tensor& running_mean, Tensor& running_var, Tensor& mean,
-                             Tensor& rstd, Tensor& y)>
+                             double eps, bool relu, Tensor& running_mean, Tensor& running_var, Tensor& mean,
+                             Tensor& rstd, Tensor& y, Tensor& mask)>
     batch_norm_training;
 /// y = gamma (x - mean) rstd + beta.
 extern constinit Kernel<void(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& gamma,
-                             const Tensor& beta, Tensor& y)>
+                             const Tensor& beta, bool relu, Tensor& y, Tensor& mask)>
     batch_norm_normalize;
 /// rstd = 1 / sqrt(var + eps).
 extern constinit Kernel<void(const Tensor& var, double eps, Tensor& rstd)> batch_norm_rstd;
 /// With `training`, dx includes the way through the batch's statistics. Undefined results are not computed; x
-/// may be undefined when neither dgamma nor (in training) dx is asked for, gamma when dx is not.
+/// may be undefined when neither dgamma nor (in training) dx is asked for, gamma when dx is not. `mask` is
+/// that of the ReLU behind the batch norm, undefined without one; dx may be dy.
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                             const Tensor& rstd, bool training, Tensor& dx, Tensor& dgamma, Tensor& dbeta)>
+                             const Tensor& rstd, const Tensor& mask, bool training, Tensor& dx,
+                             Tensor& dgamma, Tensor& dbeta)>
     batch_norm_backward;
 
 // core/cpu/group_norm.cpp. x: [N, C, ...], gamma, beta (may be undefined): [C], mean, rstd: [N groups].

@@ -16,10 +16,18 @@ BatchNorm2d::BatchNorm2d(std::int64_t channels, const BatchNorm2dOptions& option
   num_batches_tracked_ = Tensor::zeros({}, DType::i64, Tag::buffer);
 }
 
-Var BatchNorm2d::forward(const Var& x) {
+Var BatchNorm2d::forward(const Var& x) { return normalize(x, /*relu=*/false); }
+
+Var BatchNorm2d::then_relu(const Var& x) {
+  const std::optional<Scope> scope = enter();
+  return normalize(x, /*relu=*/true);
+}
+
+Var BatchNorm2d::normalize(const Var& x, bool relu) {
   if (x.shape().rank() != 4) fail<ShapeError>("batch_norm2d", "x must be [N,C,H,W], got {}", x.shape());
-  const Var y = batch_norm(x, weight_, bias_, running_mean_, running_var_,
-                           {.training = training(), .momentum = options_.momentum, .eps = options_.eps});
+  const auto op = relu ? &batch_norm_relu : &batch_norm;
+  const Var y = op(x, weight_, bias_, running_mean_, running_var_,
+                   {.training = training(), .momentum = options_.momentum, .eps = options_.eps});
   if (training() && !Recomputing::active()) ++*num_batches_tracked_.mutable_data<std::int64_t>();
   return y;
 }

@@ -19,6 +19,8 @@ class BatchNorm2d final : public Module {
   explicit BatchNorm2d(std::int64_t channels, const BatchNorm2dOptions& options = {});
 
   Var forward(const Var& x) override;
+  /// relu((*this)(x)), bit for bit, in one pass (see batch_norm_relu).
+  Var then_relu(const Var& x);
   void members(Members& m) override;
 
   Parameter& weight() { return weight_; }
@@ -29,6 +31,7 @@ class BatchNorm2d final : public Module {
 
  private:
   std::shared_ptr<Module> copy() const override { return std::make_shared<BatchNorm2d>(*this); }
+  Var normalize(const Var& x, bool relu);
 
   BatchNorm2dOptions options_;
   Parameter weight_;

@@ -28,7 +28,8 @@ Conv2d::Conv2d(std::int64_t in_channels, std::int64_t out_channels, const Conv2d
     : options_{.stride = options.stride,
                .padding = options.padding,
                .dilation = options.dilation,
-               .groups = options.groups} {
+               .groups = options.groups,
+               .algorithm = options.algorithm} {
   check(in_channels, out_channels, options);
   const Shape shape{out_channels, in_channels / options.groups, options.kernel.h, options.kernel.w};
   weight_ = Parameter(Tensor(shape, DType::f32, Tag::parameter));

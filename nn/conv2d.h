@@ -11,6 +11,7 @@ struct Conv2dLayerOptions {
   Size2d dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
+  Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic;
 };
 
 /// y = x * weight + bias, a cross-correlation (see autograd/ops/conv2d.h).
@@ -25,6 +26,7 @@ class Conv2d final : public Module {
   void members(Members& m) override;
 
   const Conv2dOptions& options() const { return options_; }
+  void set_algorithm(Conv2dAlgorithm algorithm) { options_.algorithm = algorithm; }
   Parameter& weight() { return weight_; }
   /// Undefined without one.
   Parameter& bias() { return bias_; }

@@ -75,17 +75,19 @@ class Detach final : public Members {
 
 }  // namespace
 
-Var Module::operator()(const Var& x) {
+std::optional<Scope> Module::enter() {
   name_children();
-  const std::optional<Scope> scope =
-      name_.empty() ? std::nullopt : std::optional<Scope>(std::in_place, name_);
+  // In place: a scope is neither copied nor moved.
+  return name_.empty() ? std::optional<Scope>() : std::optional<Scope>(std::in_place, name_);
+}
+
+Var Module::operator()(const Var& x) {
+  const std::optional<Scope> scope = enter();
   return forward(x);
 }
 
 Vars Module::operator()(const Vars& xs) {
-  name_children();
-  const std::optional<Scope> scope =
-      name_.empty() ? std::nullopt : std::optional<Scope>(std::in_place, name_);
+  const std::optional<Scope> scope = enter();
   return forward_all(xs);
 }
 

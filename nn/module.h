@@ -1,9 +1,11 @@
 #pragma once
 #include <retrace/autograd/tape.h>
 #include <retrace/autograd/var.h>
+#include <retrace/core/scope.h>
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -102,6 +104,10 @@ class Module {
   std::shared_ptr<Module> clone() const;
 
  protected:
+  /// Names the children and enters the scope of this module's name, as operator() does: for other ways to run
+  /// it.
+  std::optional<Scope> enter();
+
   /// For modules whose children change after construction: they are named anew at the next call.
   void children_changed() { children_named_ = false; }
 

@@ -99,7 +99,7 @@ Stem::Stem(const NetworkOptions& options)
       max_pool_(options.stem.max_pool) {}
 
 Var Stem::forward(const Var& x) {
-  const Var y = relu(norm_(conv_(x)));
+  const Var y = norm_.then_relu(conv_(x));
   return max_pool_ ? max_pool2d(y, {.kernel = 3, .stride = 2, .padding = 1}) : y;
 }
 
@@ -120,7 +120,7 @@ ResidualNetwork::ResidualNetwork(const NetworkOptions& options)
 Var ResidualNetwork::forward(const Var& x) {
   Var h = policy_ == Policy::stored ? (*stem_)(x) : checkpoint(stem_, x);
   for (const auto& stage : stages_) h = (*stage)(h);
-  h = relu(final_norm_(h));
+  h = final_norm_.then_relu(h);
   return classifier_(flatten(adaptive_avg_pool2d(h, 1)));
 }
 

@@ -33,7 +33,7 @@ ResidualBranch::ResidualBranch(std::int64_t in, std::int64_t width, const Branch
 Var ResidualBranch::forward(const Var& x) {
   Var h = x;
   for (std::size_t i = 0; i < units_.size(); ++i) {
-    if (units_[i].norm) h = relu((*units_[i].norm)(h));
+    if (units_[i].norm) h = units_[i].norm->then_relu(h);
     if (i + 1 == units_.size() && dropout_ > 0) h = dropout(h, dropout_, training());
     h = units_[i].conv(h);
   }

@@ -1,4 +1,5 @@
 #include <retrace/autograd/ops/activation.h>
+#include <retrace/autograd/ops/mask.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
@@ -7,18 +8,10 @@ namespace retrace {
 
 namespace {
 
-/// A tensor of `rows` bits for each element of x, when the tape will ask for x's gradient; else undefined.
-Tensor make_mask(const Var& x, std::int64_t rows = 1) {
-  return make_saved(needs_gradient(x), [&] {
-    const std::int64_t bytes = (x.value().numel() + 7) / 8;
-    return Tensor(rows == 1 ? Shape{bytes} : Shape{rows, bytes}, DType::u8, Tag::saved, x.value().device());
-  });
-}
-
 /// dx = dy where the mask's bit is set, else slope dy
 Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tensor& mask, double slope) {
   return record(op, {x}, y, /*save=*/{mask}, [slope](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
-    Tensor dx = like(dy, Tag::gradient);
+    Tensor dx = reuse(dy);
     kernel::masked_backward(saved[0], dy, slope, dx);
     return {dx};
   });
@@ -28,14 +21,14 @@ Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tens
 
 Var relu(const Var& x) {
   Tensor y = like(x.value());
-  Tensor mask = make_mask(x);
+  Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::relu(x.value(), y, mask);
   return record_masked("relu", x, y, mask, 0);
 }
 
 Var leaky_relu(const Var& x, double slope) {
   Tensor y = like(x.value());
-  Tensor mask = make_mask(x);
+  Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::leaky_relu(x.value(), slope, y, mask);
   return record_masked("leaky_relu", x, y, mask, slope);
 }
@@ -43,7 +36,7 @@ Var leaky_relu(const Var& x, double slope) {
 Var clamp(const Var& x, double low, double high) {
   if (!(low <= high)) fail<ArgumentError>("clamp", "low must be at most high, got {} and {}", low, high);
   Tensor y = like(x.value());
-  Tensor mask = make_mask(x);
+  Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::clamp(x.value(), low, high, y, mask);
   return record_masked("clamp", x, y, mask, 0);
 }
@@ -51,7 +44,7 @@ Var clamp(const Var& x, double low, double high) {
 /// dx = dy where x > 0, -dy where x < 0
 Var abs(const Var& x) {
   Tensor y = like(x.value());
-  Tensor mask = make_mask(x, 2);
+  Tensor mask = detail::make_mask(needs_gradient(x), x.value(), 2);
   kernel::abs(x.value(), y, mask);
   return record("abs", {x}, y, /*save=*/{mask}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
     Tensor dx = like(dy, Tag::gradient);

@@ -1,6 +1,7 @@
 #include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/batch_norm.h>
 #include <retrace/autograd/ops/check.h>
+#include <retrace/autograd/ops/mask.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
 
@@ -8,60 +9,74 @@ namespace retrace {
 
 namespace {
 
-void check(const Var& x, const Var& gamma, const Var& beta, const Tensor& running_mean,
+void check(std::string_view op, const Var& x, const Var& gamma, const Var& beta, const Tensor& running_mean,
            const Tensor& running_var, const BatchNormOptions& options) {
   const Shape shape = x.shape();
   if (shape.rank() != 2 && shape.rank() != 4)
-    fail<ShapeError>("batch_norm", "x must be [N,C,H,W] or [N,C], got {}", shape);
-  if (options.eps <= 0) fail<ArgumentError>("batch_norm", "eps must be above 0, got {}", options.eps);
-  detail::check_float("batch_norm", x);
+    fail<ShapeError>(op, "x must be [N,C,H,W] or [N,C], got {}", shape);
+  if (options.eps <= 0) fail<ArgumentError>(op, "eps must be above 0, got {}", options.eps);
+  detail::check_float(op, x);
   const auto check_one = [&](std::string_view name, const Tensor& other) {
-    detail::check_same_dtype("batch_norm", x.value(), name, other);
-    detail::check_per_channel("batch_norm", shape[1], name, other);
+    detail::check_same_dtype(op, x.value(), name, other);
+    detail::check_per_channel(op, shape[1], name, other);
   };
   check_one("gamma", gamma.value());
   check_one("beta", beta.value());
   check_one("running_mean", running_mean);
   check_one("running_var", running_var);
   if (options.training && shape.numel() == shape[1])
-    fail<ShapeError>("batch_norm", "training needs more than one value for each channel, got {}", shape);
+    fail<ShapeError>(op, "training needs more than one value for each channel, got {}", shape);
+}
+
+/// batch_norm and batch_norm_relu.
+Var normalize(std::string_view op, const Var& x, const Var& gamma, const Var& beta, Tensor& running_mean,
+              Tensor& running_var, const BatchNormOptions& options, bool relu) {
+  if (autocast::to_f32(x, gamma, beta))
+    return normalize(op, autocast::in_f32(x), autocast::in_f32(gamma), autocast::in_f32(beta), running_mean,
+                     running_var, options, relu);
+  check(op, x, gamma, beta, running_mean, running_var, options);
+  const bool needs_dx = needs_gradient(x);
+  const bool needs_dgamma = needs_gradient(gamma);
+  Tensor y = like(x.value());
+  Tensor mask = detail::make_mask(relu && (needs_dx || needs_dgamma || needs_gradient(beta)), x.value());
+  Tensor mean = like(running_mean, Tag::saved);
+  Tensor rstd = like(running_var, Tag::saved);
+  if (options.training) {
+    Tensor untouched;
+    const bool update = !Recomputing::active();
+    kernel::batch_norm_training(x.value(), gamma.value(), beta.value(), options.momentum, options.eps, relu,
+                                update ? running_mean : untouched, update ? running_var : untouched, mean,
+                                rstd, y, mask);
+  } else {
+    mean = running_mean.clone(Tag::saved);
+    kernel::batch_norm_rstd(running_var, options.eps, rstd);
+    kernel::batch_norm_normalize(x.value(), mean, rstd, gamma.value(), beta.value(), relu, y, mask);
+  }
+  const bool training = options.training;
+  const bool needs_x = needs_dgamma || (training && needs_dx);
+  return record(
+      op, {x, gamma, beta}, y,
+      /*save=*/{needs_x ? x.value() : Tensor(), needs_dx ? gamma.value() : Tensor(), mean, rstd, mask},
+      [training](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
+        Tensor dx = wants[0] ? reuse(dy) : Tensor();
+        Tensor dgamma = wants[1] ? like(saved[3], Tag::gradient) : Tensor();
+        Tensor dbeta = wants[2] ? like(saved[3], Tag::gradient) : Tensor();
+        kernel::batch_norm_backward(dy, saved[0], saved[1], saved[2], saved[3], saved[4], training, dx,
+                                    dgamma, dbeta);
+        return {dx, dgamma, dbeta};
+      });
 }
 
 }  // namespace
 
 Var batch_norm(const Var& x, const Var& gamma, const Var& beta, Tensor& running_mean, Tensor& running_var,
                const BatchNormOptions& options) {
-  if (autocast::to_f32(x, gamma, beta))
-    return batch_norm(autocast::in_f32(x), autocast::in_f32(gamma), autocast::in_f32(beta), running_mean,
-                      running_var, options);
-  check(x, gamma, beta, running_mean, running_var, options);
-  Tensor y = like(x.value());
-  Tensor mean = like(running_mean, Tag::saved);
-  Tensor rstd = like(running_var, Tag::saved);
-  if (options.training) {
-    Tensor untouched;
-    const bool update = !Recomputing::active();
-    kernel::batch_norm_training(x.value(), gamma.value(), beta.value(), options.momentum, options.eps,
-                                update ? running_mean : untouched, update ? running_var : untouched, mean,
-                                rstd, y);
-  } else {
-    mean = running_mean.clone(Tag::saved);
-    kernel::batch_norm_rstd(running_var, options.eps, rstd);
-    kernel::batch_norm_normalize(x.value(), mean, rstd, gamma.value(), beta.value(), y);
-  }
-  const bool training = options.training;
-  const bool needs_dx = needs_gradient(x);
-  const bool needs_x = needs_gradient(gamma) || (training && needs_dx);
-  return record("batch_norm", {x, gamma, beta}, y,
-                /*save=*/{needs_x ? x.value() : Tensor(), needs_dx ? gamma.value() : Tensor(), mean, rstd},
-                [training](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
-                  Tensor dx = wants[0] ? like(dy, Tag::gradient) : Tensor();
-                  Tensor dgamma = wants[1] ? like(saved[3], Tag::gradient) : Tensor();
-                  Tensor dbeta = wants[2] ? like(saved[3], Tag::gradient) : Tensor();
-                  kernel::batch_norm_backward(dy, saved[0], saved[1], saved[2], saved[3], training, dx,
-                                              dgamma, dbeta);
-                  return {dx, dgamma, dbeta};
-                });
+  return normalize("batch_norm", x, gamma, beta, running_mean, running_var, options, /*relu=*/false);
+}
+
+Var batch_norm_relu(const Var& x, const Var& gamma, const Var& beta, Tensor& running_mean,
+                    Tensor& running_var, const BatchNormOptions& options) {
+  return normalize("batch_norm_relu", x, gamma, beta, running_mean, running_var, options, /*relu=*/true);
 }
 
 }  // namespace retrace

@@ -17,5 +17,9 @@ struct BatchNormOptions {
 /// value per channel, and DTypeError. Ioffe, Szegedy: "Batch normalization", ICML 2015.
 Var batch_norm(const Var& x, const Var& gamma, const Var& beta, Tensor& running_mean, Tensor& running_var,
                const BatchNormOptions& options = {});
+/// relu(batch_norm(x, ...)), bit for bit, in one pass forward and one backward. The result of the batch norm
+/// is never stored: x and one bit an element are kept.
+Var batch_norm_relu(const Var& x, const Var& gamma, const Var& beta, Tensor& running_mean,
+                    Tensor& running_var, const BatchNormOptions& options = {});
 
 }  // namespace retrace

@@ -1,6 +1,8 @@
 // Batch normalisation. A task takes a few whole channels, few enough that their planes stay in a core's
-// cache: memory is read once although the variance takes a second pass (with the exact mean) and the result a
-// third.
+// cache: memory is read once although the result takes a second pass. A ReLU behind it goes with the same
+// passes where planes are whole vectors and whole bytes of its mask; other shapes take its own kernels, with
+// the same numbers.
+#include <retrace/core/cpu/mask.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/sums.h>
 #include <retrace/core/kernels.h>
@@ -12,7 +14,6 @@ namespace retrace {
 
 namespace {
 
-using cpu::add_terms;
 using cpu::Moments;
 using cpu::TwoSums;
 
@@ -29,6 +30,12 @@ struct Layout {
   /// The number of values of a channel.
   double count() const { return static_cast<double>(n * plane); }
 
+  /// Whether a plane is made of whole vectors and whole bytes of a mask.
+  template <class T>
+  bool has_mask_steps() const {
+    return plane % cpu::kMaskStep<T> == 0;
+  }
+
   /// Runs f(first channel, end channel) for the groups of channels, in parallel.
   template <class F>
   void for_each_group(const F& f) const {
@@ -41,140 +48,96 @@ struct Layout {
     for (std::int64_t i = 0; i < n; ++i)
       for (std::int64_t channel = begin; channel < end; ++channel) f((i * c + channel) * plane, channel);
   }
+  /// The same from the last image to the first: what a pass in order has left in the cache comes first.
+  template <class F>
+  void for_each_plane_back(std::int64_t begin, std::int64_t end, const F& f) const {
+    for (std::int64_t i = n - 1; i >= 0; --i)
+      for (std::int64_t channel = begin; channel < end; ++channel) f((i * c + channel) * plane, channel);
+  }
 
   std::int64_t n, c, plane, group;
 };
 
-using GroupSums = std::array<TwoSums, kMostChannels>;
+template <class T>
+using GroupSums = std::array<cpu::RunningSums<T>, kMostChannels>;
 using GroupMoments = std::array<Moments, kMostChannels>;
 
-/// Of channels [begin, end).
+/// Of channels [begin, end), in one pass around the mean m of a channel's first K planes, 256 values or more.
+/// They are among its N planes, so (mean - m)^2 is at most N / K variances: that is the factor by which
+/// rounding grows where the first images are the most unlike the others. An offset of all images costs
+/// nothing.
 template <class T>
 void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64_t end,
                 GroupMoments& result) {
-  GroupSums sums{};
-  layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
-    add_terms<T>(layout.plane, sums[static_cast<std::size_t>(channel - begin)],
-                 [x = x + offset](auto at, auto& sum, auto&) { sum += at(x); });
+  Layout first = layout;
+  first.n = std::clamp<std::int64_t>(256 / layout.plane, 1, layout.n);
+  GroupSums<T> sums{};
+  first.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
+    sums[static_cast<std::size_t>(channel - begin)].add(
+        layout.plane, [x = x + offset](auto at, auto& s, auto&) { s += at(x); });
   });
-  GroupSums centered{};
+  std::array<T, kMostChannels> around{};
+  for (std::size_t k = 0; k < static_cast<std::size_t>(end - begin); ++k)
+    around[k] = static_cast<T>(sums[k].total().first / first.count());
+  GroupSums<T> centered{};
   layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
     const auto k = static_cast<std::size_t>(channel - begin);
-    add_terms<T>(
-        layout.plane, centered[k],
-        [x = x + offset, mean = static_cast<T>(sums[k].first / layout.count())](auto at, auto& s, auto& q) {
-          const auto d = at(x) - mean;
-          s += d;
-          q += d * d;
-        });
+    centered[k].add(layout.plane, [x = x + offset, m = around[k]](auto at, auto& s, auto& q) {
+      const auto d = at(x) - m;
+      s += d;
+      q += d * d;
+    });
   });
   for (std::int64_t channel = begin; channel < end; ++channel) {
     const auto k = static_cast<std::size_t>(channel - begin);
-    const double rounded = static_cast<double>(static_cast<T>(sums[k].first / layout.count()));
-    result[k] = cpu::moments_around(rounded, centered[k], layout.count());
+    result[k] = cpu::moments_around(static_cast<double>(around[k]), centered[k].total(), layout.count());
   }
 }
 
-/// y = scale (x - mean) + shift on one plane.
-template <class T>
-void normalize_plane(std::int64_t n, const T* x, T mean, T scale, T shift, T* y) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale + shift;
+/// to[i] = f(i) for a plane of n, where f takes an At of a vector or of an element.
+template <class T, class F>
+void map_plane(std::int64_t n, T* to, const F& f) {
+  std::int64_t i = 0;
+  for (; i + cpu::kLanes<T> <= n; i += cpu::kLanes<T>) cpu::store(to + i, f(cpu::VectorAt<T>{i}));
+  for (; i < n; ++i) to[i] = f(cpu::ElementAt<T>{i});
 }
 
-/// dx = scale (dy - shift - (x - mean) slope) on one plane.
-template <class T>
-void differentiate_plane(std::int64_t n, const T* dy, const T* x, T mean, T scale, T shift, T slope, T* dx) {
-  for (std::int64_t i = 0; i < n; ++i) dx[i] = scale * (dy[i] - shift - (x[i] - mean) * slope);
-}
-
-template <class T>
-void normalize_channels(const Layout& layout, const T* x, const T* mean, const T* rstd, const T* gamma,
-                        const T* beta, std::int64_t begin, std::int64_t end, T* y) {
-  layout.for_each_plane(begin, end, [=](std::int64_t offset, std::int64_t c) {
-    normalize_plane(layout.plane, x + offset, mean[c], gamma[c] * rstd[c], beta[c], y + offset);
-  });
-}
-
-template <class T>
-void training(const Tensor& x, const Tensor& gamma, const Tensor& beta, double momentum, double eps,
-              Tensor& running_mean, Tensor& running_var, Tensor& mean, Tensor& rstd, Tensor& y) {
-  const Layout layout(x.shape());
-  const T* from = x.data<T>();
-  const T* scale = gamma.data<T>();
-  const T* shift = beta.data<T>();
-  T* means = mean.mutable_data<T>();
-  T* rstds = rstd.mutable_data<T>();
-  T* running_means = running_mean.defined() ? running_mean.mutable_data<T>() : nullptr;
-  T* running_vars = running_var.defined() ? running_var.mutable_data<T>() : nullptr;
-  T* to = y.mutable_data<T>();
-  const double unbiased = layout.count() / (layout.count() - 1);
-  const auto move = [=](T& running, double batch) {
-    running = static_cast<T>((1 - momentum) * static_cast<double>(running) + momentum * batch);
-  };
-  layout.for_each_group([=](std::int64_t begin, std::int64_t end) {
-    GroupMoments moments;
-    statistics(layout, from, begin, end, moments);
-    for (std::int64_t c = begin; c < end; ++c) {
-      const auto& [batch_mean, batch_var] = moments[static_cast<std::size_t>(c - begin)];
-      means[c] = static_cast<T>(batch_mean);
-      rstds[c] = static_cast<T>(1 / std::sqrt(batch_var + eps));
-      if (running_means != nullptr) move(running_means[c], batch_mean);
-      if (running_vars != nullptr) move(running_vars[c], batch_var * unbiased);
+/// The same with a ReLU behind it: to[i] = max(f(i), 0), a NaN stays one. The decisions f(i) > 0 go to `bits`
+/// unless it is null. n is a multiple of kMaskStep.
+template <class T, class F>
+void map_plane_relu(std::int64_t n, T* to, std::uint8_t* bits, const F& f) {
+  constexpr int kVectors = cpu::kMaskStep<T> / cpu::kLanes<T>;
+  for (std::int64_t i = 0; i < n; i += cpu::kMaskStep<T>) {
+    cpu::Vec<T> v[kVectors];
+#pragma GCC unroll 4
+    for (int k = 0; k < kVectors; ++k) {
+      const std::int64_t at = i + k * cpu::kLanes<T>;
+      v[k] = f(cpu::VectorAt<T>{at});
+      cpu::store(to + at, cpu::Vec<T>{} > v[k] ? cpu::Vec<T>{} : v[k]);
     }
-    normalize_channels(layout, from, means, rstds, scale, shift, begin, end, to);
-  });
+    if (bits != nullptr) cpu::write_positive<T>(v, bits + i / 8);
+  }
 }
 
-/// What the gradient of one batch norm is made of. x may be null where it is not needed.
+/// What y = gamma (x - mean) rstd + beta is made of, and the ReLU behind it.
 template <class T>
-struct Backward {
+struct Normalize {
   Layout layout;
-  const T *dy, *x, *gamma, *mean, *rstd;
-  bool training;
-  T *dx, *dgamma, *dbeta;
-
-  /// sum dy in .first, sum dy (x - mean) in .second.
-  void sum(std::int64_t begin, std::int64_t end, GroupSums& sums) const {
-    layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t c) {
-      TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];
-      const T* d = dy + offset;
-      if (x == nullptr)
-        add_terms<T>(layout.plane, sum, [d](auto at, auto& s, auto&) { s += at(d); });
-      else
-        add_terms<T>(layout.plane, sum, [d, v = x + offset, m = mean[c]](auto at, auto& s, auto& t) {
-          const auto e = at(d);
-          s += e;
-          t += e * (at(v) - m);
-        });
-    });
-  }
-
-  /// dx = gamma rstd (dy - sum dy / n - (x - mean) rstd^2 sum(dy (x - mean)) / n); in evaluation gamma rstd
-  /// dy.
-  void differentiate(std::int64_t begin, std::int64_t end, const GroupSums& sums) const {
-    layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t c) {
-      const T scale = gamma[c] * rstd[c];
-      if (!training) {
-        for (std::int64_t i = 0; i < layout.plane; ++i) dx[offset + i] = dy[offset + i] * scale;
-        return;
-      }
-      const TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];
-      const double r = static_cast<double>(rstd[c]);
-      const T slope = static_cast<T>(r * r * sum.second / layout.count());
-      const T shift = static_cast<T>(sum.first / layout.count());
-      differentiate_plane(layout.plane, dy + offset, x + offset, mean[c], scale, shift, slope, dx + offset);
-    });
-  }
+  const T *x, *mean, *rstd, *gamma, *beta;
+  bool relu;
+  T* y;
+  std::uint8_t* bits;
 
   void operator()(std::int64_t begin, std::int64_t end) const {
-    GroupSums sums{};
-    if (training || dgamma != nullptr || dbeta != nullptr) sum(begin, end, sums);
-    for (std::int64_t c = begin; c < end; ++c) {
-      const TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];
-      if (dgamma != nullptr) dgamma[c] = static_cast<T>(sum.second * static_cast<double>(rstd[c]));
-      if (dbeta != nullptr) dbeta[c] = static_cast<T>(sum.first);
-    }
-    if (dx != nullptr) differentiate(begin, end, sums);
+    layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t c) {
+      const auto value = [v = x + offset, m = mean[c], scale = gamma[c] * rstd[c], shift = beta[c]](auto at) {
+        return (at(v) - m) * scale + shift;
+      };
+      if (relu)
+        map_plane_relu(layout.plane, y + offset, bits == nullptr ? nullptr : bits + offset / 8, value);
+      else
+        map_plane(layout.plane, y + offset, value);
+    });
   }
 };
 
@@ -187,22 +150,154 @@ T* mutable_data_or_null(Tensor& x) {
   return x.defined() ? x.mutable_data<T>() : nullptr;
 }
 
+/// Runs f(relu, mask) with the ReLU that y gets in the same pass; that of other shapes comes afterwards.
+template <class T, class F>
+void with_relu(bool relu, Tensor& y, Tensor& mask, const F& f) {
+  const bool apart = relu && !Layout(y.shape()).has_mask_steps<T>();
+  Tensor none;
+  f(relu && !apart, apart ? none : mask);
+  if (apart) kernel::relu(y, y, mask);
+}
+
+template <class T>
+void training(const Tensor& x, const Tensor& gamma, const Tensor& beta, double momentum, double eps,
+              bool relu, Tensor& running_mean, Tensor& running_var, Tensor& mean, Tensor& rstd, Tensor& y,
+              Tensor& mask) {
+  T* means = mean.mutable_data<T>();
+  T* rstds = rstd.mutable_data<T>();
+  T* running_means = running_mean.defined() ? running_mean.mutable_data<T>() : nullptr;
+  T* running_vars = running_var.defined() ? running_var.mutable_data<T>() : nullptr;
+  const Normalize<T> normalize{Layout(x.shape()),
+                               x.data<T>(),
+                               means,
+                               rstds,
+                               gamma.data<T>(),
+                               beta.data<T>(),
+                               relu,
+                               y.mutable_data<T>(),
+                               mutable_data_or_null<std::uint8_t>(mask)};
+  const Layout& layout = normalize.layout;
+  const double unbiased = layout.count() / (layout.count() - 1);
+  const auto move = [=](T& running, double batch) {
+    running = static_cast<T>((1 - momentum) * static_cast<double>(running) + momentum * batch);
+  };
+  layout.for_each_group([=, &normalize](std::int64_t begin, std::int64_t end) {
+    GroupMoments moments;
+    statistics(normalize.layout, normalize.x, begin, end, moments);
+    for (std::int64_t c = begin; c < end; ++c) {
+      const auto& [batch_mean, batch_var] = moments[static_cast<std::size_t>(c - begin)];
+      means[c] = static_cast<T>(batch_mean);
+      rstds[c] = static_cast<T>(1 / std::sqrt(batch_var + eps));
+      if (running_means != nullptr) move(running_means[c], batch_mean);
+      if (running_vars != nullptr) move(running_vars[c], batch_var * unbiased);
+    }
+    normalize(begin, end);
+  });
+}
+
+/// dy, or with a ReLU dy where its mask is set and else 0.
+template <bool kRelu, class T>
+struct Incoming {
+  const T* dy;
+  const std::uint8_t* bits;
+
+  auto operator()(auto at) const {
+    if constexpr (kRelu)
+      return cpu::pass<T>(bits, at.i, at(dy));
+    else
+      return at(dy);
+  }
+};
+
+/// What the gradient of one batch norm is made of. x may be null where it is not needed.
+template <bool kRelu, class T>
+struct Backward {
+  using Sums = std::array<TwoSums, kMostChannels>;
+
+  Layout layout;
+  const T *dy, *x, *gamma, *mean, *rstd;
+  const std::uint8_t* bits;
+  bool training;
+  T *dx, *dgamma, *dbeta;
+
+  Incoming<kRelu, T> incoming(std::int64_t offset) const {
+    return {dy + offset, kRelu ? bits + offset / 8 : nullptr};
+  }
+
+  /// sum dy in .first, sum dy (x - mean) in .second.
+  void sum(std::int64_t begin, std::int64_t end, Sums& result) const {
+    GroupSums<T> sums{};
+    layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t c) {
+      auto& sum = sums[static_cast<std::size_t>(c - begin)];
+      const auto d = incoming(offset);
+      if (x == nullptr)
+        sum.add(layout.plane, [d](auto at, auto& s, auto&) { s += d(at); });
+      else
+        sum.add(layout.plane, [d, v = x + offset, m = mean[c]](auto at, auto& s, auto& t) {
+          const auto e = d(at);
+          s += e;
+          t += e * (at(v) - m);
+        });
+    });
+    for (std::size_t k = 0; k < static_cast<std::size_t>(end - begin); ++k) result[k] = sums[k].total();
+  }
+
+  /// dx = gamma rstd (dy - sum dy / n - (x - mean) rstd^2 sum(dy (x - mean)) / n); in evaluation gamma rstd
+  /// dy.
+  void differentiate(std::int64_t begin, std::int64_t end, const Sums& sums) const {
+    layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t c) {
+      const auto d = incoming(offset);
+      const T scale = gamma[c] * rstd[c];
+      if (!training) {
+        map_plane(layout.plane, dx + offset, [=](auto at) { return d(at) * scale; });
+        return;
+      }
+      const TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];
+      const double r = static_cast<double>(rstd[c]);
+      const T slope = static_cast<T>(r * r * sum.second / layout.count());
+      const T shift = static_cast<T>(sum.first / layout.count());
+      map_plane(layout.plane, dx + offset, [=, v = x + offset, m = mean[c]](auto at) {
+        return scale * (d(at) - shift - (at(v) - m) * slope);
+      });
+    });
+  }
+
+  void operator()(std::int64_t begin, std::int64_t end) const {
+    Sums sums{};
+    if (training || dgamma != nullptr || dbeta != nullptr) sum(begin, end, sums);
+    for (std::int64_t c = begin; c < end; ++c) {
+      const TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];
+      if (dgamma != nullptr) dgamma[c] = static_cast<T>(sum.second * static_cast<double>(rstd[c]));
+      if (dbeta != nullptr) dbeta[c] = static_cast<T>(sum.first);
+    }
+    if (dx != nullptr) differentiate(begin, end, sums);
+  }
+};
+
 void batch_norm_training_cpu(const Tensor& x, const Tensor& gamma, const Tensor& beta, double momentum,
-                             double eps, Tensor& running_mean, Tensor& running_var, Tensor& mean,
-                             Tensor& rstd, Tensor& y) {
+                             double eps, bool relu, Tensor& running_mean, Tensor& running_var, Tensor& mean,
+                             Tensor& rstd, Tensor& y, Tensor& mask) {
   visit_float("batch_norm", x.dtype(), [&]<class T>(TypeTag<T>) {
-    training<T>(x, gamma, beta, momentum, eps, running_mean, running_var, mean, rstd, y);
+    with_relu<T>(relu, y, mask, [&](bool now, Tensor& bits) {
+      training<T>(x, gamma, beta, momentum, eps, now, running_mean, running_var, mean, rstd, y, bits);
+    });
   });
 }
 
 void batch_norm_normalize_cpu(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& gamma,
-                              const Tensor& beta, Tensor& y) {
+                              const Tensor& beta, bool relu, Tensor& y, Tensor& mask) {
   visit_float("batch_norm", x.dtype(), [&]<class T>(TypeTag<T>) {
-    const Layout layout(x.shape());
-    layout.for_each_group([=, x = x.data<T>(), mean = mean.data<T>(), rstd = rstd.data<T>(),
-                           gamma = gamma.data<T>(), beta = beta.data<T>(),
-                           y = y.mutable_data<T>()](std::int64_t begin, std::int64_t end) {
-      normalize_channels(layout, x, mean, rstd, gamma, beta, begin, end, y);
+    with_relu<T>(relu, y, mask, [&](bool now, Tensor& bits) {
+      const Normalize<T> normalize{Layout(x.shape()),
+                                   x.data<T>(),
+                                   mean.data<T>(),
+                                   rstd.data<T>(),
+                                   gamma.data<T>(),
+                                   beta.data<T>(),
+                                   now,
+                                   y.mutable_data<T>(),
+                                   mutable_data_or_null<std::uint8_t>(bits)};
+      normalize.layout.for_each_group(normalize);
     });
   });
 }
@@ -215,20 +310,36 @@ void batch_norm_rstd_cpu(const Tensor& var, double eps, Tensor& rstd) {
   });
 }
 
+template <bool kRelu, class T>
+void backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
+              const Tensor& mask, bool training, Tensor& dx, Tensor& dgamma, Tensor& dbeta) {
+  const Backward<kRelu, T> backward{Layout(dy.shape()),
+                                    dy.data<T>(),
+                                    data_or_null<T>(x),
+                                    data_or_null<T>(gamma),
+                                    mean.data<T>(),
+                                    rstd.data<T>(),
+                                    data_or_null<std::uint8_t>(mask),
+                                    training,
+                                    mutable_data_or_null<T>(dx),
+                                    mutable_data_or_null<T>(dgamma),
+                                    mutable_data_or_null<T>(dbeta)};
+  backward.layout.for_each_group(backward);
+}
+
 void batch_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                             const Tensor& rstd, bool training, Tensor& dx, Tensor& dgamma, Tensor& dbeta) {
+                             const Tensor& rstd, const Tensor& mask, bool training, Tensor& dx,
+                             Tensor& dgamma, Tensor& dbeta) {
   visit_float("batch_norm", dy.dtype(), [&]<class T>(TypeTag<T>) {
-    const Backward<T> backward{Layout(dy.shape()),
-                               dy.data<T>(),
-                               data_or_null<T>(x),
-                               data_or_null<T>(gamma),
-                               mean.data<T>(),
-                               rstd.data<T>(),
-                               training,
-                               mutable_data_or_null<T>(dx),
-                               mutable_data_or_null<T>(dgamma),
-                               mutable_data_or_null<T>(dbeta)};
-    backward.layout.for_each_group(backward);
+    if (!mask.defined()) {
+      backward<false, T>(dy, x, gamma, mean, rstd, mask, training, dx, dgamma, dbeta);
+    } else if (Layout(dy.shape()).has_mask_steps<T>()) {
+      backward<true, T>(dy, x, gamma, mean, rstd, mask, training, dx, dgamma, dbeta);
+    } else {
+      Tensor masked = dx.defined() ? dx : like(dy, Tag::workspace);
+      kernel::masked_backward(mask, dy, 0, masked);
+      backward<false, T>(masked, x, gamma, mean, rstd, mask, training, dx, dgamma, dbeta);
+    }
   });
 }
 

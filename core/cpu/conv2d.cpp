@@ -2,16 +2,24 @@
 #include <retrace/core/cpu/conv2d.h>
 #include <retrace/core/kernels.h>
 
+#include <type_traits>
+
 namespace retrace {
 
 namespace {
 
 using cpu::Conv2dGeometry;
 
+/// f64 is for golden values and finite differences, where rounding counts more than time.
+template <class T>
+constexpr bool kMayUseWinograd = std::is_same_v<T, float>;
+
 template <class T>
 void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options, Tensor& y) {
   const Conv2dGeometry g(x.shape(), w.shape(), y.shape(), options);
-  if (cpu::direct3x3_fits(g))
+  if (kMayUseWinograd<T> && cpu::winograd_fits(g))
+    cpu::winograd_forward(g, x, w, bias, y);
+  else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_forward<T>(g, x, w, bias, y);
   else if (cpu::strided3x3_fits(g))
     cpu::strided3x3_forward<T>(g, x, w, bias, y);
@@ -24,7 +32,9 @@ void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dO
 template <class T>
 void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
   const Conv2dGeometry g(dx.shape(), w.shape(), dy.shape(), options);
-  if (cpu::direct3x3_fits(g))
+  if (kMayUseWinograd<T> && cpu::winograd_fits(g))
+    cpu::winograd_backward_data(g, dy, w, dx);
+  else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_data<T>(g, dy, w, dx);
   else if (cpu::strided3x3_fits(g))
     cpu::strided3x3_backward_data<T>(g, dy, w, dx);
@@ -37,7 +47,9 @@ void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& optio
 template <class T>
 void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {
   const Conv2dGeometry g(x.shape(), dw.shape(), dy.shape(), options);
-  if (cpu::direct3x3_fits(g))
+  if (kMayUseWinograd<T> && cpu::winograd_fits(g))
+    cpu::winograd_backward_weight(g, dy, x, dw);
+  else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
   else if (cpu::strided3x3_fits(g))
     cpu::strided3x3_backward_weight<T>(g, dy, x, dw);

@@ -145,7 +145,7 @@ void accumulate_taps(const T* dy, std::int64_t row_stride, const T* x, std::int6
 }  // namespace
 
 bool direct3x3_fits(const Conv2dGeometry& g) {
-  const auto& [stride, padding, dilation, groups] = g.options;
+  const auto& [stride, padding, dilation, groups, algorithm] = g.options;
   // Planes much smaller than a tile of pixels would waste most of it.
   const bool large = g.plane() * 2 >= kTilePixels<float>;
   return g.kh == 3 && g.kw == 3 && stride == Size2d(1) && padding == Size2d(1) && dilation == Size2d(1) &&

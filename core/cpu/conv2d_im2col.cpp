@@ -83,7 +83,7 @@ class Columns {
   /// Calls f(output row in the columns, run) for each element of the filter and each output row.
   template <class F>
   void walk(std::int64_t pixel, std::int64_t pixels, const F& f, T* buffer) const {
-    const auto& [stride, padding, dilation, groups] = g_.options;
+    const auto& [stride, padding, dilation, groups, algorithm] = g_.options;
     for (std::int64_t c = 0; c < g_.group_c(); ++c)
       for (std::int64_t u = 0; u < g_.kh; ++u)
         for (std::int64_t v = 0; v < g_.kw; ++v) {

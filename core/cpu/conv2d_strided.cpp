@@ -292,7 +292,7 @@ class StridedProducts {
 }  // namespace
 
 bool strided3x3_fits(const Conv2dGeometry& g) {
-  const auto& [stride, padding, dilation, groups] = g.options;
+  const auto& [stride, padding, dilation, groups, algorithm] = g.options;
   // Planes much smaller than a tile of pixels would waste most of it, and so would few channels a vector.
   const bool large = g.out_plane() * 2 >= kTilePixels<float> && g.o >= 4;
   return g.kh == 3 && g.kw == 3 && stride == Size2d(2) && padding == Size2d(1) && dilation == Size2d(1) &&

@@ -65,20 +65,58 @@ template <class T, int kFirst, std::size_t... k>
   return __builtin_shufflevector(a, b,
                                  (kFirst + static_cast<int>(k) / 2 + static_cast<int>(k) % 2 * kLanes<T>)...);
 }
+
+/// Every kStep-th lane of a and b, one behind the other.
+template <class T, int kFirst, int kStep, std::size_t... k>
+[[gnu::always_inline]] inline Vec<T> pick(const Vec<T>& a, const Vec<T>& b, std::index_sequence<k...>) {
+  return __builtin_shufflevector(a, b, (kFirst + kStep * static_cast<int>(k))...);
+}
+
+template <class T>
+inline constexpr std::make_index_sequence<kLanes<T>> kAllLanes{};
 }  // namespace detail
+
+/// a[0], b[0], a[1], b[1], ...: of the lower and of the upper half of the lanes.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> zip_low(const Vec<T>& a, const Vec<T>& b) {
+  return detail::zip<T, 0>(a, b, detail::kAllLanes<T>);
+}
+template <class T>
+[[gnu::always_inline]] inline Vec<T> zip_high(const Vec<T>& a, const Vec<T>& b) {
+  return detail::zip<T, kLanes<T> / 2>(a, b, detail::kAllLanes<T>);
+}
+
+/// Lanes 0, 2, 4, ... of a, then of b; and lanes 1, 3, 5, ...
+template <class T>
+[[gnu::always_inline]] inline Vec<T> even_lanes(const Vec<T>& a, const Vec<T>& b) {
+  return detail::pick<T, 0, 2>(a, b, detail::kAllLanes<T>);
+}
+template <class T>
+[[gnu::always_inline]] inline Vec<T> odd_lanes(const Vec<T>& a, const Vec<T>& b) {
+  return detail::pick<T, 1, 2>(a, b, detail::kAllLanes<T>);
+}
+
+/// Each lane's neighbour, all in a ring.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> previous_lanes(const Vec<T>& v) {
+  return detail::pick<T, kLanes<T> - 1, 1>(v, v, detail::kAllLanes<T>);
+}
+template <class T>
+[[gnu::always_inline]] inline Vec<T> next_lanes(const Vec<T>& v) {
+  return detail::pick<T, 1, 1>(v, v, detail::kAllLanes<T>);
+}
 
 /// Lane l of row r becomes lane r of row l: log2(lanes) rounds in which pairs of rows are zipped.
 template <class T>
 [[gnu::always_inline]] inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
   constexpr int kHalf = kLanes<T> / 2;
-  constexpr std::make_index_sequence<kLanes<T>> kAll;
 #pragma GCC unroll 4
   for (int round = 1; round < kLanes<T>; round *= 2) {
     Vec<T> zipped[kLanes<T>];
 #pragma GCC unroll 8
     for (int i = 0; i < kHalf; ++i) {
-      zipped[2 * i] = detail::zip<T, 0>(rows[i], rows[i + kHalf], kAll);
-      zipped[2 * i + 1] = detail::zip<T, kHalf>(rows[i], rows[i + kHalf], kAll);
+      zipped[2 * i] = zip_low<T>(rows[i], rows[i + kHalf]);
+      zipped[2 * i + 1] = zip_high<T>(rows[i], rows[i + kHalf]);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes<T>; ++i) rows[i] = zipped[i];

@@ -27,25 +27,63 @@ struct TwoSums {
   double second = 0;
 };
 
-/// Adds term(at, first, second) to both sums for all of [0, n).
-template <class T, class Term>
-void add_terms(std::int64_t n, TwoSums& sums, const Term& term) {
-  constexpr std::int64_t kStep = kLanes<T>;
-  for (std::int64_t begin = 0; begin < n; begin += kPiece) {
-    const std::int64_t end = std::min(n, begin + kPiece);
-    Vec<T> first[2] = {};
-    Vec<T> second[2] = {};
+/// Two sums of many runs of terms: in vectors of T for up to kPiece terms, then in double.
+template <class T>
+class RunningSums {
+ public:
+  /// Adds term(at, first, second) to both sums for all of [0, n).
+  template <class Term>
+  [[gnu::always_inline]] void add(std::int64_t n, const Term& term) {
+    for (std::int64_t begin = 0; begin < n; begin += kPiece)
+      add_piece(begin, std::min(n, begin + kPiece), term);
+  }
+
+  /// The sums of all terms so far.
+  const TwoSums& total() {
+    sums_.first += static_cast<double>(sum_lanes<T>(first_[0] + first_[1]) + first_rest_);
+    sums_.second += static_cast<double>(sum_lanes<T>(second_[0] + second_[1]) + second_rest_);
+    for (int k : {0, 1}) first_[k] = second_[k] = Vec<T>{};
+    first_rest_ = second_rest_ = 0;
+    terms_ = 0;
+    return sums_;
+  }
+
+ private:
+  template <class Term>
+  [[gnu::always_inline]] void add_piece(std::int64_t begin, std::int64_t end, const Term& term) {
+    constexpr std::int64_t kStep = kLanes<T>;
+    if (terms_ + end - begin > kPiece) total();
+    terms_ += end - begin;
+    Vec<T> first[2] = {first_[0], first_[1]};
+    Vec<T> second[2] = {second_[0], second_[1]};
     std::int64_t i = begin;
     for (; i + 2 * kStep <= end; i += 2 * kStep) {
       term(VectorAt<T>{i}, first[0], second[0]);
       term(VectorAt<T>{i + kStep}, first[1], second[1]);
     }
-    T first_rest = 0;
-    T second_rest = 0;
-    for (; i < end; ++i) term(ElementAt<T>{i}, first_rest, second_rest);
-    sums.first += static_cast<double>(sum_lanes<T>(first[0] + first[1]) + first_rest);
-    sums.second += static_cast<double>(sum_lanes<T>(second[0] + second[1]) + second_rest);
+    for (int k : {0, 1}) {
+      first_[k] = first[k];
+      second_[k] = second[k];
+    }
+    for (; i < end; ++i) term(ElementAt<T>{i}, first_rest_, second_rest_);
   }
+
+  Vec<T> first_[2] = {};
+  Vec<T> second_[2] = {};
+  T first_rest_ = 0;
+  T second_rest_ = 0;
+  std::int64_t terms_ = 0;
+  TwoSums sums_;
+};
+
+/// Adds term(at, first, second) to both sums for all of [0, n).
+template <class T, class Term>
+void add_terms(std::int64_t n, TwoSums& sums, const Term& term) {
+  RunningSums<T> running;
+  running.add(n, term);
+  const TwoSums& total = running.total();
+  sums.first += total.first;
+  sums.second += total.second;
 }
 
 struct Moments {
@@ -53,8 +91,8 @@ struct Moments {
   double variance = 0;  // biased
 };
 
-/// From the sums of x - rounded and (x - rounded)^2, where `rounded` is the mean of the `count` values in
-/// their own type; what the rounding left out is corrected here.
+/// From the sums of x - rounded and (x - rounded)^2 of `count` values, where `rounded` is close to their
+/// mean; what it is away from the mean is corrected here.
 inline Moments moments_around(double rounded, const TwoSums& centered, double count) {
   const double rest = centered.first / count;
   const double variance = centered.second / count - rest * rest;

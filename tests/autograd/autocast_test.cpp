@@ -21,10 +21,11 @@ using Function = std::function<Var(const Var&)>;
 
 Var conv_of(const Var& x) { return conv2d(reshape(x, {1, 1, 2, 2}), numbers({1, 1, 1, 1}), Var()); }
 
+template <auto op>
 Var norm_of(const Var& x) {
   Tensor mean = Tensor::zeros({2}, DType::f32);
   Tensor var = Tensor::full({2}, 1, DType::f32);
-  return batch_norm(x, Tensor::full({2}, 1, DType::f32), Tensor::zeros({2}, DType::f32), mean, var);
+  return op(x, Tensor::full({2}, 1, DType::f32), Tensor::zeros({2}, DType::f32), mean, var, {});
 }
 
 }  // namespace
@@ -72,7 +73,8 @@ TEST_CASE("autocast chooses the types that PyTorch's chooses", "[autocast]") {
        },
        bf16, bf16},
       {"conv2d", conv_of, bf16, bf16},
-      {"batch_norm", norm_of, f32, f32},
+      {"batch_norm", norm_of<&batch_norm>, f32, f32},
+      {"batch_norm_relu", norm_of<&batch_norm_relu>, f32, f32},
       {"cross_entropy", [&](const Var& x) { return cross_entropy(x, labels); }, f32, f32},
       {"mse_loss",
        [](const Var& x) {

@@ -19,14 +19,15 @@ OpCase conv2d_case(const char* name, const Shape& x, const Shape& w, Conv2dOptio
 }
 
 /// Running statistics are made anew for each run: they are not what the check differentiates.
-OpCase batch_norm_case(const char* name, const Shape& shape, bool training) {
+OpCase batch_norm_case(const char* name, const Shape& shape, bool training,
+                       decltype(batch_norm)* op = &batch_norm) {
   return {.name = name,
           .function =
-              [training](const Vars& v) {
+              [training, op](const Vars& v) {
                 const Shape channels{v[0].shape()[1]};
                 Tensor mean = Tensor::full(channels, 0.25, wider(v[0].dtype(), DType::f32));
                 Tensor var = Tensor::full(channels, 0.5, wider(v[0].dtype(), DType::f32));
-                return batch_norm(v[0], v[1], v[2], mean, var, {.training = training});
+                return op(v[0], v[1], v[2], mean, var, {.training = training});
               },
           .inputs = {uniform(shape, -2, 3), uniform({shape[1]}, 0.5, 1.5, 2), uniform({shape[1]}, -1, 1, 3)}};
 }
@@ -125,6 +126,25 @@ std::vector<OpCase> batch_norm_cases() {
       batch_norm_case("batch_norm training [2,1,33,35]", {2, 1, 33, 35}, true),
       batch_norm_case("batch_norm evaluation [3,2,2,3]", {3, 2, 2, 3}, false),
       batch_norm_case("batch_norm evaluation [5,4]", {5, 4}, false),
+      {.name = "batch_norm_relu training, literals",
+       .function =
+           [](const Vars& v) {
+             Tensor mean = Tensor::zeros({1}, wider(v[0].dtype(), DType::f32));
+             Tensor var = Tensor::full({1}, 1, wider(v[0].dtype(), DType::f32));
+             return batch_norm_relu(v[0], v[1], v[2], mean, var, {.eps = 0.25});
+           },
+       .inputs = {values({3, 1}, {1, 2.5, 4}), values({1}, {3}), values({1}, {1})},
+       // r = 1 / sqrt(1.5 + 0.25); 3 (-1.5 r) + 1 < 0. dz = 0, 1, 1 and xhat = -1.5 r, 0, 1.5 r:
+       // dgamma = 1.5 r, dbeta = 2, dx = 3 r (dz - 2 / 3 - xhat dgamma / 3).
+       .expected = {0, 1, 4.401680257083045},
+       .expected_gradients = {{-0.5399492471560388, 0.7559289460184544, -0.2159796988624156},
+                              {1.1338934190276817},
+                              {2}}},
+      batch_norm_case("batch_norm_relu training [3,2,4,4]", {3, 2, 4, 4}, true, &batch_norm_relu),
+      batch_norm_case("batch_norm_relu training [2,2,8,12]", {2, 2, 8, 12}, true, &batch_norm_relu),
+      batch_norm_case("batch_norm_relu training [3,2,2,3]", {3, 2, 2, 3}, true, &batch_norm_relu),
+      batch_norm_case("batch_norm_relu evaluation [3,2,4,4]", {3, 2, 4, 4}, false, &batch_norm_relu),
+      batch_norm_case("batch_norm_relu evaluation [5,4]", {5, 4}, false, &batch_norm_relu),
   };
 }
 

@@ -29,13 +29,16 @@ struct Fixture {
   }
 
   void forward(double momentum = 0.1) {
-    kernel::batch_norm_training(x, gamma, beta, momentum, kEps, running_mean, running_var, mean, rstd, y);
+    kernel::batch_norm_training(x, gamma, beta, momentum, kEps, relu, running_mean, running_var, mean, rstd,
+                                y, mask);
   }
   void backward(bool training) {
-    kernel::batch_norm_backward(dy, x, gamma, mean, rstd, training, dx, dgamma, dbeta);
+    kernel::batch_norm_backward(dy, x, gamma, mean, rstd, mask, training, dx, dgamma, dbeta);
   }
 
   Tensor x, gamma, beta, dy, running_mean, running_var, mean, rstd, y, dx, dgamma, dbeta;
+  Tensor mask{};  // only with a ReLU
+  bool relu = false;
 };
 
 /// The same by the book, in double.
@@ -132,7 +135,7 @@ TEST_CASE("batch norm in evaluation normalises by given statistics", "[batch_nor
   Fixture f(shape, dtype);
   f.mean = f.running_mean;
   kernel::batch_norm_rstd(f.running_var, kEps, f.rstd);
-  kernel::batch_norm_normalize(f.x, f.mean, f.rstd, f.gamma, f.beta, f.y);
+  kernel::batch_norm_normalize(f.x, f.mean, f.rstd, f.gamma, f.beta, f.relu, f.y, f.mask);
   f.backward(false);
   const Reference expected(f, false);
   CHECK(relative_error(f.y, expected.y) < tolerance(dtype));
@@ -148,13 +151,13 @@ TEST_CASE("batch norm's derivative computes only what is asked for, with the sam
   f.backward(training);
   Tensor none;
   Tensor alone = like(f.dbeta);
-  kernel::batch_norm_backward(f.dy, Tensor(), Tensor(), f.mean, f.rstd, training, none, none, alone);
+  kernel::batch_norm_backward(f.dy, Tensor(), Tensor(), f.mean, f.rstd, f.mask, training, none, none, alone);
   CHECK(bit_equal(alone, f.dbeta));
-  kernel::batch_norm_backward(f.dy, f.x, Tensor(), f.mean, f.rstd, training, none, alone, none);
+  kernel::batch_norm_backward(f.dy, f.x, Tensor(), f.mean, f.rstd, f.mask, training, none, alone, none);
   CHECK(bit_equal(alone, f.dgamma));
   Tensor dx = like(f.dx);
-  kernel::batch_norm_backward(f.dy, training ? f.x : Tensor(), f.gamma, f.mean, f.rstd, training, dx, none,
-                              none);
+  kernel::batch_norm_backward(f.dy, training ? f.x : Tensor(), f.gamma, f.mean, f.rstd, f.mask, training, dx,
+                              none, none);
   CHECK(bit_equal(dx, f.dx));
 }
 
@@ -162,6 +165,18 @@ TEST_CASE("batch norm's variance is exact far from zero", "[batch_norm]") {
   Fixture f({8, 2, 16, 16}, DType::f32, 3000);
   f.forward();
   CHECK(relative_error(f.rstd, Reference(f).rstd) < 1e-5);
+}
+
+TEST_CASE("batch norm's variance bears a first image unlike the others", "[batch_norm]") {
+  const Shape shape = GENERATE(Shape{100, 2, 4, 4}, Shape{100, 2, 16, 16}, Shape{1000, 3});
+  CAPTURE(shape);
+  Fixture f(shape, DType::f32);
+  for (float& v : f.x.mutable_values<float>().first(static_cast<std::size_t>(shape.numel() / shape[0])))
+    v += 1e4F;
+  f.forward();
+  const Reference expected(f);
+  CHECK(relative_error(f.mean, expected.mean) < 1e-5);
+  CHECK(relative_error(f.rstd, expected.rstd) < 1e-5);
 }
 
 TEST_CASE("batch norm passes a NaN on", "[batch_norm]") {
@@ -175,13 +190,88 @@ TEST_CASE("batch norm passes a NaN on", "[batch_norm]") {
 }
 
 TEST_CASE("batch norm is bit-equal for any number of threads", "[batch_norm]") {
-  const Shape shape = GENERATE(Shape{6, 5, 9, 9}, Shape{4, 130});
+  const Shape shape = GENERATE(Shape{6, 5, 9, 9}, Shape{4, 130}, Shape{6, 130, 4, 4});
+  const bool relu = GENERATE(false, true);
   const Tensor Fixture::*result =
       GENERATE(&Fixture::y, &Fixture::dx, &Fixture::dgamma, &Fixture::rstd, &Fixture::running_var);
   CHECK(same_for_any_threads([&] {
     Fixture f(shape, DType::f32);
+    f.relu = relu;
+    if (relu) f.mask = Tensor({(shape.numel() + 7) / 8}, DType::u8);
     f.forward();
     f.backward(true);
     return f.*result;
   }));
+}
+
+TEST_CASE("batch norm with a ReLU is the two kernels, bit for bit", "[batch_norm]") {
+  const Shape shape =
+      GENERATE(Shape{4, 3, 5, 7}, Shape{9, 70}, Shape{3, 2, 70, 65}, Shape{5, 130, 2, 3},
+               Shape{4, 16, 32, 32}, Shape{3, 24, 4, 6}, Shape{2, 3, 8, 8}, Shape{3, 5, 2, 12});
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  const bool training = GENERATE(true, false);
+  CAPTURE(shape, name_of(dtype), training);
+  const auto forward = [&](Fixture& f) {
+    if (training) return f.forward();
+    f.mean = f.running_mean;
+    kernel::batch_norm_rstd(f.running_var, kEps, f.rstd);
+    kernel::batch_norm_normalize(f.x, f.mean, f.rstd, f.gamma, f.beta, f.relu, f.y, f.mask);
+  };
+  Fixture apart(shape, dtype);
+  forward(apart);
+  Tensor y = like(apart.y);
+  Tensor mask({(shape.numel() + 7) / 8}, DType::u8);
+  kernel::relu(apart.y, y, mask);
+  kernel::masked_backward(mask, apart.dy, 0, apart.dy);
+  apart.backward(training);
+
+  Fixture fused(shape, dtype);
+  fused.relu = true;
+  forward(fused);
+  CHECK(bit_equal(fused.y, y));  // no mask was asked for
+  fused.mask = Tensor::full(mask.shape(), 255, DType::u8);
+  forward(fused);
+  fused.backward(training);
+  CHECK(bit_equal(fused.y, y));
+  CHECK(bit_equal(fused.mask, mask));
+  CHECK(bit_equal(fused.rstd, apart.rstd));
+  CHECK(bit_equal(fused.dx, apart.dx));
+  CHECK(bit_equal(fused.dgamma, apart.dgamma));
+  CHECK(bit_equal(fused.dbeta, apart.dbeta));
+
+  Tensor none;
+  Tensor alone = like(fused.dbeta);
+  kernel::batch_norm_backward(fused.dy, Tensor(), Tensor(), fused.mean, fused.rstd, fused.mask, training,
+                              none, none, alone);
+  CHECK(bit_equal(alone, apart.dbeta));
+}
+
+TEST_CASE("batch norm with a ReLU passes what a ReLU passes", "[batch_norm]") {
+  const Shape shape = GENERATE(Shape{2, 1, 2, 12}, Shape{3, 1, 3, 5});
+  Fixture f(shape, DType::f32);
+  f.relu = true;
+  f.mask = Tensor({(shape.numel() + 7) / 8}, DType::u8);
+  kernel::fill(f.gamma, -1);
+  kernel::fill(f.beta, 0);
+  kernel::fill(f.mean, 0);
+  kernel::fill(f.rstd, 1);
+  kernel::fill(f.x, -2);
+  const auto x = f.x.mutable_values<float>();
+  x[1] = NAN;
+  x[2] = 0;
+  x[3] = 1;          // -1
+  x[20] = INFINITY;  // -inf
+  kernel::batch_norm_normalize(f.x, f.mean, f.rstd, f.gamma, f.beta, f.relu, f.y, f.mask);
+  const auto y = f.y.values<float>();
+  CHECK(y[0] == 2);
+  CHECK(std::isnan(y[1]));
+  CHECK(y[2] == 0);
+  CHECK(y[3] == 0);
+  CHECK(y[20] == 0);
+  CHECK(f.mask.values<std::uint8_t>()[0] == 0b11110001);
+  CHECK(f.mask.values<std::uint8_t>()[2] == 0b11101111);
+  kernel::fill(f.dy, INFINITY);
+  f.backward(false);
+  CHECK(f.dx.values<float>()[0] == -INFINITY);
+  for (const std::size_t i : {1, 2, 3, 20}) CHECK(f.dx.values<float>()[i] == 0);
 }

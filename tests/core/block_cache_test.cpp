@@ -12,7 +12,7 @@ constexpr std::int64_t kUnit = BlockCache::kLarge;
 
 /// Addresses to hand in; the cache never touches what is there.
 std::byte* place(std::int64_t units) {
-  static std::array<std::byte, 32 * BlockCache::kLarge> memory;
+  static std::array<std::byte, 32 * kUnit> memory;
   return memory.data() + units * kUnit;
 }
 
@@ -20,16 +20,14 @@ std::byte* place(std::int64_t units) {
 
 TEST_CASE("small blocks are handed out for their own size alone", "[allocator]") {
   BlockCache cache;
-  cache.add(place(0), 512);
   cache.put(place(0), 512);
   CHECK(cache.take(448) == nullptr);
   CHECK(cache.take(512) == place(0));
   CHECK(cache.take(512) == nullptr);
 }
 
-TEST_CASE("a large block is cut, and its parts become one again", "[allocator]") {
+TEST_CASE("a segment is cut, and its parts become one again", "[allocator]") {
   BlockCache cache;
-  cache.add(place(0), 4 * kUnit);
   cache.put(place(0), 4 * kUnit);
   REQUIRE(cache.take(kUnit) == place(0));
   REQUIRE(cache.take(kUnit) == place(1));
@@ -53,40 +51,34 @@ TEST_CASE("a large block is cut, and its parts become one again", "[allocator]")
   CHECK(cache.take(4 * kUnit) == place(0));
 }
 
-TEST_CASE("of the free blocks, the smallest that fits is taken", "[allocator]") {
+TEST_CASE("a block is cut from the oldest segment, at the first place that fits", "[allocator]") {
   BlockCache cache;
-  cache.add(place(0), 4 * kUnit);
-  cache.add(place(8), 2 * kUnit);
-  cache.put(place(0), 4 * kUnit);
-  cache.put(place(8), 2 * kUnit);
-  CHECK(cache.take(2 * kUnit) == place(8));
+  cache.put(place(8), 4 * kUnit);
+  cache.put(place(0), 2 * kUnit);
+  CHECK(cache.take(3 * kUnit) == place(8));
+  CHECK(cache.take(2 * kUnit) == place(0));
+  CHECK(cache.take(kUnit) == place(11));
 }
 
 TEST_CASE("neighbours that the system gave apart stay apart", "[allocator]") {
   BlockCache cache;
-  cache.add(place(0), kUnit);
-  cache.add(place(1), kUnit);
   cache.put(place(0), kUnit);
   cache.put(place(1), kUnit);
   CHECK(cache.take(2 * kUnit) == nullptr);
 }
 
-TEST_CASE("only what is whole goes back to the system", "[allocator]") {
+TEST_CASE("only whole segments go back to the system", "[allocator]") {
   BlockCache cache;
-  cache.add(place(0), 2 * kUnit);
-  cache.add(place(8), kUnit);
-  cache.add(place(16), 64);
   cache.put(place(0), 2 * kUnit);
   cache.put(place(8), kUnit);
   cache.put(place(16), 64);
-  REQUIRE(cache.take(kUnit) == place(8));
-  REQUIRE(cache.take(kUnit) == place(0));  // cut
-  const auto given_back = cache.remove_whole();
-  REQUIRE(given_back.size() == 1);
-  CHECK(given_back[0].first == place(16));
+  REQUIRE(cache.take(kUnit) == place(0));
+  const auto first = cache.remove_whole();
+  REQUIRE(first.size() == 2);
+  CHECK(first[0] == std::pair(place(16), std::int64_t{64}));
+  CHECK(first[1] == std::pair(place(8), kUnit));
   cache.put(place(0), kUnit);
   const auto rest = cache.remove_whole();
   REQUIRE(rest.size() == 1);
-  CHECK(rest[0].first == place(0));
-  CHECK(rest[0].second == 2 * kUnit);
+  CHECK(rest[0] == std::pair(place(0), 2 * kUnit));
 }

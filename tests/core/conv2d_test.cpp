@@ -73,6 +73,21 @@ const std::vector<Case>& cases() {
       {{2, 18, 14, 14}, {17, 18, 3, 3}, {.padding = 1}},
       {{1, 2, 5, 28}, {33, 2, 3, 3}, {.padding = 1}},
       {{1, 40, 45, 200}, {2, 40, 3, 3}, {.padding = 1}},  // in strips of rows
+      // planes of whole tiles of 4 x 4 with 8 channels or more, in f32, and some just beside it
+      {{4, 8, 8, 8}, {8, 8, 3, 3}, {.padding = 1}},
+      {{5, 17, 8, 8}, {56, 17, 3, 3}, {.padding = 1}},
+      {{9, 8, 12, 8}, {11, 8, 3, 3}, {.padding = 1}},
+      {{1, 9, 36, 8}, {10, 9, 3, 3}, {.padding = 1}},
+      {{5, 16, 4, 16}, {16, 16, 3, 3}, {.padding = 1}},
+      {{1, 17, 12, 32}, {16, 17, 3, 3}, {.padding = 1}},
+      {{1, 8, 8, 64}, {23, 8, 3, 3}, {.padding = 1}},
+      {{1, 8, 8, 128}, {9, 8, 3, 3}, {.padding = 1}},
+      {{17, 8, 4, 4}, {8, 8, 3, 3}, {.padding = 1}},
+      {{3, 9, 12, 12}, {8, 9, 3, 3}, {.padding = 1}},
+      {{3, 8, 10, 16}, {8, 8, 3, 3}, {.padding = 1}},
+      {{2, 7, 16, 16}, {8, 7, 3, 3}, {.padding = 1}},
+      {{2, 130, 16, 16}, {40, 130, 3, 3}, {.padding = 1}},
+      {{3, 9, 16, 16}, {8, 9, 3, 3}, {.padding = 1, .algorithm = Conv2dAlgorithm::direct}},
       {{2, 6, 8, 8}, {6, 3, 3, 3}, {.padding = 1, .groups = 2}},
       // 1 x 1 without padding: the planes fill tiles of pixels or leave a part of the last one empty
       {{1, 1, 8, 8}, {1, 1, 1, 1}},
@@ -182,12 +197,15 @@ TEST_CASE("conv2d writes nothing beyond its result", "[conv2d]") {
 }
 
 TEST_CASE("conv2d is bit-equal and takes the same workspace for any number of threads", "[conv2d]") {
-  const Case c = GENERATE(Case{{37, 8, 8, 8}, {16, 8, 3, 3}, {.padding = 1}},
-                          Case{{5, 16, 16, 16}, {8, 16, 3, 3}, {.padding = 1}},
-                          Case{{37, 8, 9, 7}, {12, 4, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
-                          Case{{9, 8, 9, 7}, {12, 8, 1, 1}}, Case{{37, 8, 16, 16}, {12, 8, 1, 1}},
-                          Case{{37, 8, 16, 16}, {12, 8, 1, 1}, {.stride = 2}},
-                          Case{{37, 8, 16, 16}, {20, 8, 3, 3}, {.stride = 2, .padding = 1}});
+  const Case c =
+      GENERATE(Case{{37, 8, 8, 8}, {16, 8, 3, 3}, {.padding = 1}},
+               Case{{5, 16, 16, 16}, {8, 16, 3, 3}, {.padding = 1}},
+               Case{{61, 64, 8, 8}, {56, 64, 3, 3}, {.padding = 1}},
+               Case{{5, 16, 16, 16}, {8, 16, 3, 3}, {.padding = 1, .algorithm = Conv2dAlgorithm::direct}},
+               Case{{37, 8, 9, 7}, {12, 4, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
+               Case{{9, 8, 9, 7}, {12, 8, 1, 1}}, Case{{37, 8, 16, 16}, {12, 8, 1, 1}},
+               Case{{37, 8, 16, 16}, {12, 8, 1, 1}, {.stride = 2}},
+               Case{{37, 8, 16, 16}, {20, 8, 3, 3}, {.stride = 2, .padding = 1}});
   const DType dtype = GENERATE(DType::f32, DType::f64);
   CAPTURE(c.x, c.w, name_of(dtype));
   const Tensor x = random_tensor(c.x, dtype, 1);
@@ -222,4 +240,62 @@ TEST_CASE("conv2d lets a NaN reach the outputs that see it and no others", "[con
     CHECK(std::isnan(y.values<float>()[static_cast<std::size_t>(i)]) ==
           (row >= 2 && row <= 4 && column <= 1));
   }
+}
+
+TEST_CASE("conv2d by tiles keeps a NaN in the tiles that see it", "[conv2d]") {
+  const Case c{{5, 8, 8, 8}, {8, 8, 3, 3}, {.padding = 1}};
+  Tensor x = random_tensor(c.x, DType::f32, 1);
+  const Tensor w = random_tensor(c.w, DType::f32, 2);
+  // image 2, row 3, column 7 of channel 0: beside it in memory begins row 4
+  x.mutable_values<float>()[static_cast<std::size_t>(2 * c.x.numel_after(0) + 31)] = NAN;
+  Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
+  kernel::conv2d(x, w, Tensor(), c.options, y);
+  for (std::int64_t i = 0; i < y.numel(); ++i) {
+    const bool image = i / y.shape().numel_after(0) == 2;
+    const std::int64_t row = i / 8 % 8;
+    const std::int64_t column = i % 8;
+    const bool is_nan = std::isnan(y.values<float>()[static_cast<std::size_t>(i)]);
+    if (image && row >= 2 && row <= 4 && column >= 6) CHECK(is_nan);
+    if (!image || column < 4) CHECK_FALSE(is_nan);
+  }
+}
+
+TEST_CASE("conv2d gives an image the same bits in every batch", "[conv2d]") {
+  const std::int64_t width = GENERATE(7, 8, 16, 32);
+  const Case c{{9, 8, 8, width}, {8, 8, 3, 3}, {.padding = 1}};
+  const Tensor x = random_tensor(c.x, DType::f32, 1);
+  const Tensor w = random_tensor(c.w, DType::f32, 2);
+  Tensor all = like(x);
+  kernel::conv2d(x, w, Tensor(), c.options, all);
+  Tensor one(c.x.with(0, 1), DType::f32);
+  for (const std::int64_t image : {0, 4, 8}) {
+    kernel::conv2d(x.slice(image, image + 1), w, Tensor(), c.options, one);
+    CHECK(bit_equal(one, all.slice(image, image + 1)));
+  }
+}
+
+TEST_CASE("conv2d rounds less with algorithm direct, which all three kernels heed", "[conv2d]") {
+  const Case automatic{{4, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1}};
+  Case direct = automatic;
+  direct.options.algorithm = Conv2dAlgorithm::direct;
+  const Tensor x = random_tensor(automatic.x, DType::f64, 1);
+  const Tensor w = random_tensor(automatic.w, DType::f64, 2);
+  const Tensor dy = random_tensor(conv2d_shape(automatic.x, automatic.w, automatic.options), DType::f64, 3);
+  const auto f32 = [&](const Case& c) {
+    const auto to = [](const Tensor& t) { return t.to(DType::f32, Tag::data); };
+    return run(c, to(x), to(w), Tensor(), to(dy));
+  };
+  const Results exact = run(direct, x, w, Tensor(), dy);
+  const Results fast = f32(automatic);
+  const Results plain = f32(direct);
+  CHECK(relative_error(plain.y, exact.y.to_vector<double>()) < 1e-6);
+  CHECK(relative_error(plain.dx, exact.dx.to_vector<double>()) < 1e-6);
+  CHECK(relative_error(plain.dw, exact.dw.to_vector<double>()) < 1e-6);
+  CHECK(relative_error(fast.y, exact.y.to_vector<double>()) < 2e-6);
+  CHECK(relative_error(fast.dx, exact.dx.to_vector<double>()) < 2e-6);
+  CHECK(relative_error(fast.dw, exact.dw.to_vector<double>()) < 2e-6);
+  CHECK_FALSE(bit_equal(fast.y, plain.y));
+  CHECK_FALSE(bit_equal(fast.dx, plain.dx));
+  CHECK_FALSE(bit_equal(fast.dw, plain.dw));
+  CHECK(bit_equal(run(automatic, x, w, Tensor(), dy).y, exact.y));
 }

@@ -1,3 +1,4 @@
+#include <retrace/autograd/ops/activation.h>
 #include <retrace/core/error.h>
 #include <retrace/nn/batch_norm.h>
 
@@ -62,6 +63,20 @@ TEST_CASE("a replay computes the same and touches no buffer", "[batch_norm]") {
   std::size_t i = 0;
   for (const auto& [name, buffer] : norm.named_buffers()) CHECK(buffer->storage().content() == contents[i++]);
   CHECK(norm.num_batches_tracked().item() == 1);
+}
+
+TEST_CASE("batch norm and ReLU in one pass are the two", "[batch_norm]") {
+  BatchNorm2d apart(2);
+  BatchNorm2d fused(2);
+  const bool training = GENERATE(true, false);
+  apart.train(training);
+  fused.train(training);
+  CHECK(fused.then_relu(Var(images())).value().to_vector<float>() ==
+        relu(apart(Var(images()))).value().to_vector<float>());
+  CHECK(fused.running_mean().to_vector<float>() == apart.running_mean().to_vector<float>());
+  CHECK(fused.num_batches_tracked().item() == (training ? 1 : 0));
+  CHECK_THROWS_WITH(fused.then_relu(Var(Tensor::zeros({4, 2}, DType::f32))),
+                    "[batch_norm2d] x must be [N,C,H,W], got [4,2]");
 }
 
 TEST_CASE("batch norm's tensors have PyTorch's names", "[batch_norm]") {

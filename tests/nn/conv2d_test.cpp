@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include "../support/catch.h"
+#include "../support/random_tensor.h"
 
 using namespace retrace;
+using namespace retrace::test;
 
 TEST_CASE("a convolution", "[conv2d]") {
   Conv2d conv(1, 2, {.kernel = {1, 2}});
@@ -32,6 +34,19 @@ TEST_CASE("a convolution takes PyTorch's options", "[conv2d]") {
   // H' = (9 + 2 - 2 * 2 - 1) / 2 + 1 = 4, W' = (8 + 4 - 4 - 1) / 2 + 1 = 4
   CHECK(conv(Var(Tensor::zeros({2, 4, 9, 8}, DType::f32))).shape() == Shape{2, 6, 4, 4});
   CHECK(Conv2d(3, 8).weight().shape() == Shape{8, 3, 3, 3});
+}
+
+TEST_CASE("a convolution is computed as its option says", "[conv2d]") {
+  Conv2d conv(8, 8, {.padding = 1});
+  Conv2d direct(8, 8, {.padding = 1, .algorithm = Conv2dAlgorithm::direct});
+  CHECK(conv.options().algorithm == Conv2dAlgorithm::automatic);
+  CHECK(direct.options().algorithm == Conv2dAlgorithm::direct);
+  const Var x(random_tensor({4, 8, 8, 8}, DType::f32, 1));
+  const Tensor fast = conv(x).value();
+  conv.set_algorithm(Conv2dAlgorithm::direct);
+  const Tensor plain = conv(x).value();
+  CHECK_FALSE(bit_equal(fast, plain));
+  CHECK(relative_error(fast, plain.to_vector<double>()) < 3e-6);
 }
 
 TEST_CASE("a convolution begins within 1 / sqrt(fan in)", "[conv2d]") {

@@ -24,7 +24,7 @@ GOOD = {
     "cli/options.h": "#include <CLI/CLI.hpp>\n",
     "cli/main.cpp": "#include <retrace/cli/options.h>\n#include <retrace/cuda/device.h>\n#include <retrace/revnet/coupling.h>\n",
     "examples/one.cpp": "#include <retrace/retrace.h>\n#include <retrace/revnet/coupling.h>\n",
-    "benchmarks/op.cpp": "#include <retrace/core/cpu/parallel.h>\n",
+    "benchmarks/op.cpp": "#include <retrace/core/cpu/parallel.h>\n#include <retrace/cli/options.h>\n",
     "tests/support/catch.h": "#include <catch2/catch.hpp>\n",
     "tests/core/tensor_test.cpp": '#include "../support/catch.h"\n#include <retrace/core/format.h>\n',
 }
@@ -39,6 +39,7 @@ BAD = [  # file, one line of it, part of the complaint
     ("core/a.cpp", "#include <retrace/cuda/device.h>", "core must not know cuda"),
     ("cuda/a.cu", "#include <retrace/autograd/tape.h>", "cuda must not know autograd"),
     ("nn/a.cpp", "#include <retrace/cli/options.h>", "nn must not know cli"),
+    ("cli/a.cpp", "#include <retrace/benchmarks/op.cpp>", "cli must not know benchmarks"),
     ("examples/a.cpp", "#include <retrace/cli/options.h>", "examples must not know cli"),
     ("examples/a.cpp", "#include <retrace/core/format.h>", "core/format.h is not installed"),
     ("cli/a.cpp", "#include <retrace/tests/support/catch.h>", "cli must not know tests"),

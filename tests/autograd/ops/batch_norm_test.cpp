@@ -64,17 +64,17 @@ TEST_CASE("batch_norm saves what its wanted gradients need", "[batch_norm]") {
   Tape tape;
   SECTION("all are wanted") {
     layer(tape.watch(x), options);
-    CHECK(saved_flags(tape) == Flags{true, true, true, true});
+    CHECK(saved_flags(tape) == Flags{true, true, true, true, false});
   }
   SECTION("x is a constant") {
     layer(x, options);
-    CHECK(saved_flags(tape) == Flags{true, false, true, true});
+    CHECK(saved_flags(tape) == Flags{true, false, true, true, false});
   }
   SECTION("gamma is frozen") {
     layer.gamma.set_requires_grad(false);
     const Var watched = tape.watch(x);
     const Var y = layer(watched, options);
-    CHECK(saved_flags(tape) == Flags{training, true, true, true});
+    CHECK(saved_flags(tape) == Flags{training, true, true, true, false});
     tape.backward(y, some(y.shape()));
     CHECK(tape.grad(watched).defined());
     CHECK(!layer.gamma.has_grad());
@@ -83,7 +83,7 @@ TEST_CASE("batch_norm saves what its wanted gradients need", "[batch_norm]") {
   SECTION("beta alone is wanted") {
     layer.gamma.set_requires_grad(false);
     const Var y = layer(x, options);
-    CHECK(saved_flags(tape) == Flags{false, false, true, true});
+    CHECK(saved_flags(tape) == Flags{false, false, true, true, false});
     tape.backward(y, some(y.shape()));
     CHECK(layer.beta.has_grad());
   }
@@ -122,4 +122,63 @@ TEST_CASE("batch_norm says what does not fit", "[batch_norm]") {
   other.mean = Tensor();
   CHECK_THROWS_WITH(other(some({2, 3})),
                     "[batch_norm] running_mean must be [3], one for each channel, got []");
+}
+
+TEST_CASE("batch_norm_relu is relu of batch_norm, bit for bit", "[batch_norm]") {
+  const Shape shape = GENERATE(Shape{3, 4, 8, 8}, Shape{3, 5, 3, 7}, Shape{20, 6});
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  const BatchNormOptions options{.training = GENERATE(true, false)};
+  CAPTURE(shape, name_of(dtype), options.training);
+  const auto run = [&](const auto& op) {
+    Layer layer(shape[1], dtype);
+    Tape tape;
+    const Var x = tape.watch(some(shape, dtype));
+    const Var y = op(layer, x);
+    tape.backward(y, random_tensor(shape, dtype, 7));
+    return Tensors{y.value(), tape.grad(x), layer.gamma.grad(), layer.beta.grad(), layer.mean, layer.var};
+  };
+  const Tensors apart = run([&](Layer& layer, const Var& x) { return relu(layer(x, options)); });
+  const Tensors fused = run([&](Layer& layer, const Var& x) {
+    return batch_norm_relu(x, layer.gamma, layer.beta, layer.mean, layer.var, options);
+  });
+  for (std::size_t i = 0; i < apart.size(); ++i) CHECK(bit_equal(fused[i], apart[i]));
+}
+
+TEST_CASE("batch_norm_relu keeps x and one bit an element", "[batch_norm]") {
+  Layer layer(3, DType::f32);
+  const Tensor x = some({4, 3, 8, 8}, DType::f32);
+  const auto op = [&](const Var& v) {
+    return batch_norm_relu(v, layer.gamma, layer.beta, layer.mean, layer.var);
+  };
+  Tape tape;
+  {
+    const NoTape no_tape;
+    const Counter counter(Tag::saved);
+    op(x);
+    CHECK(counter.total() == 2 * 64);  // mean and rstd
+  }
+  op(tape.watch(x));
+  CHECK(saved_flags(tape) == Flags{true, true, true, true, true});
+  CHECK(tape.saved()[0].tensor.shares_storage(x));
+  CHECK(tape.saved()[4].tensor.shape() == Shape{4 * 3 * 8 * 8 / 8});
+}
+
+TEST_CASE("batch_norm and relu write their gradient over a dy that nobody else holds", "[batch_norm]") {
+  Layer layer;
+  layer.gamma.set_requires_grad(false);
+  layer.beta.set_requires_grad(false);
+  Tape tape;
+  const Var x = tape.watch(some({4, 3, 8, 8}));
+  const Var y = 2 * relu(layer(batch_norm_relu(x, layer.gamma, layer.beta, layer.mean, layer.var)));
+  const Tensor dy = Tensor::full(y.shape(), 1, DType::f64);
+  const Counter counter(Tag::gradient);
+  tape.backward(y, dy);
+  CHECK(dy.to_vector<double>() == std::vector<double>(4 * 3 * 8 * 8, 1));
+  CHECK(counter.total() == 4 * 3 * 8 * 8 * 8);  // the gradient of the product alone
+}
+
+TEST_CASE("batch_norm_relu says what does not fit in its own name", "[batch_norm]") {
+  Layer layer;
+  CHECK_THROWS_WITH(batch_norm_relu(some({2, 3, 4}), layer.gamma, layer.beta, layer.mean, layer.var),
+                    "[batch_norm_relu] x must be [N,C,H,W] or [N,C], got [2,3,4]");
 }

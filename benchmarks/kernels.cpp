@@ -1,0 +1,118 @@
+// How fast the kernels are, beside what this machine can do at the same moment: `kernels --help`.
+#include <retrace/benchmarks/kernel_cases.h>
+#include <retrace/benchmarks/machine.h>
+#include <retrace/cli/exit.h>
+#include <retrace/cli/waiting.h>
+#include <retrace/core/format.h>
+#include <retrace/core/threads.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+using namespace retrace;
+using namespace retrace::benchmarks;
+
+namespace {
+
+struct Options {
+  std::string filter{};
+  double seconds = 0.3;
+  int threads = 0;
+  bool json = false;
+};
+
+struct Result {
+  std::string name{};
+  Limit limit = Limit::memory;
+  double seconds = 0;
+  double gflops = 0;
+  double gbytes_per_s = 0;
+  double peak = 0;  // GFLOP/s or GB/s, as `limit` says
+
+  double percent_of_peak() const { return 100 * (limit == Limit::memory ? gbytes_per_s : gflops) / peak; }
+};
+
+constexpr int kLeastRuns = 3;
+
+/// Medians. Before each run comes a look at what the machine can do, which changes by the minute.
+Result measure(const KernelCase& c, double budget) {
+  const Work work = c.prepare();
+  std::optional<CopySpeed> copy;
+  if (work.limit == Limit::memory) copy.emplace(work.bytes);
+  const auto peak_now = [&] { return copy ? copy->gbytes_per_s() : multiply_add_gflops(); };
+  work.run();  // workspace is allocated and pages are touched
+  peak_now();
+  std::vector<double> seconds;
+  std::vector<double> peaks;
+  for (double spent = 0; seconds.size() < kLeastRuns || spent < budget; spent += seconds.back()) {
+    peaks.push_back(peak_now());
+    const Stopwatch watch;
+    work.run();
+    seconds.push_back(watch.seconds());
+  }
+  const double time = median(seconds);
+  return {.name = c.name,
+          .limit = work.limit,
+          .seconds = time,
+          .gflops = 1e-9 * work.flops / time,
+          .gbytes_per_s = 1e-9 * work.bytes / time,
+          .peak = median(peaks)};
+}
+
+void print_title() {
+  fmt::print(
+      "f32, {} threads; medians. Peak: multiply-adds in registers, or a copy of as many bytes, measured "
+      "before each "
+      "run\n\n"
+      "| case | ms | GFLOP/s | GB/s | peak | of the peak |\n|---|--:|--:|--:|--:|--:|\n",
+      num_threads());
+}
+
+void print_row(const Result& r) {
+  fmt::print("| {} | {:.3f} | {:.1f} | {:.1f} | {:.0f} {} | {:.0f} % |\n", r.name, 1e3 * r.seconds, r.gflops,
+             r.gbytes_per_s, r.peak, r.limit == Limit::memory ? "GB/s" : "GFLOP/s", r.percent_of_peak());
+  std::fflush(stdout);
+}
+
+int measure_all(const Options& options) {
+  if (options.threads > 0) set_num_threads(options.threads);
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  bool found = false;
+  for (const KernelCase& c : kernel_cases()) {
+    if (c.name.find(options.filter) == std::string::npos) continue;
+    if (!options.json && !found) print_title();
+    found = true;
+    const Result r = measure(c, options.seconds);
+    if (!options.json) print_row(r);
+    rows.push_back({{"case", r.name},
+                    {"seconds", r.seconds},
+                    {"gflops", r.gflops},
+                    {"gbytes_per_s", r.gbytes_per_s},
+                    {"percent_of_peak", r.percent_of_peak()}});
+  }
+  if (options.json) fmt::print("{}\n", rows.dump());
+  if (!found) fmt::print(stderr, "kernels: no case's name contains '{}'\n", options.filter);
+  return found ? cli::kDone : cli::kWrongUse;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cli::let_threads_sleep(argv);
+  Options options;
+  CLI::App app("How fast the kernels are, beside what the machine can do at the same moment.");
+  app.add_option("--filter", options.filter, "only cases whose name contains this");
+  app.add_option("--seconds", options.seconds, "time for each case; three runs at least")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("-t,--threads", options.threads, "(default: all cores)")->check(CLI::PositiveNumber);
+  app.add_flag("--json", options.json, "print JSON, for machines");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return measure_all(options);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "kernels: {}\n", error.what());
+    return cli::kFailed;
+  }
+}

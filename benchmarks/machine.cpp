@@ -1,0 +1,84 @@
+#include <retrace/benchmarks/machine.h>
+#include <retrace/core/cpu/parallel.h>
+#include <retrace/core/cpu/simd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+namespace retrace::benchmarks {
+
+namespace {
+
+// Enough to hide the latency of a multiply-add, and few enough for 16 registers.
+constexpr int kChains = 10;
+constexpr std::int64_t kRounds = 200'000;
+
+float multiply_add_chains(float factor, float summand) {
+  using cpu::Vec;
+  const Vec<float> m = cpu::splat(factor);
+  const Vec<float> b = cpu::splat(summand);
+  Vec<float> chain[kChains];
+  for (int k = 0; k < kChains; ++k) chain[k] = cpu::splat(static_cast<float>(k));
+  for (std::int64_t round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 10
+    for (int k = 0; k < kChains; ++k) chain[k] = chain[k] * m + b;
+  }
+  Vec<float> sum = chain[0];
+  for (int k = 1; k < kChains; ++k) sum += chain[k];
+  return cpu::sum_lanes<float>(sum);
+}
+
+}  // namespace
+
+double multiply_add_gflops() {
+  // Read at run time, so that the compiler can't know the result.
+  const volatile float factor = 0.5F;
+  const volatile float summand = 0.25F;
+  const int threads = num_threads();
+  std::vector<float> results(static_cast<std::size_t>(threads));
+  const Stopwatch watch;
+  cpu::parallel_for(threads, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t)
+      results[static_cast<std::size_t>(t)] = multiply_add_chains(factor, summand);
+  });
+  const double seconds = watch.seconds();
+  const volatile float keep = results.front();
+  static_cast<void>(keep);
+  return 2e-9 * threads * kRounds * kChains * cpu::kLanes<float> / seconds;
+}
+
+CopySpeed::CopySpeed(double bytes)
+    : from_(static_cast<std::size_t>(bytes / 2 / sizeof(float)) + 1, 1.0F), to_(from_.size()) {}
+
+double CopySpeed::gbytes_per_s() {
+  const auto count = static_cast<std::int64_t>(from_.size());
+  const Stopwatch watch;
+  cpu::parallel_for(count, cpu::kGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::memcpy(to_.data() + begin, from_.data() + begin,
+                static_cast<std::size_t>(end - begin) * sizeof(float));
+  });
+  return 2e-9 * static_cast<double>(count) * sizeof(float) / watch.seconds();
+}
+
+namespace {
+
+std::int64_t nanoseconds() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+Stopwatch::Stopwatch() : start_(nanoseconds()) {}
+
+double Stopwatch::seconds() const { return 1e-9 * static_cast<double>(nanoseconds() - start_); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+}  // namespace retrace::benchmarks

@@ -1,0 +1,87 @@
+#include <retrace/cli/profile.h>
+#include <retrace/core/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace retrace::cli {
+
+namespace {
+
+Phase phase_of(const TapeEvent& event) {
+  switch (event.kind) {
+    case TapeEvent::Kind::recorded:
+      return event.depth == 0 ? Phase::forward : Phase::replay;
+    case TapeEvent::Kind::running:
+      return Phase::tape;
+    case TapeEvent::Kind::done:
+      break;
+  }
+  return Phase::backward;
+}
+
+}  // namespace
+
+double Profile::seconds_of(Phase phase) const {
+  double seconds = 0;
+  for (const ProfilePiece& piece : pieces)
+    if (piece.phase == phase) seconds += piece.seconds;
+  return seconds;
+}
+
+void Profiler::on(const TapeEvent& event) {
+  const auto now = Clock::now();
+  const Phase phase = phase_of(event);
+  pieces_.push_back({.phase = phase,
+                     .op = phase == Phase::tape ? std::string_view() : event.op,
+                     .scope = event.scope,
+                     .seconds = std::chrono::duration<double>(now - std::exchange(last_, now)).count()});
+}
+
+Profile Profiler::profile(const StepResult& step) const {
+  return {.pieces = pieces_, .update_seconds = step.update_seconds};
+}
+
+double replayed_share(const Profile& stored, const Profile& other) {
+  std::set<std::pair<std::string_view, const ScopeNode*>> replayed;
+  for (const ProfilePiece& piece : other.pieces)
+    if (piece.phase == Phase::replay) replayed.insert({piece.op, piece.scope});
+  double seconds = 0;
+  for (const ProfilePiece& piece : stored.pieces)
+    if (piece.phase == Phase::forward && replayed.count({piece.op, piece.scope}) > 0)
+      seconds += piece.seconds;
+  return seconds / stored.seconds_of(Phase::forward);
+}
+
+std::string markdown_of(const Profile& profile) {
+  using Row = std::array<double, 3>;  // forward, replay, backward
+  const auto sum = [](const Row& row) { return row[0] + row[1] + row[2]; };
+  std::map<std::string_view, Row> by_op;
+  Row all{};
+  for (const ProfilePiece& piece : profile.pieces) {
+    if (piece.phase == Phase::tape) continue;
+    by_op[piece.op][static_cast<std::size_t>(piece.phase)] += piece.seconds;
+    all[static_cast<std::size_t>(piece.phase)] += piece.seconds;
+  }
+  std::vector<std::pair<std::string_view, Row>> rows(by_op.begin(), by_op.end());
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](const auto& a, const auto& b) { return sum(a.second) > sum(b.second); });
+  const double tape = profile.seconds_of(Phase::tape);
+  const double total = sum(all) + tape + profile.update_seconds;
+  std::string text =
+      "| op | forward, ms | replay, ms | backward, ms | together, ms | share |\n|---|--:|--:|--:|--:|--:|\n";
+  const auto line = [&](std::string_view name, const Row& row, double seconds) {
+    text += fmt::format("| {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} % |\n", name, 1e3 * row[0],
+                        1e3 * row[1], 1e3 * row[2], 1e3 * seconds, 100 * seconds / total);
+  };
+  for (const auto& row : rows) line(row.first, row.second, sum(row.second));
+  line("between the derivatives", {}, tape);
+  line("the optimizer's step", {}, profile.update_seconds);
+  line("all", all, total);
+  return text;
+}
+
+}  // namespace retrace::cli

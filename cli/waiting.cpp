@@ -1,0 +1,19 @@
+#include <retrace/cli/waiting.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+namespace retrace::cli {
+
+void let_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error || ::setenv("OMP_WAIT_POLICY", "passive", 0) != 0) return;
+  ::execv(self.c_str(), argv);
+}
+
+}  // namespace retrace::cli

@@ -1,0 +1,10 @@
+#pragma once
+
+namespace retrace::cli {
+
+/// Lets threads that wait for each other sleep. OpenMP's default, to spin, makes a step up to 20 times slower
+/// as soon as another program wants one of the cores. The runtime reads the environment when it is loaded, so
+/// the program has to be started again; where that fails, it goes on as it is.
+void let_threads_sleep(char** argv);
+
+}  // namespace retrace::cli

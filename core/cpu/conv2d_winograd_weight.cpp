@@ -1,0 +1,174 @@
+// The gradient of 3 x 3 filters, stride 1 and padding 1, as the adjoint of Winograd's F(4 x 4, 3 x 3):
+//   du[i][c][o] = sum over tiles of v[i][c][tile] e[i][tile][o]          for each slab i of 36
+//   dw = G^T du G, with v = B^T d B of the inputs as in the forward pass, and e = A dy A^T
+// The lanes of v are tiles, those of e and du are output channels.
+#include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/winograd_tiles.h>
+
+namespace retrace::cpu {
+
+namespace {
+
+using namespace winograd;
+
+/// A register tile: output channels in up to 2 vectors, times input channels.
+constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
+/// Output channels that are done together, so that one slot's du stays in a core's cache. The inputs are
+/// transformed anew for each block.
+constexpr std::int64_t kBlockOutputs = 32;
+
+/// e[tile] = A dy A^T for up to kLane channels, `plane` elements apart, of one vector of tiles.
+void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t plane, std::int64_t channels,
+                        float* e, std::int64_t slab) {
+  for (int j = 0; j < kTile; ++j) {
+    Vec<float> pixels[kTile][kLane];
+    for (int r = 0; r < kTile; ++r) {
+      for (int k = 0; k < kLane; ++k)
+        pixels[r][k] = k < channels ? tiles.load_part(dy + k * plane, r, j) : Vec<float>{};
+      transpose<float>(pixels[r]);
+    }
+    for (int q = 0; q < kLane / kTile; ++q, e += kLane) {
+      Vec<float> columns[kSide][kTile];
+#pragma GCC unroll 4
+      for (int k = 0; k < kTile; ++k) gradient_side(&pixels[0][q * kTile + k], kLane, &columns[0][k], kTile);
+#pragma GCC unroll 6
+      for (int r = 0; r < kSide; ++r) {
+        Vec<float> row[kSide];
+        gradient_side(columns[r], 1, row, 1);
+#pragma GCC unroll 6
+        for (int k = 0; k < kSide; ++k) store<float>(e + (r * kSide + k) * slab, row[k]);
+      }
+    }
+  }
+}
+
+/// du[c][o] += sum over tiles of v[c][tile] e[tile][o] for kInputs channels c, `o_stride` elements apart in
+/// du, and kVectors vectors of o.
+template <int kVectors, int kInputs>
+void multiply_block(const float* v, const float* e, std::int64_t tiles, float* du, std::int64_t o_stride) {
+  Vec<float> sums[kInputs][kVectors] = {};  // added to du at the end: short sums round less
+  for (std::int64_t t = 0; t < tiles; ++t) {
+    Vec<float> d[kVectors];
+#pragma GCC unroll 2
+    for (int q = 0; q < kVectors; ++q) d[q] = load(e + (q * tiles + t) * kLane);
+#pragma GCC unroll 16
+    for (int c = 0; c < kInputs; ++c)
+#pragma GCC unroll 2
+      for (int q = 0; q < kVectors; ++q) sums[c][q] += v[c * tiles + t] * d[q];
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < kInputs; ++c)
+#pragma GCC unroll 2
+    for (int q = 0; q < kVectors; ++q) {
+      float* sum = du + c * o_stride + q * kLane;
+      store<float>(sum, load(sum) + sums[c][q]);
+    }
+}
+
+/// The same for all input channels.
+template <int kVectors>
+void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
+              std::int64_t o_stride) {
+  constexpr int kInputs = kSums / kVectors;
+  std::int64_t c = 0;
+  for (; c + kInputs <= channels; c += kInputs)
+    multiply_block<kVectors, kInputs>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
+  for (; c < channels; ++c) multiply_block<kVectors, 1>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
+}
+
+/// The gradient of the filters to output channels [begin, end), from x: [n, c, h, w] and dy: [n, o, h, w].
+class FilterGradient {
+ public:
+  FilterGradient(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, std::int64_t begin,
+                 std::int64_t end)
+      : c_(g.c),
+        o_(end - begin),
+        o_stride_(task_count(o_, kLane) * kLane),
+        in_(g.n, g.c, g.h, g.w),
+        out_(g.n, g.o, g.h, g.w),
+        x_(x.data<float>()),
+        dy_(dy.data<float>() + begin * g.plane()) {}
+
+  std::int64_t vectors() const { return in_.vectors(); }
+  std::int64_t most_vectors() const { return unit_vectors(c_ + o_stride_); }
+  /// Of a vector of tiles.
+  std::int64_t products() const { return kSlabs * c_ * o_ * kLane; }
+  /// Elements of du, and of the scratch of a unit.
+  std::int64_t sums() const { return kSlabs * c_ * o_stride_; }
+  std::int64_t scratch() const {
+    return kSlabs * (slab_stride(c_, most_vectors()) + slab_stride(o_stride_, most_vectors()));
+  }
+
+  /// Adds the products of some vectors of tiles to du.
+  void add_unit(std::int64_t begin, std::int64_t end, float* v, float* du) const {
+    const std::int64_t vectors = end - begin;
+    const std::int64_t tiles = vectors * kLane;
+    const std::int64_t v_slab = slab_stride(c_, vectors);
+    const std::int64_t e_slab = slab_stride(o_stride_, vectors);
+    float* e = v + kSlabs * v_slab;
+    for (std::int64_t q = 0; q < vectors; ++q) {
+      const TileVector in(in_, begin + q);
+      const TileVector out(out_, begin + q);
+      for (std::int64_t c = 0; c < c_; ++c)
+        transform_input(in, x_ + c * in_.plane(), v + c * tiles + q * kLane, v_slab);
+      for (std::int64_t o = 0; o < o_; o += kLane)
+        transform_gradient(out, dy_ + o * out_.plane(), out_.plane(), o_ - o,
+                           e + o * tiles + q * kLane * kLane, e_slab);
+    }
+    for (int i = 0; i < kSlabs; ++i, v += v_slab, e += e_slab, du += c_ * o_stride_) {
+      std::int64_t o = 0;
+      for (; o + 2 * kLane <= o_stride_; o += 2 * kLane)
+        multiply<2>(v, e + o * tiles, tiles, c_, du + o, o_stride_);
+      for (; o < o_stride_; o += kLane) multiply<1>(v, e + o * tiles, tiles, c_, du + o, o_stride_);
+    }
+  }
+
+  /// dw = G^T du G.
+  void finish(const float* du, float* dw) const {
+    parallel_for(c_, 1, [=, this](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t c = begin; c < end; ++c)
+        for (std::int64_t o = 0; o < o_; o += kLane)
+          finish_block(du + c * o_stride_ + o, std::min<std::int64_t>(kLane, o_ - o), dw + (o * c_ + c) * 9);
+    });
+  }
+
+ private:
+  /// For `lanes` output channels, 9 c elements apart in dw.
+  void finish_block(const float* du, std::int64_t lanes, float* dw) const {
+    Vec<float> columns[3][kSide] = {};
+    for (int r = 0; r < kSide; ++r)
+      for (int k = 0; k < kSide; ++k, du += c_ * o_stride_) {
+        const Vec<float> d = load(du);
+        for (int i = 0; i < 3; ++i) columns[i][k] += kG[r][i] * d;
+      }
+    for (int i = 0; i < 3; ++i)
+      for (int j = 0; j < 3; ++j) {
+        Vec<float> d{};
+        for (int k = 0; k < kSide; ++k) d += kG[k][j] * columns[i][k];
+        for (int lane = 0; lane < lanes; ++lane) dw[lane * c_ * 9 + i * 3 + j] = d[lane];
+      }
+  }
+
+  std::int64_t c_, o_, o_stride_;
+  TilePlanes in_, out_;
+  const float* x_;
+  const float* dy_;
+};
+
+}  // namespace
+
+void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw) {
+  for (std::int64_t o = 0; o < g.o; o += kBlockOutputs) {
+    const FilterGradient gradient(g, x, dy, o, std::min(o + kBlockOutputs, g.o));
+    BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
+    slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
+      std::fill(du, du + gradient.sums(), 0.0F);
+      for_each_unit(begin, end, gradient.most_vectors(), [&](std::int64_t first, std::int64_t last) {
+        gradient.add_unit(first, last, du + gradient.sums(), du);
+      });
+    });
+    gradient.finish(slots.sum(gradient.sums()), dw.mutable_data<float>() + o * g.depth());
+  }
+}
+
+}  // namespace retrace::cpu

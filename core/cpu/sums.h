@@ -27,7 +27,8 @@ struct TwoSums {
   double second = 0;
 };
 
-/// Two sums of many runs of terms: in vectors of T for up to kPiece terms, then in double.
+/// Two sums of many runs of terms: in vectors of T for up to kPiece terms, then in double. What fills no
+/// vector is added in double at once.
 template <class T>
 class RunningSums {
  public:
@@ -40,10 +41,9 @@ class RunningSums {
 
   /// The sums of all terms so far.
   const TwoSums& total() {
-    sums_.first += static_cast<double>(sum_lanes<T>(first_[0] + first_[1]) + first_rest_);
-    sums_.second += static_cast<double>(sum_lanes<T>(second_[0] + second_[1]) + second_rest_);
+    sums_.first += static_cast<double>(sum_lanes<T>(first_[0] + first_[1]));
+    sums_.second += static_cast<double>(sum_lanes<T>(second_[0] + second_[1]));
     for (int k : {0, 1}) first_[k] = second_[k] = Vec<T>{};
-    first_rest_ = second_rest_ = 0;
     terms_ = 0;
     return sums_;
   }
@@ -61,17 +61,19 @@ class RunningSums {
       term(VectorAt<T>{i}, first[0], second[0]);
       term(VectorAt<T>{i + kStep}, first[1], second[1]);
     }
+    if (i + kStep <= end) {
+      term(VectorAt<T>{i}, first[0], second[0]);
+      i += kStep;
+    }
     for (int k : {0, 1}) {
       first_[k] = first[k];
       second_[k] = second[k];
     }
-    for (; i < end; ++i) term(ElementAt<T>{i}, first_rest_, second_rest_);
+    for (; i < end; ++i) term(ElementAt<T>{i}, sums_.first, sums_.second);
   }
 
   Vec<T> first_[2] = {};
   Vec<T> second_[2] = {};
-  T first_rest_ = 0;
-  T second_rest_ = 0;
   std::int64_t terms_ = 0;
   TwoSums sums_;
 };

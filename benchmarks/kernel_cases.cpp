@@ -35,16 +35,16 @@ struct ConvShape {
   std::int64_t in, out, size, kernel, stride;
 
   std::string name() const {
-    return fmt::format("{0}x{0}{1} {2}->{3}@{4}", kernel, stride == 1 ? "" : fmt::format(" stride {}", stride), in,
-                       out, size);
+    return fmt::format("{0}x{0}{1} {2}->{3}@{4}", kernel,
+                       stride == 1 ? "" : fmt::format(" stride {}", stride), in, out, size);
   }
 };
 
 constexpr ConvShape kConvolutions[] = {
-    {3, 32, 32, 3, 1},   {16, 16, 32, 3, 1},  {32, 32, 16, 3, 1}, {32, 32, 32, 3, 1}, {64, 64, 16, 3, 1},
-    {56, 56, 8, 3, 1},   {64, 64, 8, 3, 1},   {128, 128, 8, 3, 1}, {16, 32, 32, 3, 2}, {32, 64, 16, 3, 2},
-    {64, 128, 16, 3, 2}, {64, 16, 32, 1, 1},  {16, 64, 32, 1, 1}, {256, 64, 8, 1, 1}, {64, 256, 8, 1, 1},
-    {16, 32, 32, 1, 2},
+    {3, 32, 32, 3, 1},  {16, 16, 32, 3, 1}, {32, 32, 16, 3, 1},  {32, 32, 32, 3, 1},
+    {64, 64, 16, 3, 1}, {56, 56, 8, 3, 1},  {64, 64, 8, 3, 1},   {128, 128, 8, 3, 1},
+    {16, 32, 32, 3, 2}, {32, 64, 16, 3, 2}, {64, 128, 16, 3, 2}, {64, 16, 32, 1, 1},
+    {16, 64, 32, 1, 1}, {256, 64, 8, 1, 1}, {64, 256, 8, 1, 1},  {16, 32, 32, 1, 2},
 };
 
 /// The tensors of one convolution.
@@ -93,7 +93,8 @@ struct Norm {
 
   explicit Norm(const Shape& shape)
       : x(ramp(shape)), y(like(x)), dy(ramp(shape)), dx(like(x)), mask(mask_of(x)), gamma(ramp({shape[1]})) {
-    for (Tensor* t : {&beta, &running_mean, &running_var, &mean, &rstd, &dgamma, &dbeta}) *t = ramp({shape[1]});
+    for (Tensor* t : {&beta, &running_mean, &running_var, &mean, &rstd, &dgamma, &dbeta})
+      *t = ramp({shape[1]});
     norm();
     relu();
   }
@@ -108,14 +109,15 @@ struct Norm {
   void relu_backward() { kernel::masked_backward(mask, dy, 0, dx); }
 };
 
-// An element's additions, multiplications and comparisons: x and x^2 summed, then scaled and shifted; backward dy
-// and dy x summed, then dx = a dy + b x + c.
+// An element's additions, multiplications and comparisons: x and x^2 summed, then scaled and shifted;
+// backward dy and dy x summed, then dx = a dy + b x + c.
 constexpr double kNormFlops = 5;
 constexpr double kNormBackwardFlops = 7;
 
 void add_norms(std::vector<KernelCase>& cases) {
   for (const Shape& shape : {Shape{kBatch, 16, 32, 32}, Shape{kBatch, 32, 16, 16}, Shape{kBatch, 64, 8, 8}}) {
-    const auto add = [&](const std::string& name, double passes, double masks, double flops, void (*run)(Norm&)) {
+    const auto add = [&](const std::string& name, double passes, double masks, double flops,
+                         void (*run)(Norm&)) {
       const std::string full = fmt::format("{} {}x{}x{}x{}", name, shape[0], shape[1], shape[2], shape[3]);
       cases.push_back({full, [=] {
                          const auto n = std::make_shared<Norm>(shape);
@@ -143,9 +145,8 @@ KernelCase case_of_add() {
             const Tensor x = ramp({kBatch, 16, 32, 32});
             const Tensor y = ramp(x.shape());
             const auto out = std::make_shared<Tensor>(like(x));
-            return Work{.run = [=] { kernel::add(x, y, *out); },
-                        .flops = count_of(x),
-                        .bytes = bytes_of(x, y, *out)};
+            return Work{
+                .run = [=] { kernel::add(x, y, *out); }, .flops = count_of(x), .bytes = bytes_of(x, y, *out)};
           }};
 }
 
@@ -218,16 +219,14 @@ void add_cross_entropy(std::vector<KernelCase>& cases) {
     Tensor dlogits = like(logits);
   };
   constexpr double kFlops = 4;  // the largest, its distance, exp, and their sum
-  cases.push_back({"cross_entropy forward 100x1000", [] {
-                     const auto l = std::make_shared<Loss>();
-                     return Work{.run =
-                                     [=] {
-                                       kernel::cross_entropy(l->logits, l->labels, Tensor(), 0, -100, kBatch,
-                                                             l->loss);
-                                     },
-                                 .flops = kFlops * count_of(l->logits),
-                                 .bytes = bytes_of(l->logits)};
-                   }});
+  cases.push_back(
+      {"cross_entropy forward 100x1000", [] {
+         const auto l = std::make_shared<Loss>();
+         return Work{
+             .run = [=] { kernel::cross_entropy(l->logits, l->labels, Tensor(), 0, -100, kBatch, l->loss); },
+             .flops = kFlops * count_of(l->logits),
+             .bytes = bytes_of(l->logits)};
+       }});
   cases.push_back({"cross_entropy backward 100x1000", [] {
                      const auto l = std::make_shared<Loss>();
                      return Work{.run =

@@ -15,7 +15,8 @@ enum class Limit {
 struct Work {
   std::function<void()> run;
   double flops = 0;  ///< additions, multiplications and comparisons that the formula takes
-  double bytes = 0;  ///< the least that must be read and written: each pass over a tensor that can't be left out
+  double bytes =
+      0;  ///< the least that must be read and written: each pass over a tensor that can't be left out
   Limit limit = Limit::memory;
 };
 

@@ -62,7 +62,8 @@ Result measure(const KernelCase& c, double budget) {
 
 void print_title() {
   fmt::print(
-      "f32, {} threads; medians. Peak: multiply-adds in registers, or a copy of as many bytes, measured before each "
+      "f32, {} threads; medians. Peak: multiply-adds in registers, or a copy of as many bytes, measured "
+      "before each "
       "run\n\n"
       "| case | ms | GFLOP/s | GB/s | peak | of the peak |\n|---|--:|--:|--:|--:|--:|\n",
       num_threads());

@@ -55,7 +55,8 @@ double CopySpeed::gbytes_per_s() {
   const auto count = static_cast<std::int64_t>(from_.size());
   const Stopwatch watch;
   cpu::parallel_for(count, cpu::kGrain, [&](std::int64_t begin, std::int64_t end) {
-    std::memcpy(to_.data() + begin, from_.data() + begin, static_cast<std::size_t>(end - begin) * sizeof(float));
+    std::memcpy(to_.data() + begin, from_.data() + begin,
+                static_cast<std::size_t>(end - begin) * sizeof(float));
   });
   return 2e-9 * static_cast<double>(count) * sizeof(float) / watch.seconds();
 }

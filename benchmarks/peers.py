@@ -5,12 +5,14 @@
     python3 benchmarks/peers.py --kernels [--filter "3x3"]
 
 In each round every variant of PyTorch does its steps, then build/benchmarks/training those of retrace, so that all meet the
-same machine; the tables have medians. The first step of each, with it torch.compile's compilation, is not counted. Prints
-Markdown. Needs torch, memcnn and numpy.
+same machine; the tables have medians. The first steps of each, with them torch.compile's compilation, are not counted.
+Prints Markdown. Needs torch, memcnn and numpy, and a machine that does nothing else: PyTorch's threads spin while they wait,
+and lose whole time slices to other programs (OMP_WAIT_POLICY=passive makes them sleep; retrace's sleep anyway).
 """
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -48,7 +50,7 @@ def conditions(options):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     models = re.findall(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     return (f"torch {torch.__version__}, f32, {options.threads} threads of {models[0] if models else 'an unknown processor'}, "
-            f"retrace {commit or 'of no commit'}, medians of {options.rounds} rounds")
+            f"retrace {commit or 'of no commit'}, medians of {options.rounds} rounds, load {os.getloadavg()[0]:.1f} before")
 
 
 def print_row(*cells):

@@ -95,18 +95,17 @@ struct Norm {
       : x(ramp(shape)), y(like(x)), dy(ramp(shape)), dx(like(x)), mask(mask_of(x)), gamma(ramp({shape[1]})) {
     for (Tensor* t : {&beta, &running_mean, &running_var, &mean, &rstd, &dgamma, &dbeta})
       *t = ramp({shape[1]});
-    norm();
-    relu();
+    norm(true, mask);
   }
 
-  void norm() {
-    kernel::batch_norm_training(x, gamma, beta, 0.1, 1e-5, running_mean, running_var, mean, rstd, y);
+  void norm(bool relu, Tensor bits) {
+    kernel::batch_norm_training(x, gamma, beta, 0.1, 1e-5, relu, running_mean, running_var, mean, rstd, y,
+                                bits);
   }
-  void norm_backward(const Tensor& d) {
-    kernel::batch_norm_backward(d, x, gamma, mean, rstd, true, dx, dgamma, dbeta);
+  /// Over dy, as the tape does where nothing else holds it.
+  void norm_backward(const Tensor& bits) {
+    kernel::batch_norm_backward(dy, x, gamma, mean, rstd, bits, true, dy, dgamma, dbeta);
   }
-  void relu() { kernel::relu(y, y, mask); }
-  void relu_backward() { kernel::masked_backward(mask, dy, 0, dx); }
 };
 
 // An element's additions, multiplications and comparisons: x and x^2 summed, then scaled and shifted;
@@ -127,14 +126,12 @@ void add_norms(std::vector<KernelCase>& cases) {
                        }});
     };
     // The statistics need all of x before the first y can be written: two reads, one write.
-    add("batch_norm forward", 3, 0, kNormFlops, [](Norm& n) { n.norm(); });
-    add("batch_norm backward", 5, 0, kNormBackwardFlops, [](Norm& n) { n.norm_backward(n.dy); });
+    add("batch_norm forward", 3, 0, kNormFlops, [](Norm& n) { n.norm(false, Tensor()); });
+    add("batch_norm backward", 5, 0, kNormBackwardFlops, [](Norm& n) { n.norm_backward(Tensor()); });
     add("relu forward", 2, 1, 1, [](Norm& n) { kernel::relu(n.x, n.y, n.mask); });
-    add("relu backward", 2, 1, 1, [](Norm& n) { n.relu_backward(); });
-    // Both together: the traffic is that of one kernel which does both.
-    add("batch_norm + relu forward", 3, 1, kNormFlops + 1, [](Norm& n) { n.norm(), n.relu(); });
-    add("batch_norm + relu backward", 5, 2, kNormBackwardFlops + 1,
-        [](Norm& n) { n.relu_backward(), n.norm_backward(n.dx); });
+    add("relu backward", 2, 1, 1, [](Norm& n) { kernel::masked_backward(n.mask, n.dy, 0, n.dx); });
+    add("batch_norm + relu forward", 3, 1, kNormFlops + 1, [](Norm& n) { n.norm(true, n.mask); });
+    add("batch_norm + relu backward", 5, 2, kNormBackwardFlops + 1, [](Norm& n) { n.norm_backward(n.mask); });
   }
 }
 

@@ -134,6 +134,7 @@ TEST_CASE("a step of the revnets at batch 100 takes exactly these bytes", "[netw
   for (const Expected& expected :
        {Expected{"revnet38", 22667392, 72852352, 30, 80}, Expected{"revnet110", 23096320, 72852352, 30, 80},
         Expected{"revnet164", 105480192, 328500864, 130, 400}}) {
+    if (!kHeapIsPlain && expected.network != "revnet38") continue;  // too slow under a sanitizer
     INFO(expected.network);
     const Run step = run(network_options(expected.network), Policy::reversible, DType::f32, 32, 100);
     CHECK(step.after_forward == expected.after_forward);

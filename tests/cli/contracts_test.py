@@ -50,7 +50,8 @@ class Bench(program.Case):
 
     def test_f64_takes_about_twice(self):
         f32, f64 = (self.bench("--batch", 4, "--policy", "stored", "--dtype", dtype)[0] for dtype in ("f32", "f64"))
-        self.assertGreater(f64["peak_bytes"], 1.8 * f32["peak_bytes"])
+        # the peak of so few images is that of scratch space, which is another algorithm's
+        self.assertGreater(f64["after_forward_bytes"], 1.8 * f32["after_forward_bytes"])
 
     def test_threads_change_no_byte(self):
         one = self.bench("--batch", 4, "--policy", "auto")[0]

@@ -165,8 +165,8 @@ void training(const Tensor& x, const Tensor& gamma, const Tensor& beta, double m
               Tensor& mask) {
   T* means = mean.mutable_data<T>();
   T* rstds = rstd.mutable_data<T>();
-  T* running_means = running_mean.defined() ? running_mean.mutable_data<T>() : nullptr;
-  T* running_vars = running_var.defined() ? running_var.mutable_data<T>() : nullptr;
+  T* running_means = mutable_data_or_null<T>(running_mean);
+  T* running_vars = mutable_data_or_null<T>(running_var);
   const Normalize<T> normalize{Layout(x.shape()),
                                x.data<T>(),
                                means,

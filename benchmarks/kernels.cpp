@@ -2,6 +2,7 @@
 #include <retrace/benchmarks/kernel_cases.h>
 #include <retrace/benchmarks/machine.h>
 #include <retrace/cli/exit.h>
+#include <retrace/cli/measure.h>
 #include <retrace/cli/waiting.h>
 #include <retrace/core/format.h>
 #include <retrace/core/threads.h>
@@ -51,13 +52,13 @@ Result measure(const KernelCase& c, double budget) {
     work.run();
     seconds.push_back(watch.seconds());
   }
-  const double time = median(seconds);
+  const double time = cli::median(seconds);
   return {.name = c.name,
           .limit = work.limit,
           .seconds = time,
           .gflops = 1e-9 * work.flops / time,
           .gbytes_per_s = 1e-9 * work.bytes / time,
-          .peak = median(peaks)};
+          .peak = cli::median(peaks)};
 }
 
 void print_title() {

@@ -75,10 +75,4 @@ Stopwatch::Stopwatch() : start_(nanoseconds()) {}
 
 double Stopwatch::seconds() const { return 1e-9 * static_cast<double>(nanoseconds() - start_); }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 }  // namespace retrace::benchmarks

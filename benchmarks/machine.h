@@ -30,6 +30,4 @@ class Stopwatch {
   std::int64_t start_;
 };
 
-double median(std::vector<double> values);
-
 }  // namespace retrace::benchmarks

@@ -18,12 +18,6 @@ namespace {
 constexpr double kMomentum = 0.9;
 constexpr double kWeightDecay = 2e-4;
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 /// A network that trains under one policy.
 struct Subject {
   MemoryRun run;
@@ -85,6 +79,12 @@ std::string mebibytes(std::int64_t bytes) {
 }
 
 }  // namespace
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
 
 std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch) {
   std::vector<Subject> subjects;

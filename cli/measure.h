@@ -43,6 +43,8 @@ struct MeasureOptions {
 /// does the next, so that all meet the same machine.
 std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch);
 
+double median(std::vector<double> values);
+
 /// The first batch of the data set's training images; `size` of them, without augmentation. Throws
 /// ArgumentError when there are fewer.
 Batch first_batch(const std::shared_ptr<const Dataset>& data, std::int64_t size, const RunChoice& run);

@@ -12,7 +12,7 @@ namespace {
 
 // Enough to hide the latency of a multiply-add, and few enough for 16 registers.
 constexpr int kChains = 10;
-constexpr std::int64_t kRounds = 200'000;
+constexpr std::int64_t kRounds = 1'000'000;
 
 float multiply_add_chains(float factor, float summand) {
   using cpu::Vec;

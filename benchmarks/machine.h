@@ -5,7 +5,7 @@
 namespace retrace::benchmarks {
 
 /// GFLOP/s of all threads together in a loop of multiplications and additions that touches nothing but
-/// registers: the most that a kernel can reach. Takes about a millisecond.
+/// registers: the most that a kernel can reach. Takes some milliseconds.
 double multiply_add_gflops();
 
 /// How fast this machine copies as many bytes as a kernel moves: all threads, pieces of 64 KiB.

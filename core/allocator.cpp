@@ -1,5 +1,6 @@
 #include <retrace/core/allocator.h>
 #include <retrace/core/fail.h>
+#include <sys/mman.h>
 
 #include <cstdlib>
 
@@ -31,9 +32,20 @@ void permit([[maybe_unused]] std::byte* data, [[maybe_unused]] std::int64_t byte
 #endif
 }
 
+constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
+
+/// Large memory comes in huge pages where the system has them: kernels that read many planes at once touch
+/// more small pages than the processor keeps addresses of.
 class CpuAllocator final : public Allocator {
   std::byte* obtain(std::int64_t bytes) override {
-    return static_cast<std::byte*>(std::aligned_alloc(kBlockAlignment, static_cast<std::size_t>(bytes)));
+    const auto size = static_cast<std::size_t>(bytes);
+    void* data = nullptr;
+    const std::int64_t alignment = bytes < kHugePage ? kBlockAlignment : kHugePage;
+    if (::posix_memalign(&data, static_cast<std::size_t>(alignment), size) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+    if (bytes >= kHugePage) ::madvise(data, size, MADV_HUGEPAGE);  // a wish: what it returns doesn't matter
+#endif
+    return static_cast<std::byte*>(data);
   }
   void give_back(std::byte* data, std::int64_t) override { std::free(data); }
 };

@@ -56,6 +56,9 @@ void multiply_block(const float* u, const float* v, std::int64_t channels, float
     for (int q = 0; q < kVectors; ++q) store<float>(m + (k * kVectors + q) * kLane, sums[k][q]);
 }
 
+/// Filters that are worth another task.
+constexpr std::int64_t kFewestFilters = 256;
+
 /// Filters [o][c] as u[slab][block][c][channel of the block].
 class Filters {
  public:
@@ -64,15 +67,14 @@ class Filters {
   Filters(std::int64_t out, std::int64_t in, const Filter& filter)
       : out_(out), in_(in), u_({kSlabs, out, in}, DType::f32, Tag::workspace) {
     float* u = u_.mutable_data<float>();
-    std::int64_t block = 0;
-    for (std::int64_t first = 0; first < out; first += block) {
-      block = block_size(out - first);
-      parallel_for(block, 1, [=, this](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t k = begin; k < end; ++k)
+    const std::int64_t grain = std::max<std::int64_t>(kFewestFilters / in, 1);
+    parallel_for(out, grain, [=, this](std::int64_t begin, std::int64_t end) {
+      for_each_block(out_, [&](std::int64_t first, auto block) {
+        for (std::int64_t o = std::max(begin, first); o < std::min(end, first + block); ++o)
           for (std::int64_t c = 0; c < in_; c += kLane)
-            transform(filter, first + k, c, u + first * in_ + c * block + k, block);
+            transform(filter, o, c, u + first * in_ + c * block + o - first, block);
       });
-    }
+    });
   }
 
   std::int64_t out() const { return out_; }

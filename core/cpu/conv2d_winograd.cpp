@@ -8,8 +8,6 @@
 #include <retrace/core/cpu/conv2d_tile.h>
 #include <retrace/core/cpu/winograd_tiles.h>
 
-#include <array>
-
 namespace retrace::cpu {
 
 namespace {
@@ -66,6 +64,7 @@ class Filters {
   template <class Filter>
   Filters(std::int64_t out, std::int64_t in, const Filter& filter)
       : out_(out), in_(in), u_({kSlabs, out, in}, DType::f32, Tag::workspace) {
+    for_each_block(out, [this](std::int64_t, auto) { ++blocks_; });
     float* u = u_.mutable_data<float>();
     const std::int64_t grain = std::max<std::int64_t>(kFewestFilters / in, 1);
     parallel_for(out, grain, [=, this](std::int64_t begin, std::int64_t end) {
@@ -80,12 +79,17 @@ class Filters {
   std::int64_t out() const { return out_; }
   std::int64_t in() const { return in_; }
 
-  template <int kVectors>
-  void multiply(const float* v, float* m) const {
+  /// The number of blocks of output channels.
+  std::int64_t blocks() const { return blocks_; }
+
+  /// Calls before_block() once for each slab and block of output channels.
+  template <int kVectors, class F>
+  void multiply(const float* v, float* m, const F& before_block) const {
     const float* u = u_.data<float>();
     for (int i = 0; i < kSlabs; ++i) {
       float* to = m;
       for_each_block(out_, [&](std::int64_t, auto block) {
+        before_block();
         multiply_block<block.value, kVectors>(u, v, in_, to);
         u += block.value * in_;
         to += block.value * kVectors * kLane;
@@ -118,12 +122,9 @@ class Filters {
   }
 
   std::int64_t out_, in_;
+  std::int64_t blocks_ = 0;
   Tensor u_;
 };
-
-using Multiply = void (Filters::*)(const float*, float*) const;
-constexpr std::array<Multiply, 4> kMultiply{&Filters::multiply<1>, &Filters::multiply<2>,
-                                            &Filters::multiply<3>, &Filters::multiply<4>};
 
 /// The planes of a tensor [n, channels, h, w].
 TilePlanes planes_of(const Tensor& x) {
@@ -142,21 +143,39 @@ struct Convolution {
     return kSlabs * (slab_stride(filters.in(), vectors) + slab_stride(filters.out(), vectors));
   }
 
-  void run_unit(std::int64_t begin, std::int64_t end, float* v) const {
-    const std::int64_t vectors = end - begin;
-    const std::int64_t v_slab = slab_stride(filters.in(), vectors);
-    const std::int64_t m_slab = slab_stride(filters.out(), vectors);
-    float* m = v + kSlabs * v_slab;
-    for (std::int64_t q = 0; q < vectors; ++q) {
-      const TileVector tiles(in, begin + q);
-      for (std::int64_t c = 0; c < filters.in(); ++c)
-        transform_input(tiles, x + c * in.plane(), v + (c * vectors + q) * kLane, v_slab);
+  void run_unit(const Unit& unit, float* v) const {
+    switch (unit.vectors()) {
+      case 1:
+        return run<1>(unit, v);
+      case 2:
+        return run<2>(unit, v);
+      case 3:
+        return run<3>(unit, v);
+      default:
+        return run<4>(unit, v);
     }
-    (filters.*kMultiply[static_cast<std::size_t>(vectors - 1)])(v, m);
-    for (std::int64_t q = 0; q < vectors; ++q) {
-      const TileVector tiles(out, begin + q);
+  }
+
+  template <int kVectors>
+  void run(const Unit& unit, float* v) const {
+    const std::int64_t v_slab = slab_stride(filters.in(), kVectors);
+    const std::int64_t m_slab = slab_stride(filters.out(), kVectors);
+    float* m = v + kSlabs * v_slab;
+    for (std::int64_t q = 0; q < kVectors; ++q) {
+      const TileVector tiles(in, unit.begin + q);
+      for (std::int64_t c = 0; c < filters.in(); ++c)
+        transform_input(tiles, x + c * in.plane(), v + (c * kVectors + q) * kLane, v_slab);
+    }
+    Fetch<true> results(out, y, filters.out(), unit.begin, unit.end, kSlabs * filters.blocks());
+    Fetch<false> next_inputs(in, x, filters.in(), unit.end, unit.next_end, kSlabs * filters.blocks());
+    filters.multiply<kVectors>(v, m, [&] {
+      results.piece();
+      next_inputs.piece();
+    });
+    for (std::int64_t q = 0; q < kVectors; ++q) {
+      const TileVector tiles(out, unit.begin + q);
       for (std::int64_t o = 0; o < filters.out(); ++o)
-        transform_output(tiles, m + (o * vectors + q) * kLane, m_slab, bias != nullptr ? bias[o] : 0,
+        transform_output(tiles, m + (o * kVectors + q) * kLane, m_slab, bias != nullptr ? bias[o] : 0,
                          y + o * out.plane());
     }
   }
@@ -173,8 +192,7 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
   const std::int64_t products = kSlabs * filters.in() * filters.out() * kLane;
   BatchSlots<float> slots(convolution.in.vectors(), convolution.scratch(most), products);
   slots.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
-    for_each_unit(begin, end, most,
-                  [&](std::int64_t first, std::int64_t last) { convolution.run_unit(first, last, scratch); });
+    for_each_unit(begin, end, most, [&](const Unit& unit) { convolution.run_unit(unit, scratch); });
   });
 }
 

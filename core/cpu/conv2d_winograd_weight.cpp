@@ -65,14 +65,16 @@ void multiply_block(const float* v, const float* e, std::int64_t tiles, float* d
     }
 }
 
-/// The same for all input channels.
-template <int kVectors>
+/// The same for all input channels; calls before_block() in front of each block of them.
+template <int kVectors, class F>
 void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
-              std::int64_t o_stride) {
+              std::int64_t o_stride, const F& before_block) {
   constexpr int kInputs = kSums / kVectors;
   std::int64_t c = 0;
-  for (; c + kInputs <= channels; c += kInputs)
+  for (; c + kInputs <= channels; c += kInputs) {
+    before_block();
     multiply_block<kVectors, kInputs>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
+  }
   for (; c < channels; ++c) multiply_block<kVectors, 1>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
 }
 
@@ -100,26 +102,33 @@ class FilterGradient {
   }
 
   /// Adds the products of some vectors of tiles to du.
-  void add_unit(std::int64_t begin, std::int64_t end, float* v, float* du) const {
-    const std::int64_t vectors = end - begin;
+  void add_unit(const Unit& unit, float* v, float* du) const {
+    const std::int64_t vectors = unit.vectors();
     const std::int64_t tiles = vectors * kLane;
     const std::int64_t v_slab = slab_stride(c_, vectors);
     const std::int64_t e_slab = slab_stride(o_stride_, vectors);
     float* e = v + kSlabs * v_slab;
     for (std::int64_t q = 0; q < vectors; ++q) {
-      const TileVector in(in_, begin + q);
-      const TileVector out(out_, begin + q);
+      const TileVector in(in_, unit.begin + q);
+      const TileVector out(out_, unit.begin + q);
       for (std::int64_t c = 0; c < c_; ++c)
         transform_input(in, x_ + c * in_.plane(), v + c * tiles + q * kLane, v_slab);
       for (std::int64_t o = 0; o < o_; o += kLane)
         transform_gradient(out, dy_ + o * out_.plane(), out_.plane(), o_ - o,
                            e + o * tiles + q * kLane * kLane, e_slab);
     }
+    const std::int64_t calls = kSlabs * std::max<std::int64_t>(o_stride_ / kLane * c_ / kSums, 1);
+    Fetch<false> next_inputs(in_, x_, c_, unit.end, unit.next_end, calls);
+    Fetch<false> next_gradients(out_, dy_, o_, unit.end, unit.next_end, calls);
+    const auto fetch = [&] {
+      next_inputs.piece();
+      next_gradients.piece();
+    };
     for (int i = 0; i < kSlabs; ++i, v += v_slab, e += e_slab, du += c_ * o_stride_) {
       std::int64_t o = 0;
       for (; o + 2 * kLane <= o_stride_; o += 2 * kLane)
-        multiply<2>(v, e + o * tiles, tiles, c_, du + o, o_stride_);
-      for (; o < o_stride_; o += kLane) multiply<1>(v, e + o * tiles, tiles, c_, du + o, o_stride_);
+        multiply<2>(v, e + o * tiles, tiles, c_, du + o, o_stride_, fetch);
+      for (; o < o_stride_; o += kLane) multiply<1>(v, e + o * tiles, tiles, c_, du + o, o_stride_, fetch);
     }
   }
 
@@ -163,9 +172,8 @@ void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const T
     BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
     slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
       std::fill(du, du + gradient.sums(), 0.0F);
-      for_each_unit(begin, end, gradient.most_vectors(), [&](std::int64_t first, std::int64_t last) {
-        gradient.add_unit(first, last, du + gradient.sums(), du);
-      });
+      for_each_unit(begin, end, gradient.most_vectors(),
+                    [&](const Unit& unit) { gradient.add_unit(unit, du + gradient.sums(), du); });
     });
     gradient.finish(slots.sum(gradient.sums()), dw.mutable_data<float>() + o * g.depth());
   }

@@ -11,7 +11,7 @@ namespace retrace::cpu::winograd {
 class TilePlanes {
  public:
   TilePlanes(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width)
-      : images_(images), h_(height), w_(width), image_stride_(channels * height * width) {
+      : images_(images), channels_(channels), h_(height), w_(width) {
     const int columns = static_cast<int>(width) / kTile;
     for (int k = 0; k < kLane; ++k) {
       has_left_[k] = k % columns != 0 ? -1 : 0;
@@ -26,6 +26,7 @@ class TilePlanes {
            width >= kLane / 2;
   }
 
+  std::int64_t channels() const { return channels_; }
   std::int64_t plane() const { return h_ * w_; }
   std::int64_t vectors() const {
     return (images_ * plane() + kTile * kTile * kLane - 1) / (kTile * kTile * kLane);
@@ -33,7 +34,7 @@ class TilePlanes {
 
  private:
   friend class TileVector;
-  std::int64_t images_, h_, w_, image_stride_;
+  std::int64_t images_, channels_, h_, w_;
   Vec<std::int32_t> has_left_, has_right_;  ///< all bits of a lane are set if its tile has this neighbour
 };
 
@@ -48,17 +49,14 @@ class TileVector {
       const std::int64_t row = pixel / planes.w_;
       const std::int64_t image = row / rows;
       const std::int64_t offset =
-          image * planes.image_stride_ + row % rows * kTile * planes.w_ + pixel % planes.w_;
+          image * planes.channels_ * planes.plane() + row % rows * kTile * planes.w_ + pixel % planes.w_;
       runs_[j] = {offset, row % rows == 0, row % rows == rows - 1, image < planes.images_};
     }
   }
 
-  /// Row r of the tiles' inputs, 0 <= r < 6, of a channel: d[k] holds column k of each tile, and zeros stand
-  /// for what lies outside of the image.
-  [[gnu::always_inline]] void load_row(const float* channel, int r, Vec<float> (&d)[kSide]) const {
-    Vec<float> pixels[kTile];
-#pragma GCC unroll 4
-    for (int j = 0; j < kTile; ++j) pixels[j] = load_part(channel, r - 1, j);
+  /// Columns of tiles from a row of their pixels as it lies in memory: d[k] holds column k of each tile, and
+  /// zeros stand for what lies outside of the image.
+  [[gnu::always_inline]] void columns_of(const Vec<float> (&pixels)[kTile], Vec<float> (&d)[kSide]) const {
     const Vec<float> even[2] = {even_lanes<float>(pixels[0], pixels[1]),
                                 even_lanes<float>(pixels[2], pixels[3])};
     const Vec<float> odd[2] = {odd_lanes<float>(pixels[0], pixels[1]),
@@ -134,21 +132,77 @@ class TileVector {
   Run runs_[2 * kTile] = {};
 };
 
+/// The lines of the cache with the pixels of some vectors of tiles, in all channels, which a transform will
+/// read or write next. They are fetched few by few while products, which need no memory, keep the core busy:
+/// all at once would be more than it can wait for.
+template <bool kWritten>
+class Fetch {
+ public:
+  /// Of `channels` channels, the first one's first pixel at `data`. The lines are shared out to `pieces`
+  /// calls of `piece`.
+  Fetch(const TilePlanes& planes, const float* data, std::int64_t channels, std::int64_t begin,
+        std::int64_t end, std::int64_t pieces)
+      : planes_(planes),
+        data_(data),
+        small_(planes.plane() < kPixels),
+        vector_(begin),
+        pieces_(pieces),
+        runs_(small_ ? kPixels / planes.plane() : channels),
+        run_lines_(kLane * channels / runs_),
+        lines_((end - begin) * kLane * channels) {}
+
+  // Inlined, because the compilers drop calls of a function that only fetches.
+  [[gnu::always_inline]] void piece() {
+    for (const std::int64_t last = lines_ * ++piece_ / pieces_; done_ < last; ++done_, ++line_, --left_) {
+      if (left_ == 0) begin_run();
+      __builtin_prefetch(reinterpret_cast<const void*>(line_ * kLineBytes), kWritten, kWritten ? 3 : 2);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kPixels = kTile * kTile * kLane;  // of a vector of tiles, in a channel
+  static constexpr std::uintptr_t kLineBytes = 64;
+
+  /// A run is what lies together in memory of a vector: its pixels of a channel, or all of a small image.
+  void begin_run() {
+    const std::int64_t pixel = vector_ * kPixels;
+    const std::int64_t image = pixel / planes_.plane() + (small_ ? run_ : 0);
+    const std::int64_t channel = small_ ? 0 : run_;
+    const float* first =
+        data_ + (image * planes_.channels() + channel) * planes_.plane() + pixel % planes_.plane();
+    line_ = reinterpret_cast<std::uintptr_t>(first) / kLineBytes;
+    left_ = run_lines_;
+    if (++run_ == runs_) {
+      run_ = 0;
+      ++vector_;
+    }
+  }
+
+  const TilePlanes& planes_;
+  const float* data_;
+  bool small_;
+  std::int64_t vector_, pieces_, runs_, run_lines_, lines_;
+  std::int64_t piece_ = 0, done_ = 0, run_ = 0, left_ = 0;
+  std::uintptr_t line_ = 0;
+};
+
 /// to[i] = (B^T d B)[i] for one channel; slabs i are `slab` elements apart.
 inline void transform_input(const TileVector& tiles, const float* channel, float* to, std::int64_t slab) {
-  Vec<float> rows[kSide][kSide];
+  Vec<float> rows[kSide][kTile];  // B^T d, with pixels where they are in memory
+#pragma GCC unroll 4
+  for (int j = 0; j < kTile; ++j) {
+    Vec<float> column[kSide];
 #pragma GCC unroll 6
-  for (int r = 0; r < kSide; ++r) {
-    Vec<float> d[kSide];
-    tiles.load_row(channel, r, d);
-    input_side(d, 1, rows[r], 1);
+    for (int r = 0; r < kSide; ++r) column[r] = tiles.load_part(channel, r - 1, j);
+    input_side(column, 1, &rows[0][j], kTile);
   }
 #pragma GCC unroll 6
-  for (int k = 0; k < kSide; ++k) {
-    Vec<float> column[kSide];
-    input_side(&rows[0][k], kSide, column, 1);
+  for (int r = 0; r < kSide; ++r) {
+    Vec<float> d[kSide], row[kSide];
+    tiles.columns_of(rows[r], d);
+    input_side(d, 1, row, 1);
 #pragma GCC unroll 6
-    for (int r = 0; r < kSide; ++r) store<float>(to + (r * kSide + k) * slab, column[r]);
+    for (int k = 0; k < kSide; ++k) store<float>(to + (r * kSide + k) * slab, row[k]);
   }
 }
 

@@ -10,6 +10,17 @@ namespace retrace::cpu {
 
 namespace {
 
+/// The images of a tensor [n, channels, height, width].
+template <class T>
+struct Images {
+  T* data;
+  std::int64_t n, channels, height, width;
+
+  std::int64_t plane() const { return height * width; }
+  /// The first channel of an image, from a row on.
+  T* at(std::int64_t image, std::int64_t row) const { return data + (image * channels * height + row) * width; }
+};
+
 /// The input pixels that output pixels see, for strips of output rows.
 template <class T>
 class Samples {
@@ -33,7 +44,11 @@ class Samples {
     for_each_row(strip, [&](std::int64_t at, std::int64_t row) {
       const T* from = image + at;
       T* to = buffer + row;
-      for (std::int64_t j = 0; j < g_.ow; ++j) to[j] = from[j * g_.options.stride.w];
+      std::int64_t j = 0;
+      if (g_.options.stride.w == 2)
+        for (; 2 * (j + kLanes<T>) <= g_.w; j += kLanes<T>)
+          store<T>(to + j, even_lanes<T>(load(from + 2 * j), load(from + 2 * j + kLanes<T>)));
+      for (; j < g_.ow; ++j) to[j] = from[j * g_.options.stride.w];
     });
     return buffer;
   }
@@ -42,9 +57,16 @@ class Samples {
   void scatter(const T* buffer, const Strip& strip, T* image) const {
     for_each_row(strip, [&](std::int64_t at, std::int64_t row) {
       T* to = image + at;
-      const std::int64_t below = g_.h - at / g_.w % g_.h;
-      std::fill(to, to + std::min(g_.options.stride.h, below) * g_.w, T{0});
-      for (std::int64_t j = 0; j < g_.ow; ++j) to[j * g_.options.stride.w] = buffer[row + j];
+      const std::int64_t below = std::min(g_.options.stride.h, g_.h - at / g_.w % g_.h);
+      std::int64_t j = 0;
+      if (g_.options.stride.w == 2)
+        for (; 2 * (j + kLanes<T>) <= g_.w; j += kLanes<T>) {
+          const Vec<T> pixels = load(buffer + row + j);
+          store<T>(to + 2 * j, zip_low<T>(pixels, Vec<T>{}));
+          store<T>(to + 2 * j + kLanes<T>, zip_high<T>(pixels, Vec<T>{}));
+        }
+      std::fill(to + 2 * j, to + below * g_.w, T{0});
+      for (; j < g_.ow; ++j) to[j * g_.options.stride.w] = buffer[row + j];
     });
   }
 
@@ -60,6 +82,26 @@ class Samples {
   const Conv2dGeometry& g_;
   std::int64_t rows_;
 };
+
+/// The strip of `rows` rows that follows, maybe in the next image.
+template <class T>
+LaterReads after(const Images<const T>& images, std::int64_t image, const Strip& strip, std::int64_t rows) {
+  const bool last = strip.end == images.height;
+  if (last && image + 1 == images.n) return {};
+  const T* from = last ? images.at(image + 1, 0) : images.at(image, std::min(strip.end, images.height - rows));
+  return LaterReads(from, images.channels, rows * images.width, images.plane());
+}
+
+/// What x and y may have together to stay in the last cache until their next reader comes.
+constexpr std::int64_t kCachedBytes = std::int64_t{16} << 20;
+
+/// Whether the results of tiles go past the caches: not if they would stay there.
+template <class T>
+bool streams(const Conv2dGeometry& g, const Images<T>& results) {
+  const std::int64_t bytes = g.n * (g.c * g.plane() + g.o * g.out_plane()) * static_cast<std::int64_t>(sizeof(T));
+  return bytes > kCachedBytes && results.width % kLanes<T> == 0 &&
+         reinterpret_cast<std::uintptr_t>(results.data) % kVectorBytes == 0;
+}
 
 /// Calls f(strip) for strips of `rows` rows each. The last one begins earlier where too few rows are left.
 template <class F>
@@ -154,16 +196,19 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
   pack_filters(
       g.o, g.c, 1, [&](std::int64_t o, std::int64_t c, std::int64_t) { return w[o * g.c + c]; }, weights);
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
-  const T* from = x.data<T>();
-  T* to = y.mutable_data<T>();
+  const Images<const T> from{x.data<T>(), g.n, g.c, g.h, g.w};
+  const Images<T> to{y.mutable_data<T>(), g.n, g.o, g.oh, g.ow};
+  const bool past_caches = streams(g, to);
   BatchSlots<T> slots(g.n, samples.size(), g.products());
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
-        const T* source = samples.gather(from + n * g.c * g.plane(), strip, buffer);
+        const T* source = samples.gather(from.at(n, 0), strip, buffer);
+        const LaterReads later = samples.direct() ? after(from, n, strip, samples.rows()) : LaterReads{};
         convolve_tiles<1>({g.c, samples.stride(), {0}}, source, weights, b, g.o, strip.rows() * g.ow,
-                          g.out_plane(), to + n * g.o * g.out_plane() + strip.begin * g.ow);
+                          to.plane(), to.at(n, strip.begin), {later, past_caches});
       });
+    end_stream();
   });
 }
 
@@ -175,18 +220,20 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
   const T* w = weight.data<T>();
   pack_filters(
       g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; }, weights);
-  const T* from = dy.data<T>();
-  T* to = dx.mutable_data<T>();
+  const Images<const T> from{dy.data<T>(), g.n, g.o, g.oh, g.ow};
+  const Images<T> to{dx.mutable_data<T>(), g.n, g.c, g.h, g.w};
+  const bool past_caches = samples.direct() && streams(g, to);
   BatchSlots<T> slots(g.n, samples.size(), g.products());
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
-        T* image = to + n * g.c * g.plane();
-        T* out = samples.direct() ? image + strip.begin * g.w : buffer;
-        convolve_tiles<1, T>({g.o, g.out_plane(), {0}}, from + n * g.o * g.out_plane() + strip.begin * g.ow,
-                             weights, nullptr, g.c, strip.rows() * g.ow, samples.stride(), out);
-        if (!samples.direct()) samples.scatter(buffer, strip, image);
+        T* out = samples.direct() ? to.at(n, strip.begin) : buffer;
+        convolve_tiles<1, T>({g.o, g.out_plane(), {0}}, from.at(n, strip.begin), weights, nullptr, g.c,
+                             strip.rows() * g.ow, samples.stride(), out,
+                             {after(from, n, strip, samples.rows()), past_caches});
+        if (!samples.direct()) samples.scatter(buffer, strip, to.at(n, 0));
       });
+    end_stream();
   });
 }
 

@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 namespace retrace::cpu {
 
@@ -40,6 +43,31 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline void store(T* to, const Vec<T>& v) {
   std::memcpy(to, &v, sizeof v);
+}
+
+/// Writes past the caches, to a multiple of kVectorBytes. `end_stream` before another thread reads it.
+template <class T>
+[[gnu::always_inline]] inline void stream(T* to, const Vec<T>& v) {
+#if defined(__AVX512F__)
+  __m512i bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bits);
+#elif defined(__AVX__)
+  __m256i bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bits);
+#elif defined(__SSE2__)
+  __m128i bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), bits);
+#else
+  store<T>(to, v);
+#endif
+}
+inline void end_stream() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
 }
 
 template <class T>

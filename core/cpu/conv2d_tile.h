@@ -125,6 +125,15 @@ struct Traffic {
   bool streams = false;
 };
 
+/// Calls f(channel of the block, vector) for each sum of a register tile.
+template <int kBlock, class F>
+[[gnu::always_inline]] inline void for_each_sum(const F& f) {
+#pragma GCC unroll 8
+  for (int k = 0; k < kBlock; ++k)
+#pragma GCC unroll 4
+    for (int v = 0; v < kTileVectors; ++v) f(k, v);
+}
+
 /// `pixels` outputs of kBlock channels, which are `plane` elements apart in y. bias may be null. Reads
 /// source as if there were at least kTilePixels<T> pixels.
 template <int kBlock, int kTaps, class T>
@@ -137,14 +146,9 @@ void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, 
     const std::int64_t p = std::min(tile, std::max<std::int64_t>(pixels - kTilePixels<T>, 0));
     // Results are often far from the caches: they are fetched while the sums are made.
     if (!streams && p + kTilePixels<T> <= pixels)
-      for (int k = 0; k < kBlock; ++k)
-#pragma GCC unroll 4
-        for (int v = 0; v < kTileVectors; ++v) __builtin_prefetch(y + k * plane + p + v * kLanes<T>, 1);
+      for_each_sum<kBlock>([&](int k, int v) { __builtin_prefetch(y + k * plane + p + v * kLanes<T>, 1); });
     Vec<T> sums[kBlock][kTileVectors];
-#pragma GCC unroll 8
-    for (int k = 0; k < kBlock; ++k)
-#pragma GCC unroll 4
-      for (int v = 0; v < kTileVectors; ++v) sums[k][v] = splat(bias != nullptr ? bias[k] : T{0});
+    for_each_sum<kBlock>([&](int k, int v) { sums[k][v] = splat(bias != nullptr ? bias[k] : T{0}); });
     const T* from = source + p;
     const T* w = weights;
     for (std::int64_t c = 0; c < taps.channels; ++c, from += taps.channel_stride) {
@@ -153,29 +157,19 @@ void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, 
         Vec<T> x[kTileVectors];
 #pragma GCC unroll 4
         for (int v = 0; v < kTileVectors; ++v) x[v] = load(from + offset + v * kLanes<T>);
-#pragma GCC unroll 8
-        for (int k = 0; k < kBlock; ++k)
-#pragma GCC unroll 4
-          for (int v = 0; v < kTileVectors; ++v) sums[k][v] += w[k] * x[v];
+        for_each_sum<kBlock>([&](int k, int v) { sums[k][v] += w[k] * x[v]; });
         w += kBlock;
       }
     }
+    // Each case has constant indices into sums alone, or they would live in memory.
     if (streams) {
-#pragma GCC unroll 8
-      for (int k = 0; k < kBlock; ++k)
-#pragma GCC unroll 4
-        for (int v = 0; v < kTileVectors; ++v) stream<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]);
+      for_each_sum<kBlock>([&](int k, int v) { stream<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });
     } else if (p + kTilePixels<T> <= pixels) {
-#pragma GCC unroll 8
-      for (int k = 0; k < kBlock; ++k)
-#pragma GCC unroll 4
-        for (int v = 0; v < kTileVectors; ++v) store<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]);
+      for_each_sum<kBlock>([&](int k, int v) { store<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });
     } else {
-      for (int k = 0; k < kBlock; ++k) {
-        T pixel[kTilePixels<T>];
-        std::memcpy(pixel, sums[k], sizeof pixel);
-        std::copy(pixel, pixel + pixels, y + k * plane);
-      }
+      T tile_pixels[kBlock][kTilePixels<T>];
+      for_each_sum<kBlock>([&](int k, int v) { store<T>(tile_pixels[k] + v * kLanes<T>, sums[k][v]); });
+      for (int k = 0; k < kBlock; ++k) std::copy(tile_pixels[k], tile_pixels[k] + pixels, y + k * plane);
     }
   }
   traffic.later = later;

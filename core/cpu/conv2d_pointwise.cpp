@@ -93,7 +93,7 @@ LaterReads after(const Images<const T>& images, std::int64_t image, const Strip&
 }
 
 /// What x and y may have together to stay in the last cache until their next reader comes.
-constexpr std::int64_t kCachedBytes = std::int64_t{16} << 20;
+constexpr std::int64_t kCachedBytes = std::int64_t{8} << 20;
 
 /// Whether the results of tiles go past the caches: not if they would stay there.
 template <class T>
@@ -124,9 +124,11 @@ struct Planes {
 /// which are `sums_stride` elements apart for each block.
 template <int kVectors, int kChannels, class T>
 void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std::int64_t pixels, T* sums,
-                       std::int64_t sums_stride) {
+                       std::int64_t sums_stride, LaterReads& later_reads) {
   Vec<T> acc[kChannels][kVectors] = {};
+  LaterReads later = later_reads;
   for (std::int64_t p = 0; p < pixels; ++p) {
+    later.fetch();
     Vec<T> left[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) left[v] = load(lanes + (v * pixels + p) * kLanes<T>);
@@ -144,12 +146,20 @@ void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std
       T* sum = sums + v * sums_stride + k * kLanes<T>;
       store<T>(sum, load(sum) + acc[k][v]);
     }
+  later_reads = later;
 }
+
+/// What comes after a strip.
+struct LaterStrip {
+  LaterReads x, dy;
+  LaterReads& next() { return x.done() ? dy : x; }
+};
 
 /// Adds the products of all channels of a and b in some pixels to sums[block of a][channel of
 /// b][lane].
 template <int kVectors, class T>
-void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pixels, T* lanes, T* sums) {
+void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pixels, T* lanes, T* sums,
+                         LaterStrip& later) {
   constexpr int kChannels = kVectorBytes == 64 ? 8 : 4;
   const std::int64_t block_sums = b.channels * kLanes<T>;
   for (std::int64_t first = 0; first < a.channels;
@@ -167,10 +177,10 @@ void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pi
     std::int64_t k = 0;
     for (; k + kChannels <= b.channels; k += kChannels)
       accumulate_planes<kVectors, kChannels>(lanes, b.data + k * b.stride, b.stride, pixels,
-                                             sums + k * kLanes<T>, block_sums);
+                                             sums + k * kLanes<T>, block_sums, later.next());
     for (; k < b.channels; ++k)
       accumulate_planes<kVectors, 1>(lanes, b.data + k * b.stride, b.stride, pixels, sums + k * kLanes<T>,
-                                     block_sums);
+                                     block_sums, later.next());
   }
 }
 
@@ -247,22 +257,24 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
   const std::int64_t sums_size = blocks * others * kWide;
   const std::int64_t chunk = std::min(kChunk, samples.rows() * g.ow);
   const std::int64_t lanes_size = (blocks % 2 == 0 ? 2 : 1) * chunk * kWide;
-  const T* from_dy = dy.data<T>();
-  const T* from_x = x.data<T>();
+  const Images<const T> from_dy{dy.data<T>(), g.n, g.o, g.oh, g.ow};
+  const Images<const T> from_x{x.data<T>(), g.n, g.c, g.h, g.w};
   BatchSlots<T> slots(g.n, sums_size + lanes_size + samples.size(), g.products());
   slots.run([&](T* sums, std::int64_t begin, std::int64_t end) {
     T* lanes = sums + sums_size;
     std::fill(sums, lanes, T{0});
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(g.oh, samples.rows(), [&](const Strip& strip) {
-        const T* x_strip = samples.gather(from_x + n * g.c * g.plane(), strip, lanes + lanes_size);
-        const T* dy_strip = from_dy + n * g.o * g.out_plane() + strip.begin * g.ow;
+        const T* x_strip = samples.gather(from_x.at(n, 0), strip, lanes + lanes_size);
+        const T* dy_strip = from_dy.at(n, strip.begin);
+        LaterStrip later{samples.direct() ? after(from_x, n, strip, samples.rows()) : LaterReads{},
+                         after(from_dy, n, strip, samples.rows())};
         for (std::int64_t p = 0; p < strip.rows() * g.ow; p += chunk) {
           const Planes<T> in{x_strip + p, g.c, samples.stride()};
           const Planes<T> out{dy_strip + p, g.o, g.out_plane()};
           const auto accumulate = blocks % 2 == 0 ? &accumulate_products<2, T> : &accumulate_products<1, T>;
           accumulate(x_lanes ? in : out, x_lanes ? out : in, std::min(chunk, strip.rows() * g.ow - p), lanes,
-                     sums);
+                     sums, later);
         }
       });
   });

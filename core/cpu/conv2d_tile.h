@@ -97,6 +97,8 @@ class LaterReads {
     end_ = at_ + length_;
   }
 
+  bool done() const { return runs_ == 0; }
+
   /// Fetches two cache lines, which is enough for the runs of a strip if a tile does so for each channel.
   [[gnu::always_inline]] void fetch() {
     constexpr std::int64_t kLine = 64;

@@ -12,9 +12,11 @@ void for_each_pixel(const T* planes, std::int64_t stride, std::int64_t channels,
   std::int64_t p = 0;
   for (; p + kLanes<T> <= pixels; p += kLanes<T>) {
     Vec<T> square[kLanes<T>];
+#pragma GCC unroll 16
     for (int k = 0; k < kLanes<T>; ++k) square[k] = k < channels ? load(planes + k * stride + p) : Vec<T>{};
     transpose<T>(square);
-    for (const Vec<T>& pixel : square) put(pixel);
+#pragma GCC unroll 16
+    for (int k = 0; k < kLanes<T>; ++k) put(square[k]);
   }
   for (; p < pixels; ++p) {
     Vec<T> pixel{};

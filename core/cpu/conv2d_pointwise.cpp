@@ -128,7 +128,7 @@ void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std
   Vec<T> acc[kChannels][kVectors] = {};
   LaterReads later = later_reads;
   for (std::int64_t p = 0; p < pixels; ++p) {
-    later.fetch();
+    if ((p & 1) == 0) later.fetch();
     Vec<T> left[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) left[v] = load(lanes + (v * pixels + p) * kLanes<T>);

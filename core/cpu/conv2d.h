@@ -40,12 +40,15 @@ struct Conv2dGeometry {
 template <class T>
 class BatchSlots {
  public:
+  static constexpr std::int64_t kMostSlots = 32;
+
   /// `elements` of scratch a slot; `products` of an image tell which batches are too small for several
   /// threads.
-  BatchSlots(std::int64_t images, std::int64_t elements, std::int64_t products)
+  BatchSlots(std::int64_t images, std::int64_t elements, std::int64_t products,
+             std::int64_t most_slots = kMostSlots)
       : images_(images),
         elements_(elements),
-        count_(slot_count(images, elements)),
+        count_(slot_count(images, elements, most_slots)),
         grain_(std::clamp<std::int64_t>(kTaskProducts * count_ / (images * products), 1, count_)) {
     if (elements > 0) workspace_ = Tensor({count_, elements}, dtype_of<T>(), Tag::workspace);
   }
@@ -73,12 +76,11 @@ class BatchSlots {
  private:
   static constexpr std::int64_t kWorkspaceBytes = std::int64_t{2} << 20;
   static constexpr std::int64_t kFewestSlots = 4;
-  static constexpr std::int64_t kMostSlots = 32;
   static constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18;
 
-  static std::int64_t slot_count(std::int64_t images, std::int64_t elements) {
+  static std::int64_t slot_count(std::int64_t images, std::int64_t elements, std::int64_t most_slots) {
     const std::int64_t bytes = std::max<std::int64_t>(1, elements) * static_cast<std::int64_t>(sizeof(T));
-    return std::min(images, std::clamp(kWorkspaceBytes / bytes, kFewestSlots, kMostSlots));
+    return std::min(images, std::clamp(kWorkspaceBytes / bytes, kFewestSlots, most_slots));
   }
 
   std::int64_t images_;

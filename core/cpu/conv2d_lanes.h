@@ -29,9 +29,26 @@ void for_each_pixel(const T* planes, std::int64_t stride, std::int64_t channels,
 template <class T>
 void write_lane_sums(const Conv2dGeometry& g, const T* sums, T* dw) {
   constexpr std::int64_t kWide = kLanes<T>;
-  for (std::int64_t o = 0; o < g.o; ++o)
-    for (std::int64_t k = 0; k < g.depth(); ++k)
-      dw[o * g.depth() + k] = sums[(o / kWide * g.depth() + k) * kWide + o % kWide];
+  for (std::int64_t o = 0; o < g.o; o += kWide)
+    for (std::int64_t k = 0; k < g.depth(); k += kWide, sums += kWide * kWide) {
+      const std::int64_t elements = std::min(kWide, g.depth() - k);
+      T* to = dw + o * g.depth() + k;
+      // The elements of a filter are to a lane what channels are to a pixel.
+      for_each_pixel(sums, kWide, elements, std::min(kWide, g.o - o), [&](const Vec<T>& filter) {
+        std::memcpy(to, &filter, static_cast<std::size_t>(elements) * sizeof(T));
+        to += g.depth();
+      });
+      sums += (elements - kWide) * kWide;
+    }
+}
+
+/// dw from sums[block of kLanes input channels][o][lane], for 1 x 1 filters.
+template <class T>
+void write_input_lane_sums(const Conv2dGeometry& g, const T* sums, T* dw) {
+  constexpr std::int64_t kWide = kLanes<T>;
+  for (std::int64_t c = 0; c < g.c; c += kWide)
+    for (std::int64_t o = 0; o < g.o; ++o, sums += kWide)
+      std::copy(sums, sums + std::min(kWide, g.c - c), dw + o * g.c + c);
 }
 
 }  // namespace retrace::cpu

@@ -113,6 +113,9 @@ void for_each_full_strip(std::int64_t height, std::int64_t rows, const F& f) {
 /// memory.
 constexpr std::int64_t kChunk = 512;
 
+/// Sums of a slot, in bytes, from which on it takes too long to add those of many slots.
+constexpr std::int64_t kManySums = std::int64_t{32} << 10;
+
 /// Channels of an image or of its gradients; their pixels are `stride` elements apart.
 template <class T>
 struct Planes {
@@ -259,7 +262,8 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
   const std::int64_t lanes_size = (blocks % 2 == 0 ? 2 : 1) * chunk * kWide;
   const Images<const T> from_dy{dy.data<T>(), g.n, g.o, g.oh, g.ow};
   const Images<const T> from_x{x.data<T>(), g.n, g.c, g.h, g.w};
-  BatchSlots<T> slots(g.n, sums_size + lanes_size + samples.size(), g.products());
+  const std::int64_t most_slots = sums_size * static_cast<std::int64_t>(sizeof(T)) > kManySums ? 12 : 32;
+  BatchSlots<T> slots(g.n, sums_size + lanes_size + samples.size(), g.products(), most_slots);
   slots.run([&](T* sums, std::int64_t begin, std::int64_t end) {
     T* lanes = sums + sums_size;
     std::fill(sums, lanes, T{0});
@@ -279,12 +283,8 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
       });
   });
   const T* sums = slots.sum(sums_size);
-  T* to = dw.mutable_data<T>();
-  for (std::int64_t o = 0; o < g.o; ++o)
-    for (std::int64_t c = 0; c < g.c; ++c) {
-      const std::int64_t lane = x_lanes ? c : o;
-      to[o * g.c + c] = sums[(lane / kWide * others + (x_lanes ? o : c)) * kWide + lane % kWide];
-    }
+  x_lanes ? write_input_lane_sums(g, sums, dw.mutable_data<T>())
+          : write_lane_sums(g, sums, dw.mutable_data<T>());
 }
 
 template void pointwise_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,

@@ -21,6 +21,15 @@ struct Images {
   T* at(std::int64_t image, std::int64_t row) const { return data + (image * channels * height + row) * width; }
 };
 
+/// The strip of `rows` rows that follows, maybe in the next image.
+template <class T>
+LaterReads after(const Images<const T>& images, std::int64_t image, const Strip& strip, std::int64_t rows) {
+  const bool last = strip.end == images.height;
+  if (last && image + 1 == images.n) return {};
+  const T* from = last ? images.at(image + 1, 0) : images.at(image, std::min(strip.end, images.height - rows));
+  return LaterReads(from, images.channels, rows * images.width, images.plane());
+}
+
 /// The input pixels that output pixels see, for strips of output rows.
 template <class T>
 class Samples {
@@ -70,6 +79,14 @@ class Samples {
     });
   }
 
+  /// What `gather` will see for the strip that follows, if it lies at even distances.
+  LaterReads later(const Images<const T>& x, std::int64_t image, const Strip& strip) const {
+    if (direct()) return after(x, image, strip, rows_);
+    const std::int64_t step = g_.options.stride.h;
+    if (strip.rows() < g_.oh || step * g_.oh != g_.h || image + 1 == x.n) return {};
+    return LaterReads(x.at(image + 1, 0), g_.c * g_.oh, g_.w, step * g_.w);
+  }
+
  private:
   /// Calls f(element of the image, element of the buffer) for each row of each channel.
   template <class F>
@@ -82,15 +99,6 @@ class Samples {
   const Conv2dGeometry& g_;
   std::int64_t rows_;
 };
-
-/// The strip of `rows` rows that follows, maybe in the next image.
-template <class T>
-LaterReads after(const Images<const T>& images, std::int64_t image, const Strip& strip, std::int64_t rows) {
-  const bool last = strip.end == images.height;
-  if (last && image + 1 == images.n) return {};
-  const T* from = last ? images.at(image + 1, 0) : images.at(image, std::min(strip.end, images.height - rows));
-  return LaterReads(from, images.channels, rows * images.width, images.plane());
-}
 
 /// What x and y may have together to stay in the last cache until their next reader comes.
 constexpr std::int64_t kCachedBytes = std::int64_t{8} << 20;
@@ -217,9 +225,8 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
         const T* source = samples.gather(from.at(n, 0), strip, buffer);
-        const LaterReads later = samples.direct() ? after(from, n, strip, samples.rows()) : LaterReads{};
         convolve_tiles<1>({g.c, samples.stride(), {0}}, source, weights, b, g.o, strip.rows() * g.ow,
-                          to.plane(), to.at(n, strip.begin), {later, past_caches});
+                          to.plane(), to.at(n, strip.begin), {samples.later(from, n, strip), past_caches});
       });
     end_stream();
   });
@@ -271,8 +278,7 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
       for_each_strip(g.oh, samples.rows(), [&](const Strip& strip) {
         const T* x_strip = samples.gather(from_x.at(n, 0), strip, lanes + lanes_size);
         const T* dy_strip = from_dy.at(n, strip.begin);
-        LaterStrip later{samples.direct() ? after(from_x, n, strip, samples.rows()) : LaterReads{},
-                         after(from_dy, n, strip, samples.rows())};
+        LaterStrip later{samples.later(from_x, n, strip), after(from_dy, n, strip, samples.rows())};
         for (std::int64_t p = 0; p < strip.rows() * g.ow; p += chunk) {
           const Planes<T> in{x_strip + p, g.c, samples.stride()};
           const Planes<T> out{dy_strip + p, g.o, g.out_plane()};

@@ -119,7 +119,7 @@ void for_each_full_strip(std::int64_t height, std::int64_t rows, const F& f) {
 
 /// Pixels of which transposed channels stay in a core's cache. Shorter runs of a plane come slower from
 /// memory.
-constexpr std::int64_t kChunk = 512;
+constexpr std::int64_t kChunk = 256;
 
 /// Sums of a slot, in bytes, from which on it takes too long to add those of many slots.
 constexpr std::int64_t kManySums = std::int64_t{32} << 10;

@@ -23,11 +23,11 @@ struct Images {
 
 /// The strip of `rows` rows that follows, maybe in the next image.
 template <class T>
-LaterReads after(const Images<const T>& images, std::int64_t image, const Strip& strip, std::int64_t rows) {
+Lines<false> after(const Images<const T>& images, std::int64_t image, const Strip& strip, std::int64_t rows) {
   const bool last = strip.end == images.height;
   if (last && image + 1 == images.n) return {};
   const T* from = last ? images.at(image + 1, 0) : images.at(image, std::min(strip.end, images.height - rows));
-  return LaterReads(from, images.channels, rows * images.width, images.plane());
+  return Lines<false>(from, images.channels, rows * images.width, images.plane());
 }
 
 /// The input pixels that output pixels see, for strips of output rows.
@@ -80,11 +80,11 @@ class Samples {
   }
 
   /// What `gather` will see for the strip that follows, if it lies at even distances.
-  LaterReads later(const Images<const T>& x, std::int64_t image, const Strip& strip) const {
+  Lines<false> later(const Images<const T>& x, std::int64_t image, const Strip& strip) const {
     if (direct()) return after(x, image, strip, rows_);
     const std::int64_t step = g_.options.stride.h;
     if (strip.rows() < g_.oh || step * g_.oh != g_.h || image + 1 == x.n) return {};
-    return LaterReads(x.at(image + 1, 0), g_.c * g_.oh, g_.w, step * g_.w);
+    return Lines<false>(x.at(image + 1, 0), g_.c * g_.oh, g_.w, step * g_.w);
   }
 
  private:
@@ -135,11 +135,11 @@ struct Planes {
 /// which are `sums_stride` elements apart for each block.
 template <int kVectors, int kChannels, class T>
 void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std::int64_t pixels, T* sums,
-                       std::int64_t sums_stride, LaterReads& later_reads) {
+                       std::int64_t sums_stride, Lines<false>& later_reads) {
   Vec<T> acc[kChannels][kVectors] = {};
-  LaterReads later = later_reads;
+  Lines<false> later = later_reads;
   for (std::int64_t p = 0; p < pixels; ++p) {
-    if ((p & 1) == 0) later.fetch();
+    if ((p & 1) == 0) later.step();
     Vec<T> left[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) left[v] = load(lanes + (v * pixels + p) * kLanes<T>);
@@ -162,8 +162,8 @@ void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std
 
 /// What comes after a strip.
 struct LaterStrip {
-  LaterReads x, dy;
-  LaterReads& next() { return x.done() ? dy : x; }
+  Lines<false> x, dy;
+  Lines<false>& next() { return x.done() ? dy : x; }
 };
 
 /// Adds the products of all channels of a and b in some pixels to sums[block of a][channel of

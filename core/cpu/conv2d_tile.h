@@ -78,33 +78,34 @@ void pack_filters(std::int64_t out_channels, std::int64_t channels, std::int64_t
   });
 }
 
-/// Runs of memory that will be read later, fetched into the second-level cache a little at a time. In the
-/// order of their addresses: that is several times faster than in the order in which tiles read them.
-class LaterReads {
+/// Runs of memory that are fetched a little at a time while a tile makes its sums: results, or inputs of a
+/// later strip into the second-level cache. Those come several times faster in the order of their addresses
+/// than in the order in which tiles read them.
+template <bool kToWrite>
+class Lines {
  public:
-  LaterReads() = default;
+  Lines() = default;
   /// `runs` of `length` elements each, which begin `stride` elements apart.
   template <class T>
-  LaterReads(const T* from, std::int64_t runs, std::int64_t length, std::int64_t stride) : runs_(runs) {
-    constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+  Lines(const T* from, std::int64_t runs, std::int64_t length, std::int64_t stride)
+      : at_(reinterpret_cast<const char*>(from)), runs_(runs) {
     if (length == stride) {
-      length *= runs;
+      length = stride *= runs;
       runs_ = 1;
     }
-    at_ = reinterpret_cast<const char*>(from);
-    length_ = length * kSize;
-    skip_ = (stride - length) * kSize;
+    length_ = length * static_cast<std::int64_t>(sizeof(T));
+    skip_ = (stride - length) * static_cast<std::int64_t>(sizeof(T));
     end_ = at_ + length_;
   }
 
   bool done() const { return runs_ == 0; }
 
-  /// Fetches two cache lines, which is enough for the runs of a strip if a tile does so for each channel.
-  [[gnu::always_inline]] void fetch() {
+  /// Fetches two cache lines.
+  [[gnu::always_inline]] void step() {
     constexpr std::int64_t kLine = 64;
-    if (runs_ == 0) return;
-    __builtin_prefetch(at_, 0, 2);
-    __builtin_prefetch(at_ + kLine, 0, 2);
+    if (done()) return;
+    __builtin_prefetch(at_, kToWrite, kToWrite ? 3 : 2);
+    __builtin_prefetch(at_ + kLine, kToWrite, kToWrite ? 3 : 2);
     at_ += 2 * kLine;
     if (at_ < end_) return;
     --runs_;
@@ -122,7 +123,7 @@ class LaterReads {
 
 /// How the tiles of a strip see memory.
 struct Traffic {
-  LaterReads later{};
+  Lines<false> later{};
   /// Results go past the caches: y, its planes and `pixels` are multiples of a vector.
   bool streams = false;
 };
@@ -142,27 +143,32 @@ template <int kBlock, int kTaps, class T>
 void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, const T* bias,
                     std::int64_t pixels, std::int64_t plane, T* y, Traffic& traffic) {
   const bool streams = traffic.streams;
-  LaterReads later = traffic.later;
+  Lines<false> later = traffic.later;
   for (std::int64_t tile = 0; tile < pixels; tile += kTilePixels<T>) {
     // A last tile that would reach beyond the pixels begins earlier, and computes some of them again.
     const std::int64_t p = std::min(tile, std::max<std::int64_t>(pixels - kTilePixels<T>, 0));
-    // Results are often far from the caches: they are fetched while the sums are made.
-    if (!streams && p + kTilePixels<T> <= pixels)
-      for_each_sum<kBlock>([&](int k, int v) { __builtin_prefetch(y + k * plane + p + v * kLanes<T>, 1); });
+    // Results are often far from the caches.
+    Lines<true> results;
+    if (!streams && p + kTilePixels<T> <= pixels) results = {y + p, kBlock, kTilePixels<T>, plane};
     Vec<T> sums[kBlock][kTileVectors];
     for_each_sum<kBlock>([&](int k, int v) { sums[k][v] = splat(bias != nullptr ? bias[k] : T{0}); });
     const T* from = source + p;
     const T* w = weights;
-    for (std::int64_t c = 0; c < taps.channels; ++c, from += taps.channel_stride) {
-      if constexpr (kTaps == 1) later.fetch();
+    const auto add_channel = [&](auto fetches_results) {
+      if constexpr (kTaps == 1) later.step();
       for (const std::int64_t offset : taps.offsets) {
+        if constexpr (fetches_results.value) results.step();
         Vec<T> x[kTileVectors];
 #pragma GCC unroll 4
         for (int v = 0; v < kTileVectors; ++v) x[v] = load(from + offset + v * kLanes<T>);
         for_each_sum<kBlock>([&](int k, int v) { sums[k][v] += w[k] * x[v]; });
         w += kBlock;
       }
-    }
+      from += taps.channel_stride;
+    };
+    std::int64_t c = 0;
+    for (; c < taps.channels && !results.done(); ++c) add_channel(std::true_type{});
+    for (; c < taps.channels; ++c) add_channel(std::false_type{});
     // Each case has constant indices into sums alone, or they would live in memory.
     if (streams) {
       for_each_sum<kBlock>([&](int k, int v) { stream<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });

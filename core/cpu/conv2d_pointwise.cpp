@@ -100,17 +100,6 @@ class Samples {
   std::int64_t rows_;
 };
 
-/// What x and y may have together to stay in the last cache until their next reader comes.
-constexpr std::int64_t kCachedBytes = std::int64_t{8} << 20;
-
-/// Whether the results of tiles go past the caches: not if they would stay there.
-template <class T>
-bool streams(const Conv2dGeometry& g, const Images<T>& results) {
-  const std::int64_t bytes = g.n * (g.c * g.plane() + g.o * g.out_plane()) * static_cast<std::int64_t>(sizeof(T));
-  return bytes > kCachedBytes && results.width % kLanes<T> == 0 &&
-         reinterpret_cast<std::uintptr_t>(results.data) % kVectorBytes == 0;
-}
-
 /// Calls f(strip) for strips of `rows` rows each. The last one begins earlier where too few rows are left.
 template <class F>
 void for_each_full_strip(std::int64_t height, std::int64_t rows, const F& f) {
@@ -219,7 +208,7 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   const Images<const T> from{x.data<T>(), g.n, g.c, g.h, g.w};
   const Images<T> to{y.mutable_data<T>(), g.n, g.o, g.oh, g.ow};
-  const bool past_caches = streams(g, to);
+  const bool past_caches = streams<T>(g, g.ow, to.data);
   BatchSlots<T> slots(g.n, samples.size(), g.products());
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
@@ -242,7 +231,7 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
       g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; }, weights);
   const Images<const T> from{dy.data<T>(), g.n, g.o, g.oh, g.ow};
   const Images<T> to{dx.mutable_data<T>(), g.n, g.c, g.h, g.w};
-  const bool past_caches = samples.direct() && streams(g, to);
+  const bool past_caches = samples.direct() && streams<T>(g, g.w, to.data);
   BatchSlots<T> slots(g.n, samples.size(), g.products());
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)

@@ -57,7 +57,8 @@ class ShiftedCopies {
 
 /// y = x * w + bias, where filter(o, c, t) is the element t of the filter from channel c to channel o.
 template <class T, class Filter>
-void convolve(const Conv2dGeometry& g, const Tensor& x, std::int64_t out_channels, const Filter& filter, const T* bias, Tensor& y) {
+void convolve(const Conv2dGeometry& g, const Tensor& x, std::int64_t out_channels, const Filter& filter,
+              const T* bias, Tensor& y) {
   const std::int64_t channels = x.shape()[1];
   const std::int64_t height = x.shape()[2];
   const std::int64_t width = x.shape()[3];

@@ -18,7 +18,9 @@ struct Images {
 
   std::int64_t plane() const { return height * width; }
   /// The first channel of an image, from a row on.
-  T* at(std::int64_t image, std::int64_t row) const { return data + (image * channels * height + row) * width; }
+  T* at(std::int64_t image, std::int64_t row) const {
+    return data + (image * channels * height + row) * width;
+  }
 };
 
 /// The strip of `rows` rows that follows, maybe in the next image.
@@ -26,7 +28,8 @@ template <class T>
 Lines<false> after(const Images<const T>& images, std::int64_t image, const Strip& strip, std::int64_t rows) {
   const bool last = strip.end == images.height;
   if (last && image + 1 == images.n) return {};
-  const T* from = last ? images.at(image + 1, 0) : images.at(image, std::min(strip.end, images.height - rows));
+  const T* from =
+      last ? images.at(image + 1, 0) : images.at(image, std::min(strip.end, images.height - rows));
   return Lines<false>(from, images.channels, rows * images.width, images.plane());
 }
 

@@ -1,6 +1,7 @@
 // Convolutions with 1 x 1 filters and no padding, of any stride: products of a matrix with planes of pixels.
-// They do little work for what they read, so all output channels of some pixels are computed while their
-// inputs are in a core's cache. With a stride, the pixels that the filter sees are copied first.
+// They do little work for what they read: all output channels of a strip of rows are computed while it is in
+// a core's cache, and meanwhile the next strip is fetched. With a stride, the pixels that the filter sees are
+// copied first.
 //
 // Backward weight: the lanes are channels of x or of dy, whichever has fewer. They are transposed to
 // [pixel][lane], and their products with pixels of the other's channels are summed in registers.
@@ -109,8 +110,7 @@ void for_each_full_strip(std::int64_t height, std::int64_t rows, const F& f) {
   for_each_strip(height, rows, [&](const Strip& strip) { f(Strip{strip.end - rows, strip.end}); });
 }
 
-/// Pixels of which transposed channels stay in a core's cache. Shorter runs of a plane come slower from
-/// memory.
+/// Pixels of which transposed channels stay in a core's first-level cache.
 constexpr std::int64_t kChunk = 256;
 
 /// Sums of a slot, in bytes, from which on it takes too long to add those of many slots.

@@ -181,9 +181,10 @@ void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, 
     for (; c < taps.channels && !results.done(); ++c) add_channel(std::true_type{});
     for (; c < taps.channels; ++c) add_channel(std::false_type{});
     // Each case has constant indices into sums alone, or they would live in memory.
-    if (streams) {
+    const bool whole = p + kTilePixels<T> <= pixels;
+    if (whole && streams) {
       for_each_sum<kBlock>([&](int k, int v) { stream<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });
-    } else if (p + kTilePixels<T> <= pixels) {
+    } else if (whole) {
       for_each_sum<kBlock>([&](int k, int v) { store<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });
     } else {
       T tile_pixels[kBlock][kTilePixels<T>];

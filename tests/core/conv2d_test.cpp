@@ -103,6 +103,9 @@ const std::vector<Case>& cases() {
       {{1, 96, 51, 62}, {8, 96, 1, 1}, {.stride = 2}},
       {{2, 10, 33, 20}, {36, 10, 1, 1}, {.stride = {3, 2}}},
       {{2, 33, 32, 8}, {40, 33, 1, 1}, {.stride = {4, 1}}},
+      {{3, 20, 33, 63}, {33, 20, 1, 1}, {.stride = 2}},
+      {{15, 100, 8, 8}, {90, 100, 1, 1}},  // more sums than 32 slots are given
+      {{2, 90, 8, 9}, {101, 90, 1, 1}},
       // 3 x 3 with stride 2 and padding 1
       {{2, 6, 8, 8}, {6, 6, 3, 3}, {.stride = 2, .padding = 1}},
       {{1, 1, 16, 16}, {4, 1, 3, 3}, {.stride = 2, .padding = 1}},
@@ -196,6 +199,26 @@ TEST_CASE("conv2d writes nothing beyond its result", "[conv2d]") {
   CHECK(bit_equal(aligned.dw, dw.clone(Tag::data)));
 }
 
+TEST_CASE("conv2d of a batch whose results go past the caches equals that of its quarters", "[conv2d]") {
+  const Case c = GENERATE(Case{{272, 8, 16, 16}, {24, 8, 1, 1}},  // each beyond 8 MiB, and a quarter is not
+                          Case{{4, 8, 128, 272}, {8, 8, 1, 1}},   // in strips of rows
+                          Case{{40, 16, 64, 64}, {8, 16, 1, 1}, {.stride = 2}},
+                          Case{{4900, 1, 3, 16}, {8, 1, 3, 3}, {.padding = 1}},  // planes below a tile
+                          Case{{8, 3, 112, 112}, {20, 3, 3, 3}, {.padding = 1}});
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  CAPTURE(c.x, c.w, name_of(dtype));
+  const Tensor x = random_tensor(c.x, dtype, 1);
+  const Tensor w = random_tensor(c.w, dtype, 2);
+  const Tensor dy = random_tensor(conv2d_shape(c.x, c.w, c.options), dtype, 3);
+  const Results whole = run(c, x, w, Tensor(), dy);
+  for (std::int64_t begin = 0; begin < c.x[0]; begin += c.x[0] / 4) {
+    const std::int64_t end = begin + c.x[0] / 4;
+    const Results quarter = run(c, x.slice(begin, end), w, Tensor(), dy.slice(begin, end));
+    CHECK(bit_equal(whole.y.slice(begin, end), quarter.y));
+    CHECK(bit_equal(whole.dx.slice(begin, end), quarter.dx));
+  }
+}
+
 TEST_CASE("conv2d is bit-equal and takes the same workspace for any number of threads", "[conv2d]") {
   const Case c =
       GENERATE(Case{{37, 8, 8, 8}, {16, 8, 3, 3}, {.padding = 1}},
@@ -204,7 +227,7 @@ TEST_CASE("conv2d is bit-equal and takes the same workspace for any number of th
                Case{{5, 16, 16, 16}, {8, 16, 3, 3}, {.padding = 1, .algorithm = Conv2dAlgorithm::direct}},
                Case{{37, 8, 9, 7}, {12, 4, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
                Case{{9, 8, 9, 7}, {12, 8, 1, 1}}, Case{{37, 8, 16, 16}, {12, 8, 1, 1}},
-               Case{{37, 8, 16, 16}, {12, 8, 1, 1}, {.stride = 2}},
+               Case{{37, 8, 16, 16}, {12, 8, 1, 1}, {.stride = 2}}, Case{{37, 96, 8, 8}, {96, 96, 1, 1}},
                Case{{37, 8, 16, 16}, {20, 8, 3, 3}, {.stride = 2, .padding = 1}});
   const DType dtype = GENERATE(DType::f32, DType::f64);
   CAPTURE(c.x, c.w, name_of(dtype));

@@ -34,6 +34,32 @@ Lines<false> after(const Images<const T>& images, std::int64_t image, const Stri
   return Lines<false>(from, images.channels, rows * images.width, images.plane());
 }
 
+/// to[j] = from[2 j], while vectors of a row of n elements last. Returns the first j that is left.
+template <class T>
+std::int64_t take_every_second(const T* from, std::int64_t n, T* to) {
+  std::int64_t j = 0;
+  for (; 2 * (j + kLanes<T>) <= n; j += kLanes<T>)
+    store<T>(to + j, even_lanes<T>(load(from + 2 * j), load(from + 2 * j + kLanes<T>)));
+  if (n < 2 * j + kLanes<T>) return j;
+  const Vec<T> half = even_lanes<T>(load(from + 2 * j), Vec<T>{});
+  std::memcpy(to + j, &half, sizeof half / 2);
+  return j + kLanes<T> / 2;
+}
+
+/// The reverse: to[2 j] = from[j] and to[2 j + 1] = 0. Reads whole vectors, maybe beyond the row.
+template <class T>
+std::int64_t put_every_second(const T* from, std::int64_t n, T* to) {
+  std::int64_t j = 0;
+  for (; 2 * (j + kLanes<T>) <= n; j += kLanes<T>) {
+    const Vec<T> pixels = load(from + j);
+    store<T>(to + 2 * j, zip_low<T>(pixels, Vec<T>{}));
+    store<T>(to + 2 * j + kLanes<T>, zip_high<T>(pixels, Vec<T>{}));
+  }
+  if (n < 2 * j + kLanes<T>) return j;
+  store<T>(to + 2 * j, zip_low<T>(load(from + j), Vec<T>{}));
+  return j + kLanes<T> / 2;
+}
+
 /// The input pixels that output pixels see, for strips of output rows.
 template <class T>
 class Samples {
@@ -43,8 +69,8 @@ class Samples {
     rows_ = std::max(strip_rows(row_bytes, g.oh), (kTilePixels<T> + g.ow - 1) / g.ow);
   }
 
-  /// Elements of the buffer.
-  std::int64_t size() const { return direct() ? 0 : g_.c * stride(); }
+  /// Elements of the buffer, with what `scatter` reads beyond it.
+  std::int64_t size() const { return direct() ? 0 : g_.c * stride() + kLanes<T>; }
   std::int64_t rows() const { return rows_; }
   /// With stride 1, planes are read and written where they are.
   bool direct() const { return g_.options.stride == Size2d(1); }
@@ -57,10 +83,7 @@ class Samples {
     for_each_row(strip, [&](std::int64_t at, std::int64_t row) {
       const T* from = image + at;
       T* to = buffer + row;
-      std::int64_t j = 0;
-      if (g_.options.stride.w == 2)
-        for (; 2 * (j + kLanes<T>) <= g_.w; j += kLanes<T>)
-          store<T>(to + j, even_lanes<T>(load(from + 2 * j), load(from + 2 * j + kLanes<T>)));
+      std::int64_t j = g_.options.stride.w == 2 ? take_every_second(from, g_.w, to) : 0;
       for (; j < g_.ow; ++j) to[j] = from[j * g_.options.stride.w];
     });
     return buffer;
@@ -71,13 +94,7 @@ class Samples {
     for_each_row(strip, [&](std::int64_t at, std::int64_t row) {
       T* to = image + at;
       const std::int64_t below = std::min(g_.options.stride.h, g_.h - at / g_.w % g_.h);
-      std::int64_t j = 0;
-      if (g_.options.stride.w == 2)
-        for (; 2 * (j + kLanes<T>) <= g_.w; j += kLanes<T>) {
-          const Vec<T> pixels = load(buffer + row + j);
-          store<T>(to + 2 * j, zip_low<T>(pixels, Vec<T>{}));
-          store<T>(to + 2 * j + kLanes<T>, zip_high<T>(pixels, Vec<T>{}));
-        }
+      std::int64_t j = g_.options.stride.w == 2 ? put_every_second(buffer + row, g_.w, to) : 0;
       std::fill(to + 2 * j, to + below * g_.w, T{0});
       for (; j < g_.ow; ++j) to[j * g_.options.stride.w] = buffer[row + j];
     });
@@ -113,8 +130,10 @@ void for_each_full_strip(std::int64_t height, std::int64_t rows, const F& f) {
 /// Pixels of which transposed channels stay in a core's first-level cache.
 constexpr std::int64_t kChunk = 256;
 
-/// Sums of a slot, in bytes, from which on it takes too long to add those of many slots.
+/// Bytes of a slot's sums from which on it takes too long to add those of all slots, and how many there are
+/// then.
 constexpr std::int64_t kManySums = std::int64_t{32} << 10;
+constexpr std::int64_t kSlotsOfManySums = 12;
 
 /// Channels of an image or of its gradients; their pixels are `stride` elements apart.
 template <class T>
@@ -261,8 +280,9 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
   const std::int64_t lanes_size = (blocks % 2 == 0 ? 2 : 1) * chunk * kWide;
   const Images<const T> from_dy{dy.data<T>(), g.n, g.o, g.oh, g.ow};
   const Images<const T> from_x{x.data<T>(), g.n, g.c, g.h, g.w};
-  const std::int64_t most_slots = sums_size * static_cast<std::int64_t>(sizeof(T)) > kManySums ? 12 : 32;
-  BatchSlots<T> slots(g.n, sums_size + lanes_size + samples.size(), g.products(), most_slots);
+  const bool many = sums_size * static_cast<std::int64_t>(sizeof(T)) > kManySums;
+  BatchSlots<T> slots(g.n, sums_size + lanes_size + samples.size(), g.products(),
+                      many ? kSlotsOfManySums : BatchSlots<T>::kMostSlots);
   slots.run([&](T* sums, std::int64_t begin, std::int64_t end) {
     T* lanes = sums + sums_size;
     std::fill(sums, lanes, T{0});

@@ -89,8 +89,9 @@ class Lines {
   template <class T>
   Lines(const T* from, std::int64_t runs, std::int64_t length, std::int64_t stride)
       : at_(reinterpret_cast<const char*>(from)), runs_(runs) {
-    if (length == stride) {
-      length = stride *= runs;
+    if (length == stride) {  // one long run
+      length *= runs;
+      stride *= runs;
       runs_ = 1;
     }
     length_ = length * static_cast<std::int64_t>(sizeof(T));

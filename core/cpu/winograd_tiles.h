@@ -69,14 +69,17 @@ class TileVector {
     d[5] = keep(next_lanes<float>(d[1]), planes_->has_right_);
   }
 
-  /// Writes row r of the tiles' outputs, 0 <= r < 4; y[k] holds column k of each tile.
-  [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel) const {
+  /// Writes row r of the tiles' outputs, 0 <= r < 4, where y[k] holds column k of each tile: finish(v, j) for
+  /// its vectors j = 0, ..., 3 as they lie in memory.
+  template <class Finish>
+  [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel,
+                                        const Finish& finish) const {
     const Vec<float> even[2] = {zip_low<float>(y[0], y[2]), zip_high<float>(y[0], y[2])};
     const Vec<float> odd[2] = {zip_low<float>(y[1], y[3]), zip_high<float>(y[1], y[3])};
-    store_part(zip_low<float>(even[0], odd[0]), r, 0, channel);
-    store_part(zip_high<float>(even[0], odd[0]), r, 1, channel);
-    store_part(zip_low<float>(even[1], odd[1]), r, 2, channel);
-    store_part(zip_high<float>(even[1], odd[1]), r, 3, channel);
+    store_part(finish(zip_low<float>(even[0], odd[0]), 0), r, 0, channel);
+    store_part(finish(zip_high<float>(even[0], odd[0]), 1), r, 1, channel);
+    store_part(finish(zip_low<float>(even[1], odd[1]), 2), r, 2, channel);
+    store_part(finish(zip_high<float>(even[1], odd[1]), 3), r, 3, channel);
   }
 
   /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.

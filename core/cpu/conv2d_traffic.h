@@ -1,0 +1,70 @@
+#pragma once
+// Internal: what convolutions do to have memory at work while they multiply.
+#include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/simd.h>
+
+namespace retrace::cpu {
+
+/// Runs of memory that are fetched a little at a time while a tile makes its sums: results, or inputs of a
+/// later strip into the second-level cache. Those come several times faster in the order of their addresses
+/// than in the order in which tiles read them.
+template <bool kToWrite>
+class Lines {
+ public:
+  Lines() = default;
+  /// `runs` of `length` elements each, which begin `stride` elements apart.
+  template <class T>
+  Lines(const T* from, std::int64_t runs, std::int64_t length, std::int64_t stride)
+      : at_(reinterpret_cast<const char*>(from)), runs_(runs) {
+    if (length == stride) {  // one long run
+      length *= runs;
+      stride *= runs;
+      runs_ = 1;
+    }
+    length_ = length * static_cast<std::int64_t>(sizeof(T));
+    skip_ = (stride - length) * static_cast<std::int64_t>(sizeof(T));
+    end_ = at_ + length_;
+  }
+
+  bool done() const { return runs_ == 0; }
+
+  /// Fetches two cache lines.
+  [[gnu::always_inline]] void step() {
+    constexpr std::int64_t kLine = 64;
+    if (done()) return;
+    __builtin_prefetch(at_, kToWrite, kToWrite ? 3 : 2);
+    __builtin_prefetch(at_ + kLine, kToWrite, kToWrite ? 3 : 2);
+    at_ += 2 * kLine;
+    if (at_ < end_) return;
+    --runs_;
+    at_ = end_ + skip_;
+    end_ = at_ + length_;
+  }
+
+ private:
+  const char* at_ = nullptr;
+  const char* end_ = nullptr;
+  std::int64_t runs_ = 0;
+  std::int64_t length_ = 0;
+  std::int64_t skip_ = 0;
+};
+
+/// How the tiles of a strip see memory.
+struct Traffic {
+  Lines<false> later{};
+  /// Results go past the caches: y, its planes and `pixels` are multiples of a vector.
+  bool streams = false;
+};
+
+/// What x and y may have together such that results may still be in a cache when they are read.
+inline constexpr std::int64_t kCachedBytes = std::int64_t{8} << 20;
+
+/// Whether tiles write strips of rows of `width` results past the caches: not if they might stay there.
+template <class T>
+bool streams(const Conv2dGeometry& g, std::int64_t width, const T* results) {
+  const std::int64_t elements = g.n * (g.c * g.plane() + g.o * g.out_plane());
+  return elements * static_cast<std::int64_t>(sizeof(T)) > kCachedBytes && width % kLanes<T> == 0 &&
+         reinterpret_cast<std::uintptr_t>(results) % kVectorBytes == 0;
+}
+
+}  // namespace retrace::cpu

@@ -44,7 +44,7 @@ class BatchSlots {
   static constexpr std::int64_t kMostSlots = 32;
 
   /// `elements` of scratch a slot; `products` of an image tell which batches are too small for several
-  /// threads.
+  /// threads. Fewer slots than usual where their sums are many.
   BatchSlots(std::int64_t images, std::int64_t elements, std::int64_t products,
              std::int64_t most_slots = kMostSlots)
       : images_(images),

@@ -1,5 +1,5 @@
 #pragma once
-// Internal: what the gradients of weights share whose lanes are output channels.
+// Internal: what the gradients of weights share whose lanes are channels.
 #include <retrace/core/cpu/conv2d_tile.h>
 
 namespace retrace::cpu {
@@ -30,7 +30,7 @@ template <class T>
 void write_lane_sums(const Conv2dGeometry& g, const T* sums, T* dw) {
   constexpr std::int64_t kWide = kLanes<T>;
   for (std::int64_t o = 0; o < g.o; o += kWide)
-    for (std::int64_t k = 0; k < g.depth(); k += kWide, sums += kWide * kWide) {
+    for (std::int64_t k = 0; k < g.depth(); k += kWide) {
       const std::int64_t elements = std::min(kWide, g.depth() - k);
       T* to = dw + o * g.depth() + k;
       // The elements of a filter are to a lane what channels are to a pixel.
@@ -38,7 +38,7 @@ void write_lane_sums(const Conv2dGeometry& g, const T* sums, T* dw) {
         std::memcpy(to, &filter, static_cast<std::size_t>(elements) * sizeof(T));
         to += g.depth();
       });
-      sums += (elements - kWide) * kWide;
+      sums += elements * kWide;
     }
 }
 

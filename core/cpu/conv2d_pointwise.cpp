@@ -150,7 +150,7 @@ void accumulate_planes(const T* lanes, const T* planes, std::int64_t stride, std
   Vec<T> acc[kChannels][kVectors] = {};
   Lines<false> later = later_reads;
   for (std::int64_t p = 0; p < pixels; ++p) {
-    if ((p & 1) == 0) later.step();
+    if (p % 2 == 0) later.step();  // often enough for all lines of a strip
     Vec<T> left[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) left[v] = load(lanes + (v * pixels + p) * kLanes<T>);
@@ -301,8 +301,10 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
       });
   });
   const T* sums = slots.sum(sums_size);
-  x_lanes ? write_input_lane_sums(g, sums, dw.mutable_data<T>())
-          : write_lane_sums(g, sums, dw.mutable_data<T>());
+  if (x_lanes)
+    write_input_lane_sums(g, sums, dw.mutable_data<T>());
+  else
+    write_lane_sums(g, sums, dw.mutable_data<T>());
 }
 
 template void pointwise_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,

@@ -91,14 +91,14 @@ template <int kBlock, class F>
 template <int kBlock, int kTaps, class T>
 void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, const T* bias,
                     std::int64_t pixels, std::int64_t plane, T* y, Traffic& traffic) {
-  const bool streams = traffic.streams;
+  const bool past_caches = traffic.past_caches;
   Lines<false> later = traffic.later;
   for (std::int64_t tile = 0; tile < pixels; tile += kTilePixels<T>) {
     // A last tile that would reach beyond the pixels begins earlier, and computes some of them again.
     const std::int64_t p = std::min(tile, std::max<std::int64_t>(pixels - kTilePixels<T>, 0));
     // Results are often far from the caches.
     Lines<true> results;
-    if (!streams && p + kTilePixels<T> <= pixels) results = {y + p, kBlock, kTilePixels<T>, plane};
+    if (!past_caches && p + kTilePixels<T> <= pixels) results = {y + p, kBlock, kTilePixels<T>, plane};
     Vec<T> sums[kBlock][kTileVectors];
     for_each_sum<kBlock>([&](int k, int v) { sums[k][v] = splat(bias != nullptr ? bias[k] : T{0}); });
     const T* from = source + p;
@@ -120,7 +120,7 @@ void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, 
     for (; c < taps.channels; ++c) add_channel(std::false_type{});
     // Each case has constant indices into sums alone, or they would live in memory.
     const bool whole = p + kTilePixels<T> <= pixels;
-    if (whole && streams) {
+    if (whole && past_caches) {
       for_each_sum<kBlock>([&](int k, int v) { stream<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });
     } else if (whole) {
       for_each_sum<kBlock>([&](int k, int v) { store<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });

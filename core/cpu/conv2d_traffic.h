@@ -53,7 +53,7 @@ class Lines {
 struct Traffic {
   Lines<false> later{};
   /// Results go past the caches: y, its planes and `pixels` are multiples of a vector.
-  bool streams = false;
+  bool past_caches = false;
 };
 
 /// What x and y may have together such that results may still be in a cache when they are read.

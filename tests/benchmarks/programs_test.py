@@ -9,7 +9,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "project"))
 import cases  # noqa: E402
 
-KERNELS, TRAINING = sys.argv[1:3]
+KERNELS, TRAINING, SWEEP = sys.argv[1:4]
 NET = ["--networks", "revnet38", "--batch", "2", "--steps", "1", "--threads", "1"]
 
 
@@ -50,6 +50,18 @@ class Kernels(Case):
     def test_unknown_case(self):
         done = call(KERNELS, "--filter", "no such kernel")
         self.assertEqual((done.returncode, done.stderr), (2, "kernels: no case's name contains 'no such kernel'\n"))
+
+
+class Sweep(Case):
+    def test_batches(self):
+        rows = json.loads(self.text(SWEEP, "--sweeps", "batch", "--steps", "1", "--json"))
+        self.assertEqual([row["batch"] for row in rows], [25, 25, 50, 50, 100, 100, 200, 200])
+        for stored, reversible in zip(rows[::2], rows[1::2]):
+            self.assertEqual([stored["policy"], reversible["policy"]], ["stored", "reversible"])
+            self.assertAlmostEqual(stored["gflop"], rows[0]["gflop"] * stored["batch"] / 25)
+            self.assertGreater(reversible["gflop"], stored["gflop"])
+            self.assertLess(reversible["gflop"], 4 / 3 * stored["gflop"])
+            self.assertLess(reversible["peak_bytes"], stored["after_forward_bytes"])
 
 
 class Training(Case):

@@ -211,9 +211,11 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const
       y.mutable_data<float>()};
   const std::int64_t most = unit_vectors(filters.in() + filters.out());
   const std::int64_t products = kSlabs * filters.in() * filters.out() * kLane;
-  BatchSlots<float> slots(convolution.in.vectors(), convolution.scratch(most), products);
-  slots.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
-    for_each_unit(begin, end, most, [&](const Unit& unit) { convolution.run_unit(unit, scratch); });
+  const std::int64_t vectors = convolution.in.vectors();
+  BatchTasks<float> tasks(task_count(vectors, most), convolution.scratch(most), most * products);
+  tasks.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
+    for_each_unit(begin * most, std::min(end * most, vectors), most,
+                  [&](const Unit& unit) { convolution.run_unit(unit, scratch); });
   });
 }
 

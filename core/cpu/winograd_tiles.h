@@ -6,6 +6,12 @@
 
 namespace retrace::cpu::winograd {
 
+/// v where the mask has all bits, zeros elsewhere.
+[[gnu::always_inline]] inline Vec<float> keep(const Vec<float>& v, const Vec<std::int32_t>& mask) {
+  // not a product with 0: a neighbour's NaN must not pass
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<Vec<std::int32_t>>(v) & mask);
+}
+
 /// Planes of h x w pixels, cut into tiles in the order (image, row, column), kLane tiles a vector. `fits`
 /// says which w let no vector begin in the middle of a row of tiles.
 class TilePlanes {
@@ -40,6 +46,8 @@ class TilePlanes {
 /// One vector of tiles. A row of their pixels is 4 vectors of memory, each one or two runs of an image's row.
 class TileVector {
  public:
+  using Planes = TilePlanes;
+
   TileVector(const TilePlanes& planes, std::int64_t index) : planes_(&planes), halves_(planes.w_ < kLane) {
     const int runs = halves_ ? 2 * kTile : kTile;
     const std::int64_t rows = planes.h_ / kTile;
@@ -110,11 +118,6 @@ class TileVector {
     Half v{};
     if (run.has(r)) std::memcpy(&v, channel + (run.offset + down), sizeof v);
     return v;
-  }
-
-  [[gnu::always_inline]] static Vec<float> keep(const Vec<float>& v, const Vec<std::int32_t>& mask) {
-    // not a product with 0: a neighbour's NaN must not pass
-    return reinterpret_cast<Vec<float>>(reinterpret_cast<Vec<std::int32_t>>(v) & mask);
   }
 
   [[gnu::always_inline]] void store_part(const Vec<float>& v, int r, int j, float* channel) const {

@@ -158,28 +158,51 @@ void for_each_part(std::int64_t channels, const F& f) {
   });
 }
 
-/// m = u v for output channels [begin, end) and a unit of kVectors vectors.
-template <int kVectors>
-void multiply_groups(const Filters& filters, std::int64_t begin, std::int64_t end, const float* v, float* m) {
-  const Groups from(filters.in(), kVectors);
-  const Groups to(end - begin, kVectors);
-  for (int r = 0; r < kSide; ++r)
-    for (int s = 0; s < kSide; ++s) {
-      const int group = r * kSide + s;
-      const std::int64_t step = group_slabs(r, s) * kVectors * kLane;
-      const float* v_group = v + from.at(r, s);
-      float* m_group = m + to.at(r, s);
-      if (group_slabs(r, s) == 1)
-        filters.multiply<kVectors>(group, begin, end, v_group, step, m_group, step);
-      else
-        for (std::int64_t part = 0; part < step; part += kTileVectors * kLane)
-          filters.multiply<kTileVectors>(group, begin, end, v_group + part, step, m_group + part, step);
-    }
+std::int64_t part_count(std::int64_t channels) {
+  std::int64_t count = 0;
+  for_each_part(channels, [&](std::int64_t, std::int64_t) { ++count; });
+  return count;
 }
 
-using Multiply = void (*)(const Filters&, std::int64_t, std::int64_t, const float*, float*);
-constexpr std::array<Multiply, 4> kMultiply{&multiply_groups<1>, &multiply_groups<2>, &multiply_groups<3>,
-                                            &multiply_groups<4>};
+/// m = u v for a group, output channels [begin, end) and a unit of kVectors vectors.
+template <int kVectors>
+void multiply_group(const Filters& filters, int r, int s, std::int64_t begin, std::int64_t end,
+                    const float* v, float* m) {
+  const int group = r * kSide + s;
+  const std::int64_t step = group_slabs(r, s) * kVectors * kLane;
+  if (group_slabs(r, s) == 1) return filters.multiply<kVectors>(group, begin, end, v, step, m, step);
+  for (std::int64_t part = 0; part < step; part += kTileVectors * kLane)
+    filters.multiply<kTileVectors>(group, begin, end, v + part, step, m + part, step);
+}
+
+using Multiply = void (*)(const Filters&, int, int, std::int64_t, std::int64_t, const float*, float*);
+constexpr std::array<Multiply, 4> kMultiply{&multiply_group<1>, &multiply_group<2>, &multiply_group<3>,
+                                            &multiply_group<4>};
+
+/// Asks for the pixels of some vectors of tiles while products are made: they are often far from the caches.
+template <class Tiles, bool kToWrite>
+class Fetcher {
+ public:
+  /// For `channels` planes, in `steps` steps.
+  Fetcher(const Tiles* tiles, std::int64_t vectors, const float* planes, std::int64_t plane,
+          std::int64_t channels, std::int64_t steps)
+      : tiles_(tiles), planes_(planes), plane_(plane), vectors_(vectors), rows_(channels * vectors * Tiles::kRows), steps_(steps) {}
+
+  void step() {
+    ++step_;
+    for (; row_ < step_ * rows_ / steps_; ++row_) {
+      const std::int64_t vector = row_ / Tiles::kRows;
+      tiles_[vector % vectors_].template fetch_row<kToWrite>(planes_ + vector / vectors_ * plane_,
+                                                            static_cast<int>(row_ % Tiles::kRows));
+    }
+  }
+
+ private:
+  const Tiles* tiles_;
+  const float* planes_;
+  std::int64_t plane_, vectors_, rows_, steps_;
+  std::int64_t step_ = 0, row_ = 0;
+};
 
 /// The most vectors a unit may have, such that its scratch stays in a core's cache.
 std::int64_t most_vectors(std::int64_t channels) {
@@ -203,7 +226,8 @@ struct Convolution {
     return Groups::size(filters.in(), vectors) + Groups::size(kMostPartChannels, vectors);
   }
 
-  void run_unit(std::int64_t begin, std::int64_t end, float* v) const {
+  /// Vectors [begin, end), with others behind them up to `last`.
+  void run_unit(std::int64_t begin, std::int64_t end, std::int64_t last, float* v) const {
     const std::int64_t vectors = end - begin;
     const Groups groups(filters.in(), vectors);
     float* m = v + Groups::size(filters.in(), vectors);
@@ -212,15 +236,29 @@ struct Convolution {
       for (std::int64_t c = 0; c < filters.in(); ++c)
         transform_input(tiles, x + c * in.plane(), groups, c, q, v);
     }
-    for_each_part(filters.out(), [&](std::int64_t first, std::int64_t last) {
-      kMultiply[static_cast<std::size_t>(vectors - 1)](filters, first, last, v, m);
-      const Groups parts(last - first, vectors);
-      for (std::int64_t q = 0; q < vectors; ++q) {
-        const Out tiles(out, begin + q);
-        for (std::int64_t o = first; o < last; ++o)
-          transform_output(tiles, {m, parts, o - first, q}, bias != nullptr ? bias[o] : 0,
+    In next[kUnitVectors];
+    Out tiles[kUnitVectors];
+    for (std::int64_t q = 0; q < vectors; ++q) {
+      if (end + q < last) next[q] = In(in, end + q);
+      tiles[q] = Out(out, begin + q);
+    }
+    Fetcher<In, false> pixels(next, vectors, x, in.plane(), end < last ? filters.in() : 0,
+                              kSlabs * part_count(filters.out()));
+    for_each_part(filters.out(), [&](std::int64_t first, std::int64_t part_end) {
+      const Groups parts(part_end - first, vectors);
+      Fetcher<Out, true> results(tiles, vectors, y + first * out.plane(), out.plane(), part_end - first,
+                                 kSlabs);
+      for (int r = 0; r < kSide; ++r)
+        for (int s = 0; s < kSide; ++s) {
+          kMultiply[static_cast<std::size_t>(vectors - 1)](filters, r, s, first, part_end,
+                                                           v + groups.at(r, s), m + parts.at(r, s));
+          pixels.step();
+          results.step();
+        }
+      for (std::int64_t q = 0; q < vectors; ++q)
+        for (std::int64_t o = first; o < part_end; ++o)
+          transform_output(tiles[q], {m, parts, o - first, q}, bias != nullptr ? bias[o] : 0,
                            y + o * out.plane());
-      }
     });
   }
 };
@@ -243,7 +281,7 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
                           kProducts * filters.in() * filters.out() * kLane);
   slots.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
     for_each_unit(begin, end, most,
-                  [&](std::int64_t first, std::int64_t last) { convolution.run_unit(first, last, scratch); });
+                  [&](std::int64_t first, std::int64_t last) { convolution.run_unit(first, last, end, scratch); });
   });
 }
 

@@ -120,7 +120,9 @@ class StridedPlanes {
 class StridedVector {
  public:
   using Planes = StridedPlanes;
+  static constexpr int kRows = kPixels;
 
+  StridedVector() = default;
   StridedVector(const StridedPlanes& planes, std::int64_t index) : planes_(&planes) {
     const std::int64_t rows = planes.h_ / kPixels;
     for (int j = 0; j < kPixels; ++j) {
@@ -153,6 +155,13 @@ class StridedVector {
     split_in_four(evens, even);
     split_in_four(odds, &odd[1]);
     odd[0] = keep(previous_lanes<float>(odd[kTile]), planes_->has_left_);
+  }
+
+  /// Asks for the cache lines of row r of the tiles' pixels.
+  template <bool kToWrite>
+  [[gnu::always_inline]] void fetch_row(const float* channel, int r) const {
+    for (const Run& run : runs_)
+      if (run.inside) __builtin_prefetch(channel + (run.offset + r * planes_->w_), kToWrite ? 1 : 0, 2);
   }
 
   /// Writes row r of the tiles' pixels, 0 <= r < 8, from their columns.
@@ -198,7 +207,7 @@ class StridedVector {
     if (runs_[j].inside) store<float>(channel + (runs_[j].offset + r * planes_->w_), v);
   }
 
-  const StridedPlanes* planes_;
+  const StridedPlanes* planes_ = nullptr;
   Run runs_[kPixels] = {};
 };
 

@@ -47,7 +47,9 @@ class TilePlanes {
 class TileVector {
  public:
   using Planes = TilePlanes;
+  static constexpr int kRows = kTile;
 
+  TileVector() = default;
   TileVector(const TilePlanes& planes, std::int64_t index) : planes_(&planes), halves_(planes.w_ < kLane) {
     const int runs = halves_ ? 2 * kTile : kTile;
     const std::int64_t rows = planes.h_ / kTile;
@@ -87,6 +89,14 @@ class TileVector {
     store_part(zip_high<float>(even[0], odd[0]), r, 1, channel);
     store_part(zip_low<float>(even[1], odd[1]), r, 2, channel);
     store_part(zip_high<float>(even[1], odd[1]), r, 3, channel);
+  }
+
+  /// Asks for the cache lines of row r of the tiles' pixels.
+  template <bool kToWrite>
+  [[gnu::always_inline]] void fetch_row(const float* channel, int r) const {
+    for (int j = 0; j < (halves_ ? 2 * kTile : kTile); ++j)
+      if (runs_[j].inside)
+        __builtin_prefetch(channel + (runs_[j].offset + r * planes_->w_), kToWrite ? 1 : 0, 2);
   }
 
   /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.
@@ -132,8 +142,8 @@ class TileVector {
                   sizeof v / 2);
   }
 
-  const TilePlanes* planes_;
-  bool halves_;
+  const TilePlanes* planes_ = nullptr;
+  bool halves_ = false;
   Run runs_[2 * kTile] = {};
 };
 

@@ -53,6 +53,8 @@ void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& opt
   const Conv2dGeometry g(x.shape(), dw.shape(), dy.shape(), options);
   if (kMayUseWinograd<T> && cpu::winograd_fits(g))
     cpu::winograd_backward_weight(g, dy, x, dw);
+  else if (kMayUseWinograd<T> && cpu::winograd_strided_fits(g))
+    cpu::winograd_strided_backward_weight(g, dy, x, dw);
   else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
   else if (cpu::strided3x3_fits(g))

@@ -130,6 +130,7 @@ void winograd_strided_forward(const Conv2dGeometry& g, const Tensor& x, const Te
                               const Tensor& bias, Tensor& y);
 void winograd_strided_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
                                     Tensor& dx);
+void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 /// Faster, for 1 x 1 filters of any stride without padding, on all channels.
 bool pointwise_fits(const Conv2dGeometry& g);

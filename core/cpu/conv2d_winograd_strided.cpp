@@ -8,6 +8,7 @@
 //   y[o] = A^T (m_oo A + m_oe) + (m_eo A + m_ee) + bias[o]          o: odd, e: even rows, then columns
 // Backward data has dy for x and turned filters; there the four parts of m are the four phases of dx:
 //   A^T m_oo A, A^T m_oe, m_eo A and m_ee
+#include <retrace/core/cpu/winograd_fetcher.h>
 #include <retrace/core/cpu/winograd_filters.h>
 #include <retrace/core/cpu/winograd_strided.h>
 
@@ -18,40 +19,6 @@ namespace retrace::cpu {
 namespace winograd::strided {
 
 namespace {
-
-/// v[.][.][c] of the pixels of x.
-void transform_input(const StridedVector& tiles, const float* channel, const Groups& groups, std::int64_t c,
-                     std::int64_t q, float* v) {
-  Vec<float> rows[kOdd][kPixels];  // B^T of the odd rows, with pixels where they are in memory
-#pragma GCC unroll 8
-  for (int j = 0; j < kPixels; ++j) {
-    Vec<float> column[kOdd];
-#pragma GCC unroll 5
-    for (int r = 0; r < kOdd; ++r) column[r] = tiles.load_part(channel, 2 * r - 1, j);
-    input_side(column, 1, &rows[0][j], kPixels);
-  }
-  const auto put = [&](const Vec<float>(&pixels)[kPixels], int row, std::int64_t slab) {
-    Vec<float> odd[kOdd], even[kTile], products[kOdd];
-    tiles.split(pixels, odd, even);
-    input_side(odd, 1, products, 1);
-#pragma GCC unroll 5
-    for (int s = 0; s < kOdd; ++s)
-      store<float>(v + groups.at(row, s, c, q) + slab * groups.slab(), products[s]);
-    const std::int64_t row_slabs = row < kOdd ? 0 : kTile * slab;
-#pragma GCC unroll 4
-    for (int s = 0; s < kTile; ++s)
-      store<float>(v + groups.at(row, kOdd, c, q) + (row_slabs + s) * groups.slab(), even[s]);
-  };
-#pragma GCC unroll 5
-  for (int r = 0; r < kOdd; ++r) put(rows[r], r, 0);
-#pragma GCC unroll 4
-  for (int i = 0; i < kTile; ++i) {
-    Vec<float> pixels[kPixels];
-#pragma GCC unroll 8
-    for (int j = 0; j < kPixels; ++j) pixels[j] = tiles.load_part(channel, 2 * i, j);
-    put(pixels, kOdd, i);
-  }
-}
 
 /// v[.][.][c] of the pixels of dy: the odd pixels of dx see two of a row, the even ones see one.
 void transform_input(const TileVector& tiles, const float* channel, const Groups& groups, std::int64_t c,
@@ -178,31 +145,6 @@ void multiply_group(const Filters& filters, int r, int s, std::int64_t begin, st
 using Multiply = void (*)(const Filters&, int, int, std::int64_t, std::int64_t, const float*, float*);
 constexpr std::array<Multiply, 4> kMultiply{&multiply_group<1>, &multiply_group<2>, &multiply_group<3>,
                                             &multiply_group<4>};
-
-/// Asks for the pixels of some vectors of tiles while products are made: they are often far from the caches.
-template <class Tiles, bool kToWrite>
-class Fetcher {
- public:
-  /// For `channels` planes, in `steps` steps.
-  Fetcher(const Tiles* tiles, std::int64_t vectors, const float* planes, std::int64_t plane,
-          std::int64_t channels, std::int64_t steps)
-      : tiles_(tiles), planes_(planes), plane_(plane), vectors_(vectors), rows_(channels * vectors * Tiles::kRows), steps_(steps) {}
-
-  void step() {
-    ++step_;
-    for (; row_ < step_ * rows_ / steps_; ++row_) {
-      const std::int64_t vector = row_ / Tiles::kRows;
-      tiles_[vector % vectors_].template fetch_row<kToWrite>(planes_ + vector / vectors_ * plane_,
-                                                            static_cast<int>(row_ % Tiles::kRows));
-    }
-  }
-
- private:
-  const Tiles* tiles_;
-  const float* planes_;
-  std::int64_t plane_, vectors_, rows_, steps_;
-  std::int64_t step_ = 0, row_ = 0;
-};
 
 /// The most vectors a unit may have, such that its scratch stays in a core's cache.
 std::int64_t most_vectors(std::int64_t channels) {

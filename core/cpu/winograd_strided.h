@@ -211,4 +211,38 @@ class StridedVector {
   Run runs_[kPixels] = {};
 };
 
+/// Vector q of channel c of all groups, of the pixels of x.
+inline void transform_input(const StridedVector& tiles, const float* channel, const Groups& groups, std::int64_t c,
+                     std::int64_t q, float* v) {
+  Vec<float> rows[kOdd][kPixels];  // B^T of the odd rows, with pixels where they are in memory
+#pragma GCC unroll 8
+  for (int j = 0; j < kPixels; ++j) {
+    Vec<float> column[kOdd];
+#pragma GCC unroll 5
+    for (int r = 0; r < kOdd; ++r) column[r] = tiles.load_part(channel, 2 * r - 1, j);
+    input_side(column, 1, &rows[0][j], kPixels);
+  }
+  const auto put = [&](const Vec<float>(&pixels)[kPixels], int row, std::int64_t slab) {
+    Vec<float> odd[kOdd], even[kTile], products[kOdd];
+    tiles.split(pixels, odd, even);
+    input_side(odd, 1, products, 1);
+#pragma GCC unroll 5
+    for (int s = 0; s < kOdd; ++s)
+      store<float>(v + groups.at(row, s, c, q) + slab * groups.slab(), products[s]);
+    const std::int64_t row_slabs = row < kOdd ? 0 : kTile * slab;
+#pragma GCC unroll 4
+    for (int s = 0; s < kTile; ++s)
+      store<float>(v + groups.at(row, kOdd, c, q) + (row_slabs + s) * groups.slab(), even[s]);
+  };
+#pragma GCC unroll 5
+  for (int r = 0; r < kOdd; ++r) put(rows[r], r, 0);
+#pragma GCC unroll 4
+  for (int i = 0; i < kTile; ++i) {
+    Vec<float> pixels[kPixels];
+#pragma GCC unroll 8
+    for (int j = 0; j < kPixels; ++j) pixels[j] = tiles.load_part(channel, 2 * i, j);
+    put(pixels, kOdd, i);
+  }
+}
+
 }  // namespace retrace::cpu::winograd::strided

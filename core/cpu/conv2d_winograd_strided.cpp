@@ -1,8 +1,8 @@
 // Convolutions with 3 x 3 filters, stride 2 and padding 1 as Winograd's F(4 x 4, 2 x 2) on the phases of x:
 // see winograd_strided.h.
 //
-// The lanes of a vector are tiles. A unit of some vectors of tiles goes through three steps, whose scratch
-// stays in a core's cache; the last two take some output channels at a time:
+// The lanes of a vector are tiles. Each vector goes through three steps, whose scratch stays in a core's cache;
+// the last two take some output channels at a time:
 //   v[g][slab][c] = the transformed pixels of each channel c
 //   m[g][slab][o] = sum over c of u[g][o][c] v[g][slab][c]          for each group g of 36, with u = G w G^T
 //   y[o] = A^T (m_oo A + m_oe) + (m_eo A + m_ee) + bias[o]          o: odd, e: even rows, then columns
@@ -12,17 +12,15 @@
 #include <retrace/core/cpu/winograd_filters.h>
 #include <retrace/core/cpu/winograd_strided.h>
 
-#include <array>
-
 namespace retrace::cpu {
 
 namespace winograd::strided {
 
 namespace {
 
-/// v[.][.][c] of the pixels of dy: the odd pixels of dx see two of a row, the even ones see one.
-void transform_input(const TileVector& tiles, const float* channel, const Groups& groups, std::int64_t c,
-                     std::int64_t q, float* v) {
+/// The same of one channel of dy: the odd pixels of dx see two of a row, the even ones see one.
+void transform_input(const TileVector& tiles, const float* channel, std::int64_t c, const Groups& groups,
+                     float* v) {
   Vec<float> rows[kOdd][kOdd + kTile];  // d B, then d
 #pragma GCC unroll 5
   for (int r = 0; r < kOdd; ++r) {
@@ -39,10 +37,10 @@ void transform_input(const TileVector& tiles, const float* channel, const Groups
     Vec<float> column[kOdd];
     input_side(&rows[0][k], kOdd + kTile, column, 1);
 #pragma GCC unroll 5
-    for (int r = 0; r < kOdd; ++r) store<float>(v + groups.at(r, s, c, q) + slab * groups.slab(), column[r]);
+    for (int r = 0; r < kOdd; ++r) store<float>(v + groups.at(r, s, c) + slab * kLane, column[r]);
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i)
-      store<float>(v + groups.at(kOdd, s, c, q) + (i * (k < kOdd ? 1 : kTile) + slab) * groups.slab(),
+      store<float>(v + groups.at(kOdd, s, c) + (i * (k < kOdd ? 1 : kTile) + slab) * kLane,
                    rows[i][k]);
   }
 }
@@ -51,10 +49,10 @@ void transform_input(const TileVector& tiles, const float* channel, const Groups
 struct Products {
   const float* m;
   const Groups& groups;
-  std::int64_t channel, q;
+  std::int64_t channel;
 
   [[gnu::always_inline]] Vec<float> at(int r, int s, int slab) const {
-    return load(m + groups.at(r, s, channel, q) + slab * groups.slab());
+    return load(m + groups.at(r, s, channel) + slab * kLane);
   }
   /// to = m_oo A: row r of products, 0 <= r < 5; or m_eo A: slab `slab` of row 5.
   [[gnu::always_inline]] void columns(int r, int slab, Vec<float> (&to)[kTile]) const {
@@ -109,8 +107,8 @@ void transform_output(const StridedVector& tiles, const Products& m, float /*bia
   }
 }
 
-/// Output channels that go through products and transform together: blocks of 6 channels and less.
-constexpr std::int64_t kPartChannels = 12;
+/// Output channels that go through products and transform together, or a few more.
+constexpr std::int64_t kPartChannels = 64;
 constexpr std::int64_t kMostPartChannels = kPartChannels + kTileChannels - 1;
 
 /// Calls f(begin, end) for parts of the output channels.
@@ -131,27 +129,14 @@ std::int64_t part_count(std::int64_t channels) {
   return count;
 }
 
-/// m = u v for a group, output channels [begin, end) and a unit of kVectors vectors.
-template <int kVectors>
+/// m = u v for a group and output channels [begin, end).
 void multiply_group(const Filters& filters, int r, int s, std::int64_t begin, std::int64_t end,
                     const float* v, float* m) {
   const int group = r * kSide + s;
-  const std::int64_t step = group_slabs(r, s) * kVectors * kLane;
-  if (group_slabs(r, s) == 1) return filters.multiply<kVectors>(group, begin, end, v, step, m, step);
+  const std::int64_t step = group_slabs(r, s) * kLane;
+  if (group_slabs(r, s) == 1) return filters.multiply<1>(group, begin, end, v, step, m, step);
   for (std::int64_t part = 0; part < step; part += kTileVectors * kLane)
     filters.multiply<kTileVectors>(group, begin, end, v + part, step, m + part, step);
-}
-
-using Multiply = void (*)(const Filters&, int, int, std::int64_t, std::int64_t, const float*, float*);
-constexpr std::array<Multiply, 4> kMultiply{&multiply_group<1>, &multiply_group<2>, &multiply_group<3>,
-                                            &multiply_group<4>};
-
-/// The most vectors a unit may have, such that its scratch stays in a core's cache.
-std::int64_t most_vectors(std::int64_t channels) {
-  constexpr std::int64_t kUnitBytes = std::int64_t{640} << 10;
-  std::int64_t most = kUnitVectors;
-  while (most > 1 && Groups::size(channels + kMostPartChannels, most) * 4 > kUnitBytes) most /= 2;
-  return most;
 }
 
 /// One convolution. In and Out are vectors of tiles of x and y: StridedVector and TileVector, or of dy and dx.
@@ -163,45 +148,38 @@ struct Convolution {
   const float* x;
   const float* bias;  ///< may be null
   float* y;
+  Groups groups = Groups(filters.in());
 
-  static std::int64_t scratch(const Filters& filters, std::int64_t vectors) {
-    return Groups::size(filters.in(), vectors) + Groups::size(kMostPartChannels, vectors);
+  std::int64_t scratch() const {
+    return groups.size() + Groups(std::min(filters.out(), kMostPartChannels)).size();
   }
 
-  /// Vectors [begin, end), with others behind them up to `last`.
-  void run_unit(std::int64_t begin, std::int64_t end, std::int64_t last, float* v) const {
-    const std::int64_t vectors = end - begin;
-    const Groups groups(filters.in(), vectors);
-    float* m = v + Groups::size(filters.in(), vectors);
-    for (std::int64_t q = 0; q < vectors; ++q) {
-      const In tiles(in, begin + q);
-      for (std::int64_t c = 0; c < filters.in(); ++c)
-        transform_input(tiles, x + c * in.plane(), groups, c, q, v);
-    }
-    In next[kUnitVectors];
-    Out tiles[kUnitVectors];
-    for (std::int64_t q = 0; q < vectors; ++q) {
-      if (end + q < last) next[q] = In(in, end + q);
-      tiles[q] = Out(out, begin + q);
-    }
-    Fetcher<In, false> pixels(next, vectors, x, in.plane(), end < last ? filters.in() : 0,
-                              kSlabs * part_count(filters.out()));
-    for_each_part(filters.out(), [&](std::int64_t first, std::int64_t part_end) {
-      const Groups parts(part_end - first, vectors);
-      Fetcher<Out, true> results(tiles, vectors, y + first * out.plane(), out.plane(), part_end - first,
-                                 kSlabs);
-      for (int r = 0; r < kSide; ++r)
-        for (int s = 0; s < kSide; ++s) {
-          kMultiply[static_cast<std::size_t>(vectors - 1)](filters, r, s, first, part_end,
-                                                           v + groups.at(r, s), m + parts.at(r, s));
-          pixels.step();
-          results.step();
-        }
-      for (std::int64_t q = 0; q < vectors; ++q)
-        for (std::int64_t o = first; o < part_end; ++o)
-          transform_output(tiles[q], {m, parts, o - first, q}, bias != nullptr ? bias[o] : 0,
-                           y + o * out.plane());
+  /// For one vector of tiles. Asks for the pixels of the next, if there is one.
+  void run(std::int64_t index, bool has_next, float* v) const {
+    const In pixels(in, index);
+    for (std::int64_t c = 0; c < filters.in(); ++c)
+      transform_input(pixels, x + c * in.plane(), c, groups, v);
+    Fetcher<In, false> next(In(in, index + 1), x, in.plane(), has_next ? filters.in() : 0,
+                            kSlabs * part_count(filters.out()));
+    const Out results(out, index);
+    for_each_part(filters.out(), [&](std::int64_t begin, std::int64_t end) {
+      run_part(results, begin, end, v, v + groups.size(), next);
     });
+  }
+
+  /// For output channels [begin, end).
+  void run_part(const Out& results, std::int64_t begin, std::int64_t end, const float* v, float* m,
+                Fetcher<In, false>& next) const {
+    const Groups parts(end - begin);
+    Fetcher<Out, true> lines(results, y + begin * out.plane(), out.plane(), end - begin, kSlabs);
+    for (int r = 0; r < kSide; ++r)
+      for (int s = 0; s < kSide; ++s) {
+        multiply_group(filters, r, s, begin, end, v + groups.at(r, s), m + parts.at(r, s));
+        next.step();
+        lines.step();
+      }
+    for (std::int64_t o = begin; o < end; ++o)
+      transform_output(results, {m, parts, o - begin}, bias != nullptr ? bias[o] : 0, y + o * out.plane());
   }
 };
 
@@ -218,12 +196,9 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
                                          x.data<float>(),
                                          bias.defined() ? bias.data<float>() : nullptr,
                                          y.mutable_data<float>()};
-  const std::int64_t most = most_vectors(filters.in());
-  BatchSlots<float> slots(vectors, convolution.scratch(filters, most),
-                          kProducts * filters.in() * filters.out() * kLane);
+  BatchSlots<float> slots(vectors, convolution.scratch(), kProducts * filters.in() * filters.out() * kLane);
   slots.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
-    for_each_unit(begin, end, most,
-                  [&](std::int64_t first, std::int64_t last) { convolution.run_unit(first, last, end, scratch); });
+    for (std::int64_t k = begin; k < end; ++k) convolution.run(k, k + 1 < end, scratch);
   });
 }
 

@@ -28,7 +28,7 @@ struct GradientTile {
   std::int64_t o;
 
   [[gnu::always_inline]] void put(int r, int s, std::int64_t slab, const Vec<float>& value) const {
-    store<float>(e + groups.at(r, s) + (o * group_slabs(r, s) + slab * kLane) * groups.slab(), value);
+    store<float>(e + groups.at(r, s, o) + slab * kLane * kLane, value);
   }
   /// The transform of a row of dy (or A dy).
   [[gnu::always_inline]] void put_row(int r, std::int64_t slab, const Vec<float>* y) const {
@@ -43,7 +43,7 @@ struct GradientTile {
 
 /// e of one vector of tiles for up to kLane channels, `plane` elements apart, of which the first is o in e.
 void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t plane, std::int64_t channels,
-                        const Groups& groups, std::int64_t o, float* e) {
+                        std::int64_t o, const Groups& groups, float* e) {
   for (int j = 0; j < kTile; ++j) {
     Vec<float> pixels[kTile][kLane];
     for (int r = 0; r < kTile; ++r) {
@@ -72,66 +72,49 @@ class FilterGradient {
       : c_(g.c),
         o_(end - begin),
         o_stride_(whole_lanes(o_)),
+        groups_(g.c),
         in_(g.n, g.c, g.h, g.w),
         out_(g.n, g.o, g.oh, g.ow),
         x_(x.data<float>()),
         dy_(dy.data<float>() + begin * g.out_plane()) {}
 
   std::int64_t vectors() const { return out_.vectors(); }
-  /// Of a unit, such that its scratch stays in a core's cache.
-  std::int64_t most_vectors() const {
-    constexpr std::int64_t kUnitBytes = std::int64_t{640} << 10;
-    std::int64_t most = 2;
-    while (most > 1 && scratch(most) * 4 > kUnitBytes) most /= 2;
-    return most;
-  }
   /// Of a vector of tiles.
   std::int64_t products() const { return kProducts * c_ * o_ * kLane; }
-  /// Elements of du, and of the scratch of a unit.
+  /// Elements of du, and of the scratch of a vector of tiles.
   std::int64_t sums() const { return kSlabs * c_ * o_stride_; }
-  std::int64_t scratch(std::int64_t vectors) const {
-    return Groups::size(c_, vectors) + Groups::size(std::min(kPartOutputs, o_stride_), vectors);
-  }
+  std::int64_t scratch() const { return groups_.size() + Groups(std::min(kPartOutputs, o_stride_)).size(); }
 
-  /// Adds the products of vectors [begin, end) of tiles to du; others follow up to `last`.
-  void add_unit(std::int64_t begin, std::int64_t end, std::int64_t last, float* v, float* du) const {
-    const std::int64_t vectors = end - begin;
-    const Groups groups(c_, vectors);
-    for (std::int64_t q = 0; q < vectors; ++q) {
-      const StridedVector tiles(in_, begin + q);
-      for (std::int64_t c = 0; c < c_; ++c) transform_input(tiles, x_ + c * in_.plane(), groups, c, q, v);
-    }
-    StridedVector next_in[kUnitVectors];
-    TileVector next_out[kUnitVectors];
-    for (std::int64_t q = 0; q < vectors && end + q < last; ++q) {
-      next_in[q] = StridedVector(in_, end + q);
-      next_out[q] = TileVector(out_, end + q);
-    }
+  /// Adds the products of one vector of tiles to du. Asks for the pixels of the next, if there is one.
+  void add(std::int64_t index, bool has_next, float* v, float* du) const {
+    const StridedVector pixels(in_, index);
+    for (std::int64_t c = 0; c < c_; ++c) transform_input(pixels, x_ + c * in_.plane(), c, groups_, v);
     const std::int64_t steps = kSlabs * task_count(o_stride_, kPartOutputs);
-    Fetcher<StridedVector, false> inputs(next_in, vectors, x_, in_.plane(), end < last ? c_ : 0, steps);
-    Fetcher<TileVector, false> gradients(next_out, vectors, dy_, out_.plane(), end < last ? o_ : 0, steps);
-    float* e = v + Groups::size(c_, vectors);
+    Fetcher<StridedVector, false> next_x(StridedVector(in_, index + 1), x_, in_.plane(), has_next ? c_ : 0,
+                                         steps);
+    Fetcher<TileVector, false> next_dy(TileVector(out_, index + 1), dy_, out_.plane(), has_next ? o_ : 0,
+                                       steps);
+    const TileVector gradients(out_, index);
+    float* e = v + groups_.size();
     for (std::int64_t first = 0; first < o_stride_; first += kPartOutputs) {
       const std::int64_t part = std::min(kPartOutputs, o_stride_ - first);
-      const Groups parts(part, vectors);
-      for (std::int64_t q = 0; q < vectors; ++q) {
-        const TileVector tiles(out_, begin + q);
-        for (std::int64_t o = 0; o < part; o += kLane)
-          transform_gradient(tiles, dy_ + (first + o) * out_.plane(), out_.plane(), o_ - first - o, parts, o,
-                             e + q * kLane * kLane);
-      }
+      const Groups parts(part);
+      for (std::int64_t o = 0; o < part; o += kLane)
+        transform_gradient(gradients, dy_ + (first + o) * out_.plane(), out_.plane(), o_ - first - o, o, parts,
+                           e);
       for (int r = 0; r < kSide; ++r)
         for (int s = 0; s < kSide; ++s) {
-          add_products(v + groups.at(r, s), e + parts.at(r, s), group_slabs(r, s) * vectors * kLane, c_, part,
+          add_products(v + groups_.at(r, s), e + parts.at(r, s), group_slabs(r, s) * kLane, c_, part,
                        du + (r * kSide + s) * c_ * o_stride_ + first, o_stride_);
-          inputs.step();
-          gradients.step();
+          next_x.step();
+          next_dy.step();
         }
     }
   }
 
  private:
   std::int64_t c_, o_, o_stride_;
+  Groups groups_;
   StridedPlanes in_;
   TilePlanes out_;
   const float* x_;
@@ -148,14 +131,10 @@ void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy,
   for (std::int64_t o = 0; o < g.o; o += kBlockOutputs) {
     const std::int64_t block = std::min(kBlockOutputs, g.o - o);
     const FilterGradient gradient(g, x, dy, o, o + block);
-    const std::int64_t most = gradient.most_vectors();
-    BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(most),
-                            gradient.products());
+    BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
     slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
       std::fill(du, du + gradient.sums(), 0.0F);
-      winograd::for_each_unit(begin, end, most, [&](std::int64_t first, std::int64_t last) {
-        gradient.add_unit(first, last, end, du + gradient.sums(), du);
-      });
+      for (std::int64_t k = begin; k < end; ++k) gradient.add(k, k + 1 < end, du + gradient.sums(), du);
     });
     winograd::finish_gradient(slots.sum(gradient.sums()), kG, g.c, block,
                               dw.mutable_data<float>() + o * g.depth());

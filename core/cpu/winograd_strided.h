@@ -73,31 +73,30 @@ inline constexpr std::int64_t kProducts = (kOdd + kTile) * (kOdd + kTile);
 /// Slabs of the group in row r and column s of products.
 constexpr int group_slabs(int r, int s) { return (r < kOdd ? 1 : kTile) * (s < kOdd ? 1 : kTile); }
 
-/// How the groups of a unit lie: each as [channel][slab][vector][lane], a cache line further apart than its
+/// How the groups of a vector of tiles lie: each as [channel][slab][lane], a cache line further apart than its
 /// size.
 class Groups {
  public:
-  Groups(std::int64_t channels, std::int64_t vectors)
-      : vectors_(vectors), one_(slab_stride(channels, vectors)), four_(slab_stride(channels, kTile * vectors)) {
+  explicit Groups(std::int64_t channels) {
+    for (int r = 0, group = 0; r < kSide; ++r)
+      for (int s = 0; s < kSide; ++s, ++group) {
+        at_[group] = size_;
+        size_ += slab_stride(channels, group_slabs(r, s));
+      }
   }
 
-  static std::int64_t size(std::int64_t channels, std::int64_t vectors) {
-    return Groups(channels, vectors).at(kOdd, kOdd) + slab_stride(channels, kTile * kTile * vectors);
+  /// Elements of all groups.
+  std::int64_t size() const { return size_; }
+  /// Where a group begins.
+  [[gnu::always_inline]] std::int64_t at(int r, int s) const { return at_[r * kSide + s]; }
+  /// The first slab of a channel.
+  [[gnu::always_inline]] std::int64_t at(int r, int s, std::int64_t channel) const {
+    return at(r, s) + channel * group_slabs(r, s) * kLane;
   }
-
-  /// Where the group begins.
-  [[gnu::always_inline]] std::int64_t at(int r, int s) const {
-    return r * (kOdd * one_ + four_) + s * (r < kOdd ? one_ : four_);
-  }
-  /// Vector q of a channel in the first slab of a group.
-  [[gnu::always_inline]] std::int64_t at(int r, int s, std::int64_t channel, std::int64_t q) const {
-    return at(r, s) + (channel * group_slabs(r, s) * vectors_ + q) * kLane;
-  }
-  /// Elements between two slabs of a group.
-  std::int64_t slab() const { return vectors_ * kLane; }
 
  private:
-  std::int64_t vectors_, one_, four_;
+  std::int64_t at_[kSlabs] = {};
+  std::int64_t size_ = 0;
 };
 
 /// Planes of x: tiles of 8 x 8 pixels, in the order of the tiles of y.
@@ -121,8 +120,6 @@ class StridedVector {
  public:
   using Planes = StridedPlanes;
   static constexpr int kRows = kPixels;
-
-  StridedVector() = default;
   StridedVector(const StridedPlanes& planes, std::int64_t index) : planes_(&planes) {
     const std::int64_t rows = planes.h_ / kPixels;
     for (int j = 0; j < kPixels; ++j) {
@@ -130,16 +127,17 @@ class StridedVector {
       const std::int64_t row = pixel / planes.w_;
       const std::int64_t image = row / rows;
       runs_[j] = {image * planes.image_stride_ + row % rows * kPixels * planes.w_ + pixel % planes.w_,
-                  row % rows == 0, image < planes.images_};
+                  row % rows == 0, true};
+      if (image >= planes.images_) runs_[j] = {0, true, false};  // what is there is as good as anything
     }
   }
 
   /// Vector j of 8 of row r of the tiles' pixels, -1 <= r < 8, as they lie in memory; zeros stand for what lies
-  /// outside of the image.
+  /// outside of the image. Tiles behind the last image have pixels of the first.
   [[gnu::always_inline]] Vec<float> load_part(const float* channel, int r, int j) const {
-    const Run& run = runs_[j];
-    if (!run.inside || (r < 0 && run.at_top)) return Vec<float>{};
-    return load(channel + (run.offset + r * planes_->w_));
+    static constexpr float kZeros[kLane] = {};
+    const float* from = channel + (runs_[j].offset + r * planes_->w_);
+    return load(r < 0 && runs_[j].at_top ? kZeros : from);
   }
 
   /// Columns of tiles from a row of pixels as it lies in memory: odd[k] holds column 2k - 1 of each tile,
@@ -207,13 +205,12 @@ class StridedVector {
     if (runs_[j].inside) store<float>(channel + (runs_[j].offset + r * planes_->w_), v);
   }
 
-  const StridedPlanes* planes_ = nullptr;
+  const StridedPlanes* planes_;
   Run runs_[kPixels] = {};
 };
 
-/// Vector q of channel c of all groups, of the pixels of x.
-inline void transform_input(const StridedVector& tiles, const float* channel, const Groups& groups, std::int64_t c,
-                     std::int64_t q, float* v) {
+/// The products' factors of one channel of x; v is where the channel's begin.
+inline void transform_input(const StridedVector& tiles, const float* channel, std::int64_t c, const Groups& groups, float* v) {
   Vec<float> rows[kOdd][kPixels];  // B^T of the odd rows, with pixels where they are in memory
 #pragma GCC unroll 8
   for (int j = 0; j < kPixels; ++j) {
@@ -222,17 +219,15 @@ inline void transform_input(const StridedVector& tiles, const float* channel, co
     for (int r = 0; r < kOdd; ++r) column[r] = tiles.load_part(channel, 2 * r - 1, j);
     input_side(column, 1, &rows[0][j], kPixels);
   }
-  const auto put = [&](const Vec<float>(&pixels)[kPixels], int row, std::int64_t slab) {
+  const auto put = [&](const Vec<float>(&pixels)[kPixels], int r, int slab) {
     Vec<float> odd[kOdd], even[kTile], products[kOdd];
     tiles.split(pixels, odd, even);
     input_side(odd, 1, products, 1);
 #pragma GCC unroll 5
-    for (int s = 0; s < kOdd; ++s)
-      store<float>(v + groups.at(row, s, c, q) + slab * groups.slab(), products[s]);
-    const std::int64_t row_slabs = row < kOdd ? 0 : kTile * slab;
+    for (int s = 0; s < kOdd; ++s) store<float>(v + groups.at(r, s, c) + slab * kLane, products[s]);
 #pragma GCC unroll 4
     for (int s = 0; s < kTile; ++s)
-      store<float>(v + groups.at(row, kOdd, c, q) + (row_slabs + s) * groups.slab(), even[s]);
+      store<float>(v + groups.at(r, kOdd, c) + ((r < kOdd ? 0 : kTile * slab) + s) * kLane, even[s]);
   };
 #pragma GCC unroll 5
   for (int r = 0; r < kOdd; ++r) put(rows[r], r, 0);

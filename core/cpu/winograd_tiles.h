@@ -48,8 +48,6 @@ class TileVector {
  public:
   using Planes = TilePlanes;
   static constexpr int kRows = kTile;
-
-  TileVector() = default;
   TileVector(const TilePlanes& planes, std::int64_t index) : planes_(&planes), halves_(planes.w_ < kLane) {
     const int runs = halves_ ? 2 * kTile : kTile;
     const std::int64_t rows = planes.h_ / kTile;
@@ -142,8 +140,8 @@ class TileVector {
                   sizeof v / 2);
   }
 
-  const TilePlanes* planes_ = nullptr;
-  bool halves_ = false;
+  const TilePlanes* planes_;
+  bool halves_;
   Run runs_[2 * kTile] = {};
 };
 

@@ -17,7 +17,7 @@ namespace {
 
 /// Output channels that are done together, so that one slot's du stays in a core's cache. The inputs are
 /// transformed anew for each block.
-constexpr std::int64_t kBlockOutputs = 32;
+constexpr std::int64_t kBlockOutputs = 64;
 /// Output channels of e.
 constexpr std::int64_t kPartOutputs = 2 * kLane;
 

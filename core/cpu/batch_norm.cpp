@@ -42,17 +42,20 @@ struct Layout {
     cpu::parallel_for(c, group, f);
   }
 
-  /// Calls f(offset of a plane, its channel) for the planes of some channels, in the order of memory.
+  /// Calls f(offset of a plane, of the same one in the next image, its channel) for the planes of some
+  /// channels, in the order of memory. The next ones are far away, and come late unless they are asked for.
   template <class F>
   void for_each_plane(std::int64_t begin, std::int64_t end, const F& f) const {
     for (std::int64_t i = 0; i < n; ++i)
-      for (std::int64_t channel = begin; channel < end; ++channel) f((i * c + channel) * plane, channel);
+      for (std::int64_t channel = begin; channel < end; ++channel)
+        f((i * c + channel) * plane, (std::min(i + 1, n - 1) * c + channel) * plane, channel);
   }
   /// The same from the last image to the first: what a pass in order has left in the cache comes first.
   template <class F>
   void for_each_plane_back(std::int64_t begin, std::int64_t end, const F& f) const {
     for (std::int64_t i = n - 1; i >= 0; --i)
-      for (std::int64_t channel = begin; channel < end; ++channel) f((i * c + channel) * plane, channel);
+      for (std::int64_t channel = begin; channel < end; ++channel)
+        f((i * c + channel) * plane, (std::max<std::int64_t>(i - 1, 0) * c + channel) * plane, channel);
   }
 
   std::int64_t n, c, plane, group;
@@ -72,7 +75,7 @@ void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64
   Layout first = layout;
   first.n = std::clamp<std::int64_t>(256 / layout.plane, 1, layout.n);
   GroupSums<T> sums{};
-  first.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
+  first.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t, std::int64_t channel) {
     sums[static_cast<std::size_t>(channel - begin)].add(
         layout.plane, [x = x + offset](auto at, auto& s, auto&) { s += at(x); });
   });
@@ -80,13 +83,15 @@ void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64
   for (std::size_t k = 0; k < static_cast<std::size_t>(end - begin); ++k)
     around[k] = static_cast<T>(sums[k].total().first / first.count());
   GroupSums<T> centered{};
-  layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t channel) {
+  layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t next, std::int64_t channel) {
     const auto k = static_cast<std::size_t>(channel - begin);
-    centered[k].add(layout.plane, [x = x + offset, m = around[k]](auto at, auto& s, auto& q) {
-      const auto d = at(x) - m;
-      s += d;
-      q += d * d;
-    });
+    centered[k].add(layout.plane,
+                    [x = x + offset, next = x + next, m = around[k]](auto at, auto& s, auto& q) {
+                      at.fetch(next);
+                      const auto d = at(x) - m;
+                      s += d;
+                      q += d * d;
+                    });
   });
   for (std::int64_t channel = begin; channel < end; ++channel) {
     const auto k = static_cast<std::size_t>(channel - begin);
@@ -129,8 +134,10 @@ struct Normalize {
   std::uint8_t* bits;
 
   void operator()(std::int64_t begin, std::int64_t end) const {
-    layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t c) {
-      const auto value = [v = x + offset, m = mean[c], scale = gamma[c] * rstd[c], shift = beta[c]](auto at) {
+    layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t next, std::int64_t c) {
+      const auto value = [v = x + offset, next = y + next, m = mean[c], scale = gamma[c] * rstd[c],
+                          shift = beta[c]](auto at) {
+        at.fetch_to_write(next);
         return (at(v) - m) * scale + shift;
       };
       if (relu)
@@ -227,13 +234,16 @@ struct Backward {
   /// sum dy in .first, sum dy (x - mean) in .second.
   void sum(std::int64_t begin, std::int64_t end, Sums& result) const {
     GroupSums<T> sums{};
-    layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t c) {
+    layout.for_each_plane(begin, end, [&](std::int64_t offset, std::int64_t next, std::int64_t c) {
       auto& sum = sums[static_cast<std::size_t>(c - begin)];
       const auto d = incoming(offset);
       if (x == nullptr)
         sum.add(layout.plane, [d](auto at, auto& s, auto&) { s += d(at); });
       else
-        sum.add(layout.plane, [d, v = x + offset, m = mean[c]](auto at, auto& s, auto& t) {
+        sum.add(layout.plane, [=, d_next = dy + next, v = x + offset, v_next = x + next, m = mean[c]](
+                                  auto at, auto& s, auto& t) {
+          at.fetch(d_next);
+          at.fetch(v_next);
           const auto e = d(at);
           s += e;
           t += e * (at(v) - m);
@@ -245,7 +255,7 @@ struct Backward {
   /// dx = gamma rstd (dy - sum dy / n - (x - mean) rstd^2 sum(dy (x - mean)) / n); in evaluation gamma rstd
   /// dy.
   void differentiate(std::int64_t begin, std::int64_t end, const Sums& sums) const {
-    layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t c) {
+    layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t next, std::int64_t c) {
       const auto d = incoming(offset);
       const T scale = gamma[c] * rstd[c];
       if (!training) {
@@ -256,7 +266,8 @@ struct Backward {
       const double r = static_cast<double>(rstd[c]);
       const T slope = static_cast<T>(r * r * sum.second / layout.count());
       const T shift = static_cast<T>(sum.first / layout.count());
-      map_plane(layout.plane, dx + offset, [=, v = x + offset, m = mean[c]](auto at) {
+      map_plane(layout.plane, dx + offset, [=, v = x + offset, to = dx + next, m = mean[c]](auto at) {
+        at.fetch_to_write(to);
         return scale * (d(at) - shift - (at(v) - m) * slope);
       });
     });

@@ -5,10 +5,9 @@
 //   v[i][c] = (B^T d B)[i]          for each channel c of x
 //   m[i][o] = sum over c of u[i][o][c] v[i][c]          for each slab i of 36, with u = G w G^T
 //   y[o] = A^T m[.][o] A + bias[o]
+#include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_filters.h>
 #include <retrace/core/cpu/winograd_tiles.h>
-
-#include <array>
 
 namespace retrace::cpu {
 
@@ -37,25 +36,6 @@ void transform_output(const TileVector& tiles, const float* m, std::int64_t slab
   }
 }
 
-/// m[i] = u[i] v[i] for the slabs i of a unit of kVectors vectors.
-template <int kVectors>
-void multiply_slabs(const Filters& filters, const float* v, float* m) {
-  for (int i = 0; i < kSlabs; ++i) {
-    filters.multiply<kVectors>(i, 0, filters.out(), v, kVectors * kLane, m, kVectors * kLane);
-    v += slab_stride(filters.in(), kVectors);
-    m += slab_stride(filters.out(), kVectors);
-  }
-}
-
-using Multiply = void (*)(const Filters&, const float*, float*);
-constexpr std::array<Multiply, 4> kMultiply{&multiply_slabs<1>, &multiply_slabs<2>, &multiply_slabs<3>,
-                                            &multiply_slabs<4>};
-
-/// The planes of a tensor [n, channels, h, w].
-TilePlanes planes_of(const Tensor& x) {
-  return TilePlanes(x.shape()[0], x.shape()[1], x.shape()[2], x.shape()[3]);
-}
-
 /// One convolution: vectors [begin, end) of tiles, at most kUnitVectors.
 struct Convolution {
   TilePlanes in, out;
@@ -68,29 +48,49 @@ struct Convolution {
     return kSlabs * (slab_stride(filters.in(), vectors) + slab_stride(filters.out(), vectors));
   }
 
-  void run_unit(std::int64_t begin, std::int64_t end, float* v) const {
-    const std::int64_t vectors = end - begin;
-    const std::int64_t v_slab = slab_stride(filters.in(), vectors);
-    const std::int64_t m_slab = slab_stride(filters.out(), vectors);
-    float* m = v + kSlabs * v_slab;
-    for (std::int64_t q = 0; q < vectors; ++q) {
-      const TileVector tiles(in, begin + q);
-      for (std::int64_t c = 0; c < filters.in(); ++c)
-        transform_input(tiles, x + c * in.plane(), v + (c * vectors + q) * kLane, v_slab);
+  void run_unit(const Unit& unit, float* v) const {
+    switch (unit.vectors()) {
+      case 1:
+        return run<1>(unit, v);
+      case 2:
+        return run<2>(unit, v);
+      case 3:
+        return run<3>(unit, v);
+      default:
+        return run<4>(unit, v);
     }
-    kMultiply[static_cast<std::size_t>(vectors - 1)](filters, v, m);
-    for (std::int64_t q = 0; q < vectors; ++q) {
-      const TileVector tiles(out, begin + q);
+  }
+
+  template <int kVectors>
+  void run(const Unit& unit, float* v) const {
+    const std::int64_t v_slab = slab_stride(filters.in(), kVectors);
+    const std::int64_t m_slab = slab_stride(filters.out(), kVectors);
+    float* m = v + kSlabs * v_slab;
+    for (std::int64_t q = 0; q < kVectors; ++q) {
+      const TileVector tiles(in, unit.begin + q);
+      for (std::int64_t c = 0; c < filters.in(); ++c)
+        transform_input(tiles, x + c * in.plane(), v + (c * kVectors + q) * kLane, v_slab);
+    }
+    Fetch<true> results(out, y, filters.out(), unit.begin, unit.end, kSlabs * filters.blocks());
+    Fetch<false> next_inputs(in, x, filters.in(), unit.end, unit.next_end, kSlabs * filters.blocks());
+    const auto fetch = [&] {
+      results.piece();
+      next_inputs.piece();
+    };
+    for (int i = 0; i < kSlabs; ++i)
+      filters.multiply<kVectors>(i, 0, filters.out(), v + i * v_slab, m + i * m_slab, fetch);
+    for (std::int64_t q = 0; q < kVectors; ++q) {
+      const TileVector tiles(out, unit.begin + q);
       for (std::int64_t o = 0; o < filters.out(); ++o)
-        transform_output(tiles, m + (o * vectors + q) * kLane, m_slab, bias != nullptr ? bias[o] : 0,
+        transform_output(tiles, m + (o * kVectors + q) * kLane, m_slab, bias != nullptr ? bias[o] : 0,
                          y + o * out.plane());
     }
   }
 };
 
 void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tensor& y) {
-  const Convolution convolution{planes_of(x),
-                                planes_of(y),
+  const Convolution convolution{TilePlanes(x.shape()),
+                                TilePlanes(y.shape()),
                                 filters,
                                 x.data<float>(),
                                 bias.defined() ? bias.data<float>() : nullptr,
@@ -99,8 +99,7 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
   const std::int64_t products = kSlabs * filters.in() * filters.out() * kLane;
   BatchSlots<float> slots(convolution.in.vectors(), convolution.scratch(most), products);
   slots.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
-    for_each_unit(begin, end, most,
-                  [&](std::int64_t first, std::int64_t last) { convolution.run_unit(first, last, scratch); });
+    for_each_unit(begin, end, most, [&](const Unit& unit) { convolution.run_unit(unit, scratch); });
   });
 }
 
@@ -120,9 +119,8 @@ bool winograd_fits(const Conv2dGeometry& g) {
 void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                       Tensor& y) {
   const float* w = weight.data<float>();
-  const Filters filters(g.o, g.c, kG, [=](std::int64_t o, std::int64_t c, std::int64_t t) {
-    return w[(o * g.c + c) * 9 + t];
-  });
+  const Filters filters(
+      g.o, g.c, kG, [=](std::int64_t o, std::int64_t c, std::int64_t t) { return w[(o * g.c + c) * 9 + t]; });
   convolve(x, filters, bias, y);
 }
 

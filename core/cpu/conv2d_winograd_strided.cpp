@@ -1,16 +1,16 @@
 // Convolutions with 3 x 3 filters, stride 2 and padding 1 as Winograd's F(4 x 4, 2 x 2) on the phases of x:
 // see winograd_strided.h.
 //
-// The lanes of a vector are tiles. Each vector goes through three steps, whose scratch stays in a core's cache;
-// the last two take some output channels at a time:
+// The lanes of a vector are tiles. Each vector goes through three steps, whose scratch stays in a core's
+// cache; the last two take some output channels at a time:
 //   v[g][slab][c] = the transformed pixels of each channel c
 //   m[g][slab][o] = sum over c of u[g][o][c] v[g][slab][c]          for each group g of 36, with u = G w G^T
 //   y[o] = A^T (m_oo A + m_oe) + (m_eo A + m_ee) + bias[o]          o: odd, e: even rows, then columns
 // Backward data has dy for x and turned filters; there the four parts of m are the four phases of dx:
 //   A^T m_oo A, A^T m_oe, m_eo A and m_ee
-#include <retrace/core/cpu/winograd_fetcher.h>
+#include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_filters.h>
-#include <retrace/core/cpu/winograd_strided.h>
+#include <retrace/core/cpu/winograd_strided_tiles.h>
 
 namespace retrace::cpu {
 
@@ -18,14 +18,16 @@ namespace winograd::strided {
 
 namespace {
 
-/// The same of one channel of dy: the odd pixels of dx see two of a row, the even ones see one.
+/// The transformed pixels of channel c of dy: the odd pixels of dx see two of a row, the even ones see one.
 void transform_input(const TileVector& tiles, const float* channel, std::int64_t c, const Groups& groups,
                      float* v) {
   Vec<float> rows[kOdd][kOdd + kTile];  // d B, then d
 #pragma GCC unroll 5
   for (int r = 0; r < kOdd; ++r) {
-    Vec<float> d[kSide];
-    tiles.load_row(channel, r + 1, d);
+    Vec<float> pixels[kTile], d[kSide];
+#pragma GCC unroll 4
+    for (int j = 0; j < kTile; ++j) pixels[j] = tiles.load_part(channel, r, j);
+    tiles.columns_of(pixels, d);
     input_side(&d[1], 1, rows[r], 1);
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) rows[r][kOdd + k] = d[1 + k];
@@ -40,8 +42,7 @@ void transform_input(const TileVector& tiles, const float* channel, std::int64_t
     for (int r = 0; r < kOdd; ++r) store<float>(v + groups.at(r, s, c) + slab * kLane, column[r]);
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i)
-      store<float>(v + groups.at(kOdd, s, c) + (i * (k < kOdd ? 1 : kTile) + slab) * kLane,
-                   rows[i][k]);
+      store<float>(v + groups.at(kOdd, s, c) + (i * (k < kOdd ? 1 : kTile) + slab) * kLane, rows[i][k]);
   }
 }
 
@@ -111,35 +112,43 @@ void transform_output(const StridedVector& tiles, const Products& m, float /*bia
 constexpr std::int64_t kPartChannels = 64;
 constexpr std::int64_t kMostPartChannels = kPartChannels + kTileChannels - 1;
 
-/// Calls f(begin, end) for parts of the output channels.
+/// Calls f(begin, end, blocks) for parts of the output channels.
 template <class F>
 void for_each_part(std::int64_t channels, const F& f) {
   std::int64_t begin = 0;
+  std::int64_t blocks = 0;
   for_each_block(channels, [&](std::int64_t o, auto block) {
     const std::int64_t end = o + block;
+    ++blocks;
     if (end - begin < kPartChannels && end < channels) return;
-    f(begin, end);
+    f(begin, end, blocks);
     begin = end;
+    blocks = 0;
   });
 }
 
-std::int64_t part_count(std::int64_t channels) {
-  std::int64_t count = 0;
-  for_each_part(channels, [&](std::int64_t, std::int64_t) { ++count; });
-  return count;
-}
-
-/// m = u v for a group and output channels [begin, end).
+/// m = u v for a group and output channels [begin, end). Calls before_block() in front of each block of them
+/// and of kVectors of its slabs, or the one.
+template <class F>
 void multiply_group(const Filters& filters, int r, int s, std::int64_t begin, std::int64_t end,
-                    const float* v, float* m) {
+                    const float* v, float* m, const F& before_block) {
+  constexpr int kVectors = kTileVectors;
+  constexpr int kFew = kTile;
+  constexpr int kMany = kTile * kTile;
   const int group = r * kSide + s;
-  const std::int64_t step = group_slabs(r, s) * kLane;
-  if (group_slabs(r, s) == 1) return filters.multiply<1>(group, begin, end, v, step, m, step);
-  for (std::int64_t part = 0; part < step; part += kTileVectors * kLane)
-    filters.multiply<kTileVectors>(group, begin, end, v + part, step, m + part, step);
+  const int slabs = group_slabs(r, s);
+  if (slabs == 1) return filters.multiply<1>(group, begin, end, v, m, before_block);
+  for (int k = 0; k < slabs; k += kVectors)
+    if (slabs == kFew)
+      filters.multiply<kVectors, kFew>(group, begin, end, v + k * kLane, m + k * kLane, before_block);
+    else
+      filters.multiply<kVectors, kMany>(group, begin, end, v + k * kLane, m + k * kLane, before_block);
 }
+/// How often multiply_group calls before_block() for all groups and one block.
+constexpr std::int64_t kBlockCalls = kOdd * kOdd + (kProducts - kOdd * kOdd) / kTileVectors;
 
-/// One convolution. In and Out are vectors of tiles of x and y: StridedVector and TileVector, or of dy and dx.
+/// One convolution. In and Out are vectors of tiles of x and y: StridedVector and TileVector, or of dy and
+/// dx.
 template <class In, class Out>
 struct Convolution {
   typename In::Planes in;
@@ -148,62 +157,56 @@ struct Convolution {
   const float* x;
   const float* bias;  ///< may be null
   float* y;
-  Groups groups = Groups(filters.in());
+  Groups groups;
 
   std::int64_t scratch() const {
     return groups.size() + Groups(std::min(filters.out(), kMostPartChannels)).size();
   }
 
-  /// For one vector of tiles. Asks for the pixels of the next, if there is one.
-  void run(std::int64_t index, bool has_next, float* v) const {
-    const In pixels(in, index);
-    for (std::int64_t c = 0; c < filters.in(); ++c)
-      transform_input(pixels, x + c * in.plane(), c, groups, v);
-    Fetcher<In, false> next(In(in, index + 1), x, in.plane(), has_next ? filters.in() : 0,
-                            kSlabs * part_count(filters.out()));
-    const Out results(out, index);
-    for_each_part(filters.out(), [&](std::int64_t begin, std::int64_t end) {
-      run_part(results, begin, end, v, v + groups.size(), next);
+  /// For one vector of tiles.
+  void run(const Unit& unit, float* v) const {
+    const In pixels(in, unit.begin);
+    for (std::int64_t c = 0; c < filters.in(); ++c) transform_input(pixels, x + c * in.plane(), c, groups, v);
+    Fetch<false> next(in, x, filters.in(), unit.end, unit.next_end, kBlockCalls * filters.blocks());
+    const Out tiles(out, unit.begin);
+    for_each_part(filters.out(), [&](std::int64_t begin, std::int64_t end, std::int64_t blocks) {
+      Fetch<true> results(out, y + begin * out.plane(), end - begin, unit.begin, unit.end,
+                          kBlockCalls * blocks);
+      run_part(tiles, begin, end, v, [&] {
+        results.piece();
+        next.piece();
+      });
     });
   }
 
   /// For output channels [begin, end).
-  void run_part(const Out& results, std::int64_t begin, std::int64_t end, const float* v, float* m,
-                Fetcher<In, false>& next) const {
+  template <class F>
+  void run_part(const Out& tiles, std::int64_t begin, std::int64_t end, float* v, const F& fetch) const {
     const Groups parts(end - begin);
-    Fetcher<Out, true> lines(results, y + begin * out.plane(), out.plane(), end - begin, kSlabs);
+    float* m = v + groups.size();
     for (int r = 0; r < kSide; ++r)
-      for (int s = 0; s < kSide; ++s) {
-        multiply_group(filters, r, s, begin, end, v + groups.at(r, s), m + parts.at(r, s));
-        next.step();
-        lines.step();
-      }
+      for (int s = 0; s < kSide; ++s)
+        multiply_group(filters, r, s, begin, end, v + groups.at(r, s), m + parts.at(r, s), fetch);
     for (std::int64_t o = begin; o < end; ++o)
-      transform_output(results, {m, parts, o - begin}, bias != nullptr ? bias[o] : 0, y + o * out.plane());
+      transform_output(tiles, {m, parts, o - begin}, bias != nullptr ? bias[o] : 0, y + o * out.plane());
   }
 };
 
-template <class Planes>
-Planes planes_of(const Tensor& x) {
-  return Planes(x.shape()[0], x.shape()[1], x.shape()[2], x.shape()[3]);
-}
-
 template <class In, class Out>
-void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tensor& y, std::int64_t vectors) {
-  const Convolution<In, Out> convolution{planes_of<typename In::Planes>(x),
-                                         planes_of<typename Out::Planes>(y),
+void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tensor& y) {
+  const Convolution<In, Out> convolution{typename In::Planes(x.shape()),
+                                         typename Out::Planes(y.shape()),
                                          filters,
                                          x.data<float>(),
                                          bias.defined() ? bias.data<float>() : nullptr,
-                                         y.mutable_data<float>()};
-  BatchSlots<float> slots(vectors, convolution.scratch(), kProducts * filters.in() * filters.out() * kLane);
+                                         y.mutable_data<float>(),
+                                         Groups(filters.in())};
+  BatchSlots<float> slots(convolution.in.vectors(), convolution.scratch(),
+                          kProducts * filters.in() * filters.out() * kLane);
   slots.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t k = begin; k < end; ++k) convolution.run(k, k + 1 < end, scratch);
+    for_each_unit(begin, end, 1, [&](const Unit& unit) { convolution.run(unit, scratch); });
   });
 }
-
-/// Vectors of tiles of y.
-std::int64_t vectors_of(const Conv2dGeometry& g) { return TilePlanes(g.n, g.o, g.oh, g.ow).vectors(); }
 
 }  // namespace
 
@@ -225,7 +228,7 @@ void winograd_strided_forward(const Conv2dGeometry& g, const Tensor& x, const Te
   const Filters filters(g.o, g.c, strided::kG, [=](std::int64_t o, std::int64_t c, std::int64_t t) {
     return w[(o * g.c + c) * 9 + t];
   });
-  strided::convolve<strided::StridedVector, TileVector>(x, filters, bias, y, strided::vectors_of(g));
+  strided::convolve<strided::StridedVector, TileVector>(x, filters, bias, y);
 }
 
 void winograd_strided_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
@@ -235,7 +238,7 @@ void winograd_strided_backward_data(const Conv2dGeometry& g, const Tensor& dy, c
   const Filters turned(g.c, g.o, strided::kG, [=](std::int64_t c, std::int64_t o, std::int64_t t) {
     return w[(o * g.c + c) * 9 + 8 - t];
   });
-  strided::convolve<TileVector, strided::StridedVector>(dy, turned, Tensor(), dx, strided::vectors_of(g));
+  strided::convolve<TileVector, strided::StridedVector>(dy, turned, Tensor(), dx);
 }
 
 }  // namespace retrace::cpu

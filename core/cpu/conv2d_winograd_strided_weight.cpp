@@ -5,9 +5,9 @@
 //   e_oo = A dy A^T, e_oe = A dy, e_eo = dy A^T and e_ee = dy          o: odd, e: even rows, then columns
 // The lanes of v are tiles, those of e and du are output channels.
 #include <retrace/core/cpu/conv2d.h>
-#include <retrace/core/cpu/winograd_fetcher.h>
+#include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_gradient.h>
-#include <retrace/core/cpu/winograd_strided.h>
+#include <retrace/core/cpu/winograd_strided_tiles.h>
 
 namespace retrace::cpu {
 
@@ -85,30 +85,29 @@ class FilterGradient {
   std::int64_t sums() const { return kSlabs * c_ * o_stride_; }
   std::int64_t scratch() const { return groups_.size() + Groups(std::min(kPartOutputs, o_stride_)).size(); }
 
-  /// Adds the products of one vector of tiles to du. Asks for the pixels of the next, if there is one.
-  void add(std::int64_t index, bool has_next, float* v, float* du) const {
-    const StridedVector pixels(in_, index);
+  /// Adds the products of one vector of tiles to du.
+  void add(const Unit& unit, float* v, float* du) const {
+    const StridedVector pixels(in_, unit.begin);
     for (std::int64_t c = 0; c < c_; ++c) transform_input(pixels, x_ + c * in_.plane(), c, groups_, v);
-    const std::int64_t steps = kSlabs * task_count(o_stride_, kPartOutputs);
-    Fetcher<StridedVector, false> next_x(StridedVector(in_, index + 1), x_, in_.plane(), has_next ? c_ : 0,
-                                         steps);
-    Fetcher<TileVector, false> next_dy(TileVector(out_, index + 1), dy_, out_.plane(), has_next ? o_ : 0,
-                                       steps);
-    const TileVector gradients(out_, index);
+    const std::int64_t calls = kSlabs * product_blocks(c_, o_stride_);
+    Fetch<false> next_inputs(in_, x_, c_, unit.end, unit.next_end, calls);
+    Fetch<false> next_gradients(out_, dy_, o_, unit.end, unit.next_end, calls);
+    const auto fetch = [&] {
+      next_inputs.piece();
+      next_gradients.piece();
+    };
+    const TileVector gradients(out_, unit.begin);
     float* e = v + groups_.size();
     for (std::int64_t first = 0; first < o_stride_; first += kPartOutputs) {
       const std::int64_t part = std::min(kPartOutputs, o_stride_ - first);
       const Groups parts(part);
       for (std::int64_t o = 0; o < part; o += kLane)
-        transform_gradient(gradients, dy_ + (first + o) * out_.plane(), out_.plane(), o_ - first - o, o, parts,
-                           e);
+        transform_gradient(gradients, dy_ + (first + o) * out_.plane(), out_.plane(), o_ - first - o, o,
+                           parts, e);
       for (int r = 0; r < kSide; ++r)
-        for (int s = 0; s < kSide; ++s) {
+        for (int s = 0; s < kSide; ++s)
           add_products(v + groups_.at(r, s), e + parts.at(r, s), group_slabs(r, s) * kLane, c_, part,
-                       du + (r * kSide + s) * c_ * o_stride_ + first, o_stride_);
-          next_x.step();
-          next_dy.step();
-        }
+                       du + (r * kSide + s) * c_ * o_stride_ + first, o_stride_, fetch);
     }
   }
 
@@ -134,7 +133,8 @@ void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy,
     BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
     slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
       std::fill(du, du + gradient.sums(), 0.0F);
-      for (std::int64_t k = begin; k < end; ++k) gradient.add(k, k + 1 < end, du + gradient.sums(), du);
+      winograd::for_each_unit(
+          begin, end, 1, [&](const winograd::Unit& unit) { gradient.add(unit, du + gradient.sums(), du); });
     });
     winograd::finish_gradient(slots.sum(gradient.sums()), kG, g.c, block,
                               dw.mutable_data<float>() + o * g.depth());

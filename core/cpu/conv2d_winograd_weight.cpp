@@ -3,6 +3,7 @@
 //   dw = G^T du G, with v = B^T d B of the inputs as in the forward pass, and e = A dy A^T
 // The lanes of v are tiles, those of e and du are output channels.
 #include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_gradient.h>
 #include <retrace/core/cpu/winograd_tiles.h>
 
@@ -65,23 +66,30 @@ class FilterGradient {
   }
 
   /// Adds the products of some vectors of tiles to du.
-  void add_unit(std::int64_t begin, std::int64_t end, float* v, float* du) const {
-    const std::int64_t vectors = end - begin;
+  void add_unit(const Unit& unit, float* v, float* du) const {
+    const std::int64_t vectors = unit.vectors();
     const std::int64_t tiles = vectors * kLane;
     const std::int64_t v_slab = slab_stride(c_, vectors);
     const std::int64_t e_slab = slab_stride(o_stride_, vectors);
     float* e = v + kSlabs * v_slab;
     for (std::int64_t q = 0; q < vectors; ++q) {
-      const TileVector in(in_, begin + q);
-      const TileVector out(out_, begin + q);
+      const TileVector in(in_, unit.begin + q);
+      const TileVector out(out_, unit.begin + q);
       for (std::int64_t c = 0; c < c_; ++c)
         transform_input(in, x_ + c * in_.plane(), v + c * tiles + q * kLane, v_slab);
       for (std::int64_t o = 0; o < o_; o += kLane)
         transform_gradient(out, dy_ + o * out_.plane(), out_.plane(), o_ - o,
                            e + o * tiles + q * kLane * kLane, e_slab);
     }
+    const std::int64_t calls = kSlabs * product_blocks(c_, o_stride_);
+    Fetch<false> next_inputs(in_, x_, c_, unit.end, unit.next_end, calls);
+    Fetch<false> next_gradients(out_, dy_, o_, unit.end, unit.next_end, calls);
+    const auto fetch = [&] {
+      next_inputs.piece();
+      next_gradients.piece();
+    };
     for (int i = 0; i < kSlabs; ++i, v += v_slab, e += e_slab, du += c_ * o_stride_)
-      add_products(v, e, tiles, c_, o_stride_, du, o_stride_);
+      add_products(v, e, tiles, c_, o_stride_, du, o_stride_, fetch);
   }
 
  private:
@@ -100,9 +108,8 @@ void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const T
     BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
     slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
       std::fill(du, du + gradient.sums(), 0.0F);
-      for_each_unit(begin, end, gradient.most_vectors(), [&](std::int64_t first, std::int64_t last) {
-        gradient.add_unit(first, last, du + gradient.sums(), du);
-      });
+      for_each_unit(begin, end, gradient.most_vectors(),
+                    [&](const Unit& unit) { gradient.add_unit(unit, du + gradient.sums(), du); });
     });
     finish_gradient(slots.sum(gradient.sums()), kG, g.c, block, dw.mutable_data<float>() + o * g.depth());
   }

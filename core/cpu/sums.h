@@ -15,11 +15,16 @@ template <class T>
 struct VectorAt {
   std::int64_t i;
   Vec<T> operator()(const T* x) const { return load(x + i); }
+  /// Asks for what will be read, or written, there soon.
+  [[gnu::always_inline]] void fetch(const T* x) const { __builtin_prefetch(x + i); }
+  [[gnu::always_inline]] void fetch_to_write(const T* x) const { __builtin_prefetch(x + i, 1); }
 };
 template <class T>
 struct ElementAt {
   std::int64_t i;
   T operator()(const T* x) const { return x[i]; }
+  void fetch(const T*) const {}
+  void fetch_to_write(const T*) const {}
 };
 
 struct TwoSums {

@@ -9,6 +9,7 @@
 // infinity, with half of their error.
 #include <retrace/core/cpu/simd.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace retrace::cpu::winograd {
@@ -87,12 +88,18 @@ inline std::int64_t unit_vectors(std::int64_t channels) {
   return most;
 }
 
-/// Calls f(begin, end) for units of at most `most` vectors of [begin, end), of about equal size.
+/// Vectors [begin, end) of tiles, and the end of the unit behind them.
+struct Unit {
+  std::int64_t begin, end, next_end;
+  std::int64_t vectors() const { return end - begin; }
+};
+
+/// Calls f(unit) for units of at most `most` vectors of [begin, end), of about equal size.
 template <class F>
 void for_each_unit(std::int64_t begin, std::int64_t end, std::int64_t most, const F& f) {
   const std::int64_t units = (end - begin + most - 1) / most;
-  for (std::int64_t k = 0; k < units; ++k)
-    f(begin + (end - begin) * k / units, begin + (end - begin) * (k + 1) / units);
+  const auto start = [=](std::int64_t k) { return begin + (end - begin) * std::min(k, units) / units; };
+  for (std::int64_t k = 0; k < units; ++k) f(Unit{start(k), start(k + 1), start(k + 2)});
 }
 
 }  // namespace retrace::cpu::winograd

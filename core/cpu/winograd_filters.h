@@ -5,13 +5,12 @@
 
 namespace retrace::cpu::winograd {
 
-/// m[k] = sum over c of u[c][k] v[c] for kBlock output channels; v[c] are `v_step` elements apart, m[k] are
-/// `m_step` apart.
-template <int kBlock, int kVectors>
-void multiply_block(const float* u, const float* v, std::int64_t v_step, std::int64_t channels, float* m,
-                    std::int64_t m_step) {
+/// m[k] = sum over c of u[c][k] v[c] for kBlock output channels and kVectors vectors; v[c] and m[k] are kStep
+/// vectors apart.
+template <int kBlock, int kVectors, int kStep>
+void multiply_block(const float* u, const float* v, std::int64_t channels, float* m) {
   Vec<float> sums[kBlock][kVectors] = {};
-  for (std::int64_t c = 0; c < channels; ++c, v += v_step, u += kBlock) {
+  for (std::int64_t c = 0; c < channels; ++c, v += kStep * kLane, u += kBlock) {
     Vec<float> value[kVectors];
 #pragma GCC unroll 4
     for (int q = 0; q < kVectors; ++q) value[q] = load(v + q * kLane);
@@ -23,7 +22,7 @@ void multiply_block(const float* u, const float* v, std::int64_t v_step, std::in
 #pragma GCC unroll 8
   for (int k = 0; k < kBlock; ++k)
 #pragma GCC unroll 4
-    for (int q = 0; q < kVectors; ++q) store<float>(m + k * m_step + q * kLane, sums[k][q]);
+    for (int q = 0; q < kVectors; ++q) store<float>(m + (k * kStep + q) * kLane, sums[k][q]);
 }
 
 /// u = G w G^T for filters w of 3 x 3 elements from `in` to `out` channels, as
@@ -34,6 +33,7 @@ class Filters {
   template <class Filter>
   Filters(std::int64_t out, std::int64_t in, const float (&g)[kSide][3], const Filter& filter)
       : out_(out), in_(in), g_(g), u_({kSlabs, out, in}, DType::f32, Tag::workspace) {
+    for_each_block(out, [this](std::int64_t, auto) { ++blocks_; });
     float* u = u_.mutable_data<float>();
     const std::int64_t grain = std::max<std::int64_t>(kFewestFilters / in, 1);
     parallel_for(out, grain, [=, this](std::int64_t begin, std::int64_t end) {
@@ -48,14 +48,20 @@ class Filters {
   std::int64_t out() const { return out_; }
   std::int64_t in() const { return in_; }
 
-  /// m = u v for one slab and the output channels [begin, end), where a block begins and one ends.
-  template <int kVectors>
-  void multiply(int slab, std::int64_t begin, std::int64_t end, const float* v, std::int64_t v_step, float* m,
-                std::int64_t m_step) const {
+  /// The number of blocks of output channels.
+  std::int64_t blocks() const { return blocks_; }
+
+  /// m[o] = sum over c of u[o][c] v[c] for one slab, kVectors vectors and the output channels [begin, end),
+  /// where a block begins and one ends; v[c] and m[o] are kStep vectors apart. Calls before_block() in front
+  /// of each block.
+  template <int kVectors, int kStep = kVectors, class F>
+  void multiply(int slab, std::int64_t begin, std::int64_t end, const float* v, float* m,
+                const F& before_block) const {
     const float* u = u_.data<float>() + slab * out_ * in_;
     for_each_block(out_, [&](std::int64_t o, auto block) {
       if (o < begin || o >= end) return;
-      multiply_block<block.value, kVectors>(u + o * in_, v, v_step, in_, m + (o - begin) * m_step, m_step);
+      before_block();
+      multiply_block<block.value, kVectors, kStep>(u + o * in_, v, in_, m + (o - begin) * kStep * kLane);
     });
   }
 
@@ -75,8 +81,7 @@ class Filters {
 #pragma GCC unroll 6
     for (int i = 0; i < kSide; ++i)
 #pragma GCC unroll 3
-      for (int j = 0; j < 3; ++j)
-        rows[i][j] = g_[i][0] * w[j] + g_[i][1] * w[3 + j] + g_[i][2] * w[6 + j];
+      for (int j = 0; j < 3; ++j) rows[i][j] = g_[i][0] * w[j] + g_[i][1] * w[3 + j] + g_[i][2] * w[6 + j];
     for (int i = 0; i < kSide; ++i)
 #pragma GCC unroll 6
       for (int j = 0; j < kSide; ++j, u += out_ * in_) {
@@ -86,6 +91,7 @@ class Filters {
   }
 
   std::int64_t out_, in_;
+  std::int64_t blocks_ = 0;
   const float (&g_)[kSide][3];
   Tensor u_;
 };

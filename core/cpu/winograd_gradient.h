@@ -33,30 +33,39 @@ void multiply_block(const float* v, const float* e, std::int64_t tiles, float* d
     }
 }
 
-/// The same for all input channels.
-template <int kVectors>
+/// The same for all input channels; calls before_block() in front of each block of them.
+template <int kVectors, class F>
 void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
-              std::int64_t o_stride) {
+              std::int64_t o_stride, const F& before_block) {
   constexpr int kInputs = kSums / kVectors;
   std::int64_t c = 0;
-  for (; c + kInputs <= channels; c += kInputs)
+  for (; c + kInputs <= channels; c += kInputs) {
+    before_block();
     multiply_block<kVectors, kInputs>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
+  }
   for (; c < channels; ++c) multiply_block<kVectors, 1>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
 }
 
 /// The same for all output channels, in whole vectors: e[vector of o][tile][lane].
-inline void add_products(const float* v, const float* e, std::int64_t tiles, std::int64_t channels,
-                         std::int64_t outputs, float* du, std::int64_t o_stride) {
+template <class F>
+void add_products(const float* v, const float* e, std::int64_t tiles, std::int64_t channels,
+                  std::int64_t outputs, float* du, std::int64_t o_stride, const F& before_block) {
   std::int64_t o = 0;
   for (; o + 2 * kLane <= outputs; o += 2 * kLane)
-    multiply<2>(v, e + o * tiles, tiles, channels, du + o, o_stride);
-  for (; o < outputs; o += kLane) multiply<1>(v, e + o * tiles, tiles, channels, du + o, o_stride);
+    multiply<2>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
+  for (; o < outputs; o += kLane)
+    multiply<1>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
+}
+
+/// How often add_products calls before_block(), about.
+inline std::int64_t product_blocks(std::int64_t channels, std::int64_t outputs) {
+  return std::max<std::int64_t>(outputs / kLane * channels / kSums, 1);
 }
 
 /// dw[o][c] = G^T du G for `outputs` output channels, at most kLane, and one input channel of `channels`;
 /// slabs of du are `slab` elements apart.
-inline void finish_block(const float* du, std::int64_t slab, const float (&g)[kSide][3], std::int64_t channels,
-                         std::int64_t outputs, float* dw) {
+inline void finish_block(const float* du, std::int64_t slab, const float (&g)[kSide][3],
+                         std::int64_t channels, std::int64_t outputs, float* dw) {
   Vec<float> columns[3][kSide] = {};
   for (int r = 0; r < kSide; ++r)
     for (int k = 0; k < kSide; ++k, du += slab) {

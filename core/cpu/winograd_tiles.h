@@ -1,10 +1,15 @@
 #pragma once
-// Internal: how the tiles of images lie in vectors, for Winograd's F(4 x 4, 3 x 3).
+// Internal: how the tiles of images lie in vectors, for Winograd's convolutions.
 #include <retrace/core/cpu/winograd.h>
+#include <retrace/core/shape.h>
 
 #include <cstring>
 
 namespace retrace::cpu::winograd {
+
+namespace strided {
+class StridedVector;
+}
 
 /// v where the mask has all bits, zeros elsewhere.
 [[gnu::always_inline]] inline Vec<float> keep(const Vec<float>& v, const Vec<std::int32_t>& mask) {
@@ -12,42 +17,69 @@ namespace retrace::cpu::winograd {
   return reinterpret_cast<Vec<float>>(reinterpret_cast<Vec<std::int32_t>>(v) & mask);
 }
 
-/// Planes of h x w pixels, cut into tiles in the order (image, row, column), kLane tiles a vector. `fits`
-/// says which w let no vector begin in the middle of a row of tiles.
-class TilePlanes {
+/// to[k] = lanes k, k + 4, k + 8, ... of 4 vectors.
+[[gnu::always_inline]] inline void split_in_four(const Vec<float>* from, Vec<float>* to) {
+  const Vec<float> even[2] = {even_lanes<float>(from[0], from[1]), even_lanes<float>(from[2], from[3])};
+  const Vec<float> odd[2] = {odd_lanes<float>(from[0], from[1]), odd_lanes<float>(from[2], from[3])};
+  to[0] = even_lanes<float>(even[0], even[1]);
+  to[1] = even_lanes<float>(odd[0], odd[1]);
+  to[2] = odd_lanes<float>(even[0], even[1]);
+  to[3] = odd_lanes<float>(odd[0], odd[1]);
+}
+
+/// The inverse of split_in_four.
+[[gnu::always_inline]] inline void join_four(const Vec<float>* from, Vec<float>* to) {
+  const Vec<float> even[2] = {zip_low<float>(from[0], from[2]), zip_high<float>(from[0], from[2])};
+  const Vec<float> odd[2] = {zip_low<float>(from[1], from[3]), zip_high<float>(from[1], from[3])};
+  to[0] = zip_low<float>(even[0], odd[0]);
+  to[1] = zip_high<float>(even[0], odd[0]);
+  to[2] = zip_low<float>(even[1], odd[1]);
+  to[3] = zip_high<float>(even[1], odd[1]);
+}
+
+/// Planes of h x w pixels, cut into tiles of kPixels x kPixels in the order (image, row, column), kLane tiles
+/// a vector. `fits` says which w let no vector begin in the middle of a row of tiles.
+template <int kPixels>
+class Planes {
  public:
-  TilePlanes(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width)
-      : images_(images), h_(height), w_(width), image_stride_(channels * height * width) {
-    const int columns = static_cast<int>(width) / kTile;
+  static constexpr std::int64_t kVectorPixels = kPixels * kPixels * kLane;  ///< of a channel
+
+  Planes(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width)
+      : images_(images), channels_(channels), h_(height), w_(width) {
+    const int columns = static_cast<int>(width) / kPixels;
     for (int k = 0; k < kLane; ++k) {
       has_left_[k] = k % columns != 0 ? -1 : 0;
       has_right_[k] = k % columns != columns - 1 ? -1 : 0;
     }
   }
+  /// Of a tensor [n, channels, h, w].
+  explicit Planes(const Shape& s) : Planes(s[0], s[1], s[2], s[3]) {}
 
-  /// w / 4 must be a power of two, at most kLane, and w at least half of kLane.
+  /// A row must have a power of two tiles, at most kLane and at least kLane / 8.
   static bool fits(std::int64_t height, std::int64_t width) {
-    const std::int64_t columns = width / kTile;
-    return height % kTile == 0 && width % kTile == 0 && columns <= kLane && kLane % columns == 0 &&
-           width >= kLane / 2;
+    const std::int64_t columns = width / kPixels;
+    return height % kPixels == 0 && width % kPixels == 0 && columns <= kLane && kLane % columns == 0 &&
+           columns * 8 >= kLane;
   }
 
+  std::int64_t channels() const { return channels_; }
   std::int64_t plane() const { return h_ * w_; }
-  std::int64_t vectors() const {
-    return (images_ * plane() + kTile * kTile * kLane - 1) / (kTile * kTile * kLane);
-  }
+  std::int64_t vectors() const { return (images_ * plane() + kVectorPixels - 1) / kVectorPixels; }
 
  private:
   friend class TileVector;
-  std::int64_t images_, h_, w_, image_stride_;
+  friend class strided::StridedVector;
+  std::int64_t images_, channels_, h_, w_;
   Vec<std::int32_t> has_left_, has_right_;  ///< all bits of a lane are set if its tile has this neighbour
 };
+
+using TilePlanes = Planes<kTile>;
 
 /// One vector of tiles. A row of their pixels is 4 vectors of memory, each one or two runs of an image's row.
 class TileVector {
  public:
   using Planes = TilePlanes;
-  static constexpr int kRows = kTile;
+
   TileVector(const TilePlanes& planes, std::int64_t index) : planes_(&planes), halves_(planes.w_ < kLane) {
     const int runs = halves_ ? 2 * kTile : kTile;
     const std::int64_t rows = planes.h_ / kTile;
@@ -56,45 +88,25 @@ class TileVector {
       const std::int64_t row = pixel / planes.w_;
       const std::int64_t image = row / rows;
       const std::int64_t offset =
-          image * planes.image_stride_ + row % rows * kTile * planes.w_ + pixel % planes.w_;
+          image * planes.channels_ * planes.plane() + row % rows * kTile * planes.w_ + pixel % planes.w_;
       runs_[j] = {offset, row % rows == 0, row % rows == rows - 1, image < planes.images_};
     }
   }
 
-  /// Row r of the tiles' inputs, 0 <= r < 6, of a channel: d[k] holds column k of each tile, and zeros stand
-  /// for what lies outside of the image.
-  [[gnu::always_inline]] void load_row(const float* channel, int r, Vec<float> (&d)[kSide]) const {
-    Vec<float> pixels[kTile];
-#pragma GCC unroll 4
-    for (int j = 0; j < kTile; ++j) pixels[j] = load_part(channel, r - 1, j);
-    const Vec<float> even[2] = {even_lanes<float>(pixels[0], pixels[1]),
-                                even_lanes<float>(pixels[2], pixels[3])};
-    const Vec<float> odd[2] = {odd_lanes<float>(pixels[0], pixels[1]),
-                               odd_lanes<float>(pixels[2], pixels[3])};
-    d[1] = even_lanes<float>(even[0], even[1]);
-    d[2] = even_lanes<float>(odd[0], odd[1]);
-    d[3] = odd_lanes<float>(even[0], even[1]);
-    d[4] = odd_lanes<float>(odd[0], odd[1]);
+  /// Columns of tiles from a row of their pixels as it lies in memory: d[k] holds column k of each tile, and
+  /// zeros stand for what lies outside of the image.
+  [[gnu::always_inline]] void columns_of(const Vec<float> (&pixels)[kTile], Vec<float> (&d)[kSide]) const {
+    split_in_four(pixels, &d[1]);
     d[0] = keep(previous_lanes<float>(d[4]), planes_->has_left_);
     d[5] = keep(next_lanes<float>(d[1]), planes_->has_right_);
   }
 
   /// Writes row r of the tiles' outputs, 0 <= r < 4; y[k] holds column k of each tile.
   [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel) const {
-    const Vec<float> even[2] = {zip_low<float>(y[0], y[2]), zip_high<float>(y[0], y[2])};
-    const Vec<float> odd[2] = {zip_low<float>(y[1], y[3]), zip_high<float>(y[1], y[3])};
-    store_part(zip_low<float>(even[0], odd[0]), r, 0, channel);
-    store_part(zip_high<float>(even[0], odd[0]), r, 1, channel);
-    store_part(zip_low<float>(even[1], odd[1]), r, 2, channel);
-    store_part(zip_high<float>(even[1], odd[1]), r, 3, channel);
-  }
-
-  /// Asks for the cache lines of row r of the tiles' pixels.
-  template <bool kToWrite>
-  [[gnu::always_inline]] void fetch_row(const float* channel, int r) const {
-    for (int j = 0; j < (halves_ ? 2 * kTile : kTile); ++j)
-      if (runs_[j].inside)
-        __builtin_prefetch(channel + (runs_[j].offset + r * planes_->w_), kToWrite ? 1 : 0, 2);
+    Vec<float> pixels[kTile];
+    join_four(y, pixels);
+#pragma GCC unroll 4
+    for (int j = 0; j < kTile; ++j) store_part(pixels[j], r, j, channel);
   }
 
   /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.
@@ -147,19 +159,21 @@ class TileVector {
 
 /// to[i] = (B^T d B)[i] for one channel; slabs i are `slab` elements apart.
 inline void transform_input(const TileVector& tiles, const float* channel, float* to, std::int64_t slab) {
-  Vec<float> rows[kSide][kSide];
+  Vec<float> rows[kSide][kTile];  // B^T d, with pixels where they are in memory
+#pragma GCC unroll 4
+  for (int j = 0; j < kTile; ++j) {
+    Vec<float> column[kSide];
 #pragma GCC unroll 6
-  for (int r = 0; r < kSide; ++r) {
-    Vec<float> d[kSide];
-    tiles.load_row(channel, r, d);
-    input_side(d, 1, rows[r], 1);
+    for (int r = 0; r < kSide; ++r) column[r] = tiles.load_part(channel, r - 1, j);
+    input_side(column, 1, &rows[0][j], kTile);
   }
 #pragma GCC unroll 6
-  for (int k = 0; k < kSide; ++k) {
-    Vec<float> column[kSide];
-    input_side(&rows[0][k], kSide, column, 1);
+  for (int r = 0; r < kSide; ++r) {
+    Vec<float> d[kSide], row[kSide];
+    tiles.columns_of(rows[r], d);
+    input_side(d, 1, row, 1);
 #pragma GCC unroll 6
-    for (int r = 0; r < kSide; ++r) store<float>(to + (r * kSide + k) * slab, column[r]);
+    for (int k = 0; k < kSide; ++k) store<float>(to + (r * kSide + k) * slab, row[k]);
   }
 }
 

@@ -42,8 +42,8 @@ class StridedVector {
       evens[j] = even_lanes<float>(pixels[2 * j], pixels[2 * j + 1]);
       odds[j] = odd_lanes<float>(pixels[2 * j], pixels[2 * j + 1]);
     }
-    split_in_four(evens, even);
-    split_in_four(odds, &odd[1]);
+    split_in_four<float>(evens, even);
+    split_in_four<float>(odds, &odd[1]);
     odd[0] = keep(previous_lanes<float>(odd[kTile]), planes_->has_left_);
   }
 
@@ -51,8 +51,8 @@ class StridedVector {
   [[gnu::always_inline]] void store_row(const Vec<float>* odd, const Vec<float>* even, int r,
                                         float* channel) const {
     Vec<float> evens[kTile], odds[kTile];
-    join_four(even, evens);
-    join_four(odd, odds);
+    join_four<float>(even, evens);
+    join_four<float>(odd, odds);
 #pragma GCC unroll 4
     for (int j = 0; j < kTile; ++j) {
       store_part(zip_low<float>(evens[j], odds[j]), r, 2 * j, channel);

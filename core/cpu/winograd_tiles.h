@@ -17,26 +17,6 @@ class StridedVector;
   return reinterpret_cast<Vec<float>>(reinterpret_cast<Vec<std::int32_t>>(v) & mask);
 }
 
-/// to[k] = lanes k, k + 4, k + 8, ... of 4 vectors.
-[[gnu::always_inline]] inline void split_in_four(const Vec<float>* from, Vec<float>* to) {
-  const Vec<float> even[2] = {even_lanes<float>(from[0], from[1]), even_lanes<float>(from[2], from[3])};
-  const Vec<float> odd[2] = {odd_lanes<float>(from[0], from[1]), odd_lanes<float>(from[2], from[3])};
-  to[0] = even_lanes<float>(even[0], even[1]);
-  to[1] = even_lanes<float>(odd[0], odd[1]);
-  to[2] = odd_lanes<float>(even[0], even[1]);
-  to[3] = odd_lanes<float>(odd[0], odd[1]);
-}
-
-/// The inverse of split_in_four.
-[[gnu::always_inline]] inline void join_four(const Vec<float>* from, Vec<float>* to) {
-  const Vec<float> even[2] = {zip_low<float>(from[0], from[2]), zip_high<float>(from[0], from[2])};
-  const Vec<float> odd[2] = {zip_low<float>(from[1], from[3]), zip_high<float>(from[1], from[3])};
-  to[0] = zip_low<float>(even[0], odd[0]);
-  to[1] = zip_high<float>(even[0], odd[0]);
-  to[2] = zip_low<float>(even[1], odd[1]);
-  to[3] = zip_high<float>(even[1], odd[1]);
-}
-
 /// Planes of h x w pixels, cut into tiles of kPixels x kPixels in the order (image, row, column), kLane tiles
 /// a vector. `fits` says which w let no vector begin in the middle of a row of tiles.
 template <int kPixels>
@@ -96,7 +76,7 @@ class TileVector {
   /// Columns of tiles from a row of their pixels as it lies in memory: d[k] holds column k of each tile, and
   /// zeros stand for what lies outside of the image.
   [[gnu::always_inline]] void columns_of(const Vec<float> (&pixels)[kTile], Vec<float> (&d)[kSide]) const {
-    split_in_four(pixels, &d[1]);
+    split_in_four<float>(pixels, &d[1]);
     d[0] = keep(previous_lanes<float>(d[4]), planes_->has_left_);
     d[5] = keep(next_lanes<float>(d[1]), planes_->has_right_);
   }
@@ -104,7 +84,7 @@ class TileVector {
   /// Writes row r of the tiles' outputs, 0 <= r < 4; y[k] holds column k of each tile.
   [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel) const {
     Vec<float> pixels[kTile];
-    join_four(y, pixels);
+    join_four<float>(y, pixels);
 #pragma GCC unroll 4
     for (int j = 0; j < kTile; ++j) store_part(pixels[j], r, j, channel);
   }

@@ -13,8 +13,8 @@ class Fetch {
   /// Of `channels` channels, the first one's first pixel at `data`. The lines are shared out to `pieces`
   /// calls of `piece`.
   template <class Planes>
-  Fetch(const Planes& planes, const float* data, std::int64_t channels, std::int64_t begin,
-        std::int64_t end, std::int64_t pieces)
+  Fetch(const Planes& planes, const float* data, std::int64_t channels, std::int64_t begin, std::int64_t end,
+        std::int64_t pieces)
       : data_(data),
         plane_(planes.plane()),
         channels_(planes.channels()),

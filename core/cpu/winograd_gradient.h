@@ -33,17 +33,22 @@ void multiply_block(const float* v, const float* e, std::int64_t tiles, float* d
     }
 }
 
-/// The same for all input channels; calls before_block() in front of each block of them.
+/// The same for all input channels, in blocks and what is left of them; calls before_block() in front of
+/// each.
 template <int kVectors, class F>
 void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
               std::int64_t o_stride, const F& before_block) {
-  constexpr int kInputs = kSums / kVectors;
   std::int64_t c = 0;
-  for (; c + kInputs <= channels; c += kInputs) {
-    before_block();
-    multiply_block<kVectors, kInputs>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
-  }
-  for (; c < channels; ++c) multiply_block<kVectors, 1>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
+  const auto run = [&](auto inputs) {
+    for (; c + inputs <= channels; c += inputs) {
+      before_block();
+      multiply_block<kVectors, inputs.value>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
+    }
+  };
+  constexpr int kInputs = kSums / kVectors;
+  run(std::integral_constant<int, kInputs>{});
+  run(std::integral_constant<int, kInputs / 4>{});
+  run(std::integral_constant<int, 1>{});
 }
 
 /// The same for all output channels, in whole vectors: e[vector of o][tile][lane].

@@ -19,14 +19,15 @@ class StridedVector {
       const std::int64_t pixel = (index * kPixels + j) * kLane;  // counted along rows of tiles
       const std::int64_t row = pixel / planes.w_;
       const std::int64_t image = row / rows;
-      runs_[j] = {image * planes.channels_ * planes.plane() + row % rows * kPixels * planes.w_ + pixel % planes.w_,
-                  row % rows == 0, true};
+      runs_[j] = {
+          image * planes.channels_ * planes.plane() + row % rows * kPixels * planes.w_ + pixel % planes.w_,
+          row % rows == 0, true};
       if (image >= planes.images_) runs_[j] = {0, true, false};  // what is there is as good as anything
     }
   }
 
-  /// Vector j of 8 of row r of the tiles' pixels, -1 <= r < 8, as they lie in memory; zeros stand for what lies
-  /// outside of the image. Tiles behind the last image have pixels of the first.
+  /// Vector j of 8 of row r of the tiles' pixels, -1 <= r < 8, as they lie in memory; zeros stand for what
+  /// lies outside of the image. Tiles behind the last image have pixels of the first.
   [[gnu::always_inline]] Vec<float> load_part(const float* channel, int r, int j) const {
     static constexpr float kZeros[kLane] = {};
     return load(r < 0 && runs_[j].at_top ? kZeros : channel + (runs_[j].offset + r * planes_->w_));
@@ -75,7 +76,8 @@ class StridedVector {
 };
 
 /// The transformed pixels of channel c of x, whose first pixel is at `channel`.
-inline void transform_input(const StridedVector& tiles, const float* channel, std::int64_t c, const Groups& groups, float* v) {
+inline void transform_input(const StridedVector& tiles, const float* channel, std::int64_t c,
+                            const Groups& groups, float* v) {
   Vec<float> rows[kOdd][kPixels];  // B^T of the odd rows, with pixels where they are in memory
 #pragma GCC unroll 8
   for (int j = 0; j < kPixels; ++j) {

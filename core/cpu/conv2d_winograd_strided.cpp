@@ -109,7 +109,7 @@ void transform_output(const StridedVector& tiles, const Products& m, float /*bia
 }
 
 /// Output channels that go through products and transform together, or a few more.
-constexpr std::int64_t kPartChannels = 64;
+constexpr std::int64_t kPartChannels = 36;
 constexpr std::int64_t kMostPartChannels = kPartChannels + kTileChannels - 1;
 
 /// Calls f(begin, end, blocks) for parts of the output channels.

@@ -35,12 +35,12 @@ class Filters {
       : out_(out), in_(in), g_(g), u_({kSlabs, out, in}, DType::f32, Tag::workspace) {
     for_each_block(out, [this](std::int64_t, auto) { ++blocks_; });
     float* u = u_.mutable_data<float>();
-    const std::int64_t grain = std::max<std::int64_t>(kFewestFilters / in, 1);
-    parallel_for(out, grain, [=, this](std::int64_t begin, std::int64_t end) {
-      for_each_block(out_, [&](std::int64_t first, auto block) {
-        for (std::int64_t o = std::max(begin, first); o < std::min(end, first + block); ++o)
-          for (std::int64_t c = 0; c < in_; c += kLane)
-            transform(filter, o, c, u + first * in_ + c * block + o - first, block);
+    const std::int64_t grain = std::max<std::int64_t>(kFewestFilters / (in * kTileChannels), 1);
+    parallel_for(blocks_, grain, [=, this](std::int64_t begin, std::int64_t end) {
+      std::int64_t index = 0;
+      for_each_block(out_, [&](std::int64_t o, auto block) {
+        if (begin <= index && index < end) transform<block.value>(filter, o, u + o * in_);
+        ++index;
       });
     });
   }
@@ -69,25 +69,30 @@ class Filters {
   /// Filters that are worth another task.
   static constexpr std::int64_t kFewestFilters = 256;
 
-  /// u = G w G^T for the filters from channels c, c + 1, ... (kLane at most) to channel o; `step` is between
-  /// two input channels of u.
-  template <class Filter>
-  void transform(const Filter& filter, std::int64_t o, std::int64_t c, float* u, std::int64_t step) const {
-    const int lanes = static_cast<int>(std::min<std::int64_t>(kLane, in_ - c));
-    Vec<float> w[9] = {};
-    for (int t = 0; t < 9; ++t)
-      for (int k = 0; k < lanes; ++k) w[t][k] = filter(o, c + k, t);
-    Vec<float> rows[kSide][3];
+  /// u = G w G^T for the filters to channels o, ..., o + kBlock - 1. The lanes are filters, as they lie in u.
+  template <int kBlock, class Filter>
+  void transform(const Filter& filter, std::int64_t o, float* u) const {
+    for (std::int64_t first = 0; first < kBlock * in_; first += kLane) {
+      const std::int64_t lanes = std::min<std::int64_t>(kLane, kBlock * in_ - first);
+      Vec<float> w[9] = {};
+      for (std::int64_t k = 0; k < lanes; ++k)
+        for (int t = 0; t < 9; ++t) w[t][k] = filter(o + (first + k) % kBlock, (first + k) / kBlock, t);
+      Vec<float> rows[kSide][3];
 #pragma GCC unroll 6
-    for (int i = 0; i < kSide; ++i)
+      for (int i = 0; i < kSide; ++i)
 #pragma GCC unroll 3
-      for (int j = 0; j < 3; ++j) rows[i][j] = g_[i][0] * w[j] + g_[i][1] * w[3 + j] + g_[i][2] * w[6 + j];
-    for (int i = 0; i < kSide; ++i)
+        for (int j = 0; j < 3; ++j) rows[i][j] = g_[i][0] * w[j] + g_[i][1] * w[3 + j] + g_[i][2] * w[6 + j];
+      float* to = u + first;
+      for (int i = 0; i < kSide; ++i)
 #pragma GCC unroll 6
-      for (int j = 0; j < kSide; ++j, u += out_ * in_) {
-        const Vec<float> value = g_[j][0] * rows[i][0] + g_[j][1] * rows[i][1] + g_[j][2] * rows[i][2];
-        for (int k = 0; k < lanes; ++k) u[k * step] = value[k];
-      }
+        for (int j = 0; j < kSide; ++j, to += out_ * in_) {
+          const Vec<float> value = g_[j][0] * rows[i][0] + g_[j][1] * rows[i][1] + g_[j][2] * rows[i][2];
+          if (lanes == kLane)
+            store<float>(to, value);
+          else
+            std::memcpy(to, &value, static_cast<std::size_t>(lanes) * sizeof(float));
+        }
+    }
   }
 
   std::int64_t out_, in_;

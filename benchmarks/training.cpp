@@ -68,6 +68,7 @@ nlohmann::ordered_json training_json(const MemoryRun& run, const std::optional<B
   json["backward_seconds"] = run.backward_seconds;
   json["update_seconds"] = run.update_seconds;
   json["resident_bytes"] = run.resident_bytes;
+  json["needed_bytes"] = run.needed_bytes;
   if (bound)
     json["of_stored"] = {{"step", bound->share}, {"r", bound->r}, {"q", bound->q}, {"ideal", bound->ideal}};
   return json;
@@ -80,19 +81,18 @@ void print_row(const MemoryRun& run, const std::optional<Bound>& bound) {
       bound ? fmt::format("{:.2f} | {:.2f} | {:.2f} | {:.2f} | {:.2f}", bound->share, bound->r, bound->q,
                           bound->ideal, kAllowedOverIdeal * bound->ideal)
             : "1 | | | |";
-  fmt::print("| {} | {} | {:.0f} | {:.0f} | {:.0f} | {:.1f} | {:.1f} | {:.1f} | {:.0f} | {} |\n", run.network,
-             name_of(run.policy), 1e3 * run.step_seconds, 1e3 * run.forward_seconds,
+  fmt::print("| {} | {} | {:.0f} | {:.0f} | {:.0f} | {:.1f} | {:.1f} | {:.1f} | {:.0f} | {:.0f} | {} |\n",
+             run.network, name_of(run.policy), 1e3 * run.step_seconds, 1e3 * run.forward_seconds,
              1e3 * run.backward_seconds, 1e3 * run.update_seconds, mebibytes(run.after_forward_bytes),
-             mebibytes(run.peak_bytes), mebibytes(run.resident_bytes), shares);
+             mebibytes(run.peak_bytes), mebibytes(run.resident_bytes), mebibytes(run.needed_bytes), shares);
 }
 
 void print_title(const Options& options) {
   fmt::print(
       "batch {} of [3, 32, 32], {}, {} threads; medians of {} steps, the policies of a network in turn\n\n"
       "| network | policy | step, ms | forward, ms | backward, ms | update, ms | after forward, MiB | peak, "
-      "MiB | "
-      "process, MiB | of stored | r | q | (1 + r + q) / (1 + r) | allowed |\n"
-      "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+      "MiB | process, MiB | needed, MiB | of stored | r | q | (1 + r + q) / (1 + r) | allowed |\n"
+      "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
       options.batch, options.run.dtype, num_threads(), options.steps);
 }
 

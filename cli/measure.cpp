@@ -44,6 +44,7 @@ struct Subject {
            .backward_seconds = 0,
            .update_seconds = 0,
            .resident_bytes = 0,
+           .needed_bytes = 0,
            .loss = 0,
            .profile = {}};
   }
@@ -92,8 +93,11 @@ std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch
   for (Subject& subject : subjects) {
     allocator().flush();  // what the others freed is not this one's
     const ResidentPeak resident;
+    const Counter tensors;
+    const std::int64_t before = resident.bytes_before() - tensors.live();
     subject.step(batch, 1);
     subject.run.resident_bytes = resident.bytes();
+    subject.run.needed_bytes = before + tensors.peak();
   }
   for (std::int64_t s = 0; s < options.steps; ++s)
     for (Subject& subject : subjects) subject.timed_step(batch, s + 2, options.profile);

@@ -24,6 +24,7 @@ struct MemoryRun {
   double backward_seconds = 0;           ///< the same of the backward
   double update_seconds = 0;             ///< the same of the optimizer's step
   std::int64_t resident_bytes = 0;       ///< most memory of the process in the first step; 0: unknown
+  std::int64_t needed_bytes = 0;         ///< the process without tensors, and the most that they held then
   double loss = 0;                       ///< of the last step
   Profile profile{};                     ///< of the fastest timed step, where it was asked for
 };

@@ -26,6 +26,7 @@ ResidentPeak::ResidentPeak() {
   std::ofstream peak("/proc/self/clear_refs");  // 5: begin the peak anew, see proc(5)
   peak << "5" << std::flush;
   restarted_ = peak.good();
+  before_ = status_bytes("VmRSS:");
 }
 
 std::int64_t ResidentPeak::bytes() const { return restarted_ ? status_bytes("VmHWM:") : 0; }

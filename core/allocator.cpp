@@ -2,6 +2,7 @@
 #include <retrace/core/fail.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -107,12 +108,13 @@ std::byte* Allocator::take_cached(std::int64_t bytes) {
   return data;
 }
 
-/// Gets memory for a block of that size from the system into the cache, if there is any.
+/// Gets memory for a block of that size from the system into the cache, if there is any: for a large one a
+/// segment, as large as the system gives it.
 void Allocator::grow(std::int64_t bytes) {
-  const bool roomy = bytes >= BlockCache::kLarge && bytes < BlockCache::kSegment && ledger_.budget() == 0;
-  std::int64_t size = roomy ? BlockCache::kSegment : bytes;
+  const bool roomy = bytes >= BlockCache::kLarge && ledger_.budget() == 0;
+  std::int64_t size = roomy ? std::max(bytes, BlockCache::kSegment) : bytes;
   std::byte* data = obtain(size);
-  if (data == nullptr && roomy) data = obtain(size = bytes);
+  while (data == nullptr && size > bytes) data = obtain(size = std::max(bytes, size / 2));
   if (data == nullptr) return;
   ledger_.add_cached(size);
   forbid(data, size);

@@ -16,9 +16,9 @@ class BlockCache {
  public:
   /// Blocks from this size on are large.
   static constexpr std::int64_t kLarge = std::int64_t{1} << 20;
-  /// What to ask the system for when a large block does not fit anywhere: pages of it that no block ever
-  /// covered take no physical memory.
-  static constexpr std::int64_t kSegment = std::int64_t{64} << 20;
+  /// What to ask the system for when a large block does not fit anywhere. Pages of it that no block ever
+  /// covered take no physical memory, and blocks don't join across the ends of segments, so it is large.
+  static constexpr std::int64_t kSegment = std::int64_t{1} << 30;
 
   /// A free block of that size; null where there is none.
   std::byte* take(std::int64_t bytes);

@@ -16,7 +16,7 @@ namespace retrace::cpu::winograd::strided {
 inline constexpr int kOdd = 5;             ///< products of the odd pixels of a row
 inline constexpr int kPixels = 2 * kTile;  ///< pixels of a row of a tile of x
 
-/// The points beside infinity are +-kNear and +-kFar: half of the error of 0, +-1, +-2.
+/// The points beside infinity are +-kNear and +-kFar: as cheap as 0, +-1 and +-2, and more exact.
 inline constexpr float kNear = 0.5F;
 inline constexpr float kFar = 1.25F;
 inline constexpr float kNear2 = kNear * kNear;

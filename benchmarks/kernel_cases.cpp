@@ -71,7 +71,7 @@ void add_convolutions(std::vector<KernelCase>& cases) {
     const std::string name = "conv2d " + s.name();
     cases.push_back({name + " forward", [s] {
                        const auto c = std::make_shared<Conv>(s);
-                       return c->work([c] { kernel::conv2d(c->x, c->w, Tensor(), c->options, c->y); });
+                       return c->work([c] { kernel::conv2d(c->x, c->w, Tensor(), c->options, {}, c->y); });
                      }});
     cases.push_back({name + " data", [s] {
                        const auto c = std::make_shared<Conv>(s);

@@ -120,9 +120,15 @@ extern constinit Kernel<void(const Tensor& a, const Tensor& b, const MatmulOptio
     matmul;
 
 // core/cpu/conv2d.cpp
-/// y = x * w + bias; bias may be undefined.
+/// What a result is added to or subtracted from, if anything.
+struct Residual {
+  Tensor value{};
+  Sign sign = Sign::plus;
+};
+/// y = x * w + bias; bias may be undefined. With a residual y = residual + that, or - that, rounded as if
+/// the sum were complete before; y may be the residual.
 extern constinit Kernel<void(const Tensor& x, const Tensor& w, const Tensor& bias,
-                             const Conv2dOptions& options, Tensor& y)>
+                             const Conv2dOptions& options, const Residual& residual, Tensor& y)>
     conv2d;
 extern constinit Kernel<void(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx)>
     conv2d_backward_data;

@@ -30,6 +30,9 @@ enum class Conv2dAlgorithm {
   direct,     ///< sums of products, each rounded once
 };
 
+/// Whether something is added or subtracted.
+enum class Sign : std::int8_t { plus = 1, minus = -1 };
+
 struct Conv2dOptions {
   Size2d stride = 1;
   Size2d padding = 0;  ///< zeros on each side

@@ -39,6 +39,10 @@ Conv2d::Conv2d(std::int64_t in_channels, std::int64_t out_channels, const Conv2d
 
 Var Conv2d::forward(const Var& x) { return conv2d(x, weight_, bias_, options_); }
 
+Var Conv2d::forward_onto(Var& residual, Sign sign, const Var& x) {
+  return conv2d_onto(residual, sign, x, weight_, bias_, options_);
+}
+
 void Conv2d::members(Members& m) {
   m.parameter("weight", weight_);
   m.parameter("bias", bias_);

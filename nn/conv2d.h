@@ -23,6 +23,7 @@ class Conv2d final : public Module {
   Conv2d(std::int64_t in_channels, std::int64_t out_channels, const Conv2dLayerOptions& options = {});
 
   Var forward(const Var& x) override;
+  Var forward_onto(Var& residual, Sign sign, const Var& x) override;
   void members(Members& m) override;
 
   const Conv2dOptions& options() const { return options_; }

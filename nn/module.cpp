@@ -91,6 +91,13 @@ Vars Module::operator()(const Vars& xs) {
   return forward_all(xs);
 }
 
+Var Module::onto(Var& residual, Sign sign, const Var& x) {
+  const std::optional<Scope> scope = enter();
+  return forward_onto(residual, sign, x);
+}
+
+Var Module::forward_onto(Var&, Sign, const Var& x) { return forward(x); }
+
 Var Module::forward(const Var&) {
   fail<NotImplementedError>("module", "a module that is called with one input must override forward");
 }

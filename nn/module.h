@@ -2,6 +2,7 @@
 #include <retrace/autograd/tape.h>
 #include <retrace/autograd/var.h>
 #include <retrace/core/scope.h>
+#include <retrace/core/shape_rules.h>
 
 #include <functional>
 #include <memory>
@@ -70,7 +71,14 @@ class Module {
   Var operator()(const Var& x);
   Vars operator()(const Vars& xs);
 
+  /// The same with a residual that the result is to be added to or subtracted from. A module that can do so
+  /// while it writes its result takes the residual, which is undefined afterwards; else the result is the
+  /// module's own, and the caller adds.
+  Var onto(Var& residual, Sign sign, const Var& x);
+
   virtual Var forward(const Var& x);
+  /// By default `forward`, and the residual stays.
+  virtual Var forward_onto(Var& residual, Sign sign, const Var& x);
   /// For several inputs or outputs; by default `forward` of the only one.
   virtual Vars forward_all(const Vars& xs);
 

@@ -37,6 +37,13 @@ Var Sequential::forward(const Var& x) {
   return y;
 }
 
+Var Sequential::forward_onto(Var& residual, Sign sign, const Var& x) {
+  if (modules_.empty()) return x;
+  Var y = x;
+  for (std::size_t i = 0; i + 1 < size(); ++i) y = (*modules_[i].second)(y);
+  return modules_.back().second->onto(residual, sign, y);
+}
+
 void Sequential::members(Members& m) {
   for (auto& [name, module] : modules_) m.module(name, module);
 }

@@ -29,6 +29,7 @@ class Sequential final : public Module {
   const std::shared_ptr<Module>& operator[](std::size_t position) const;
 
   Var forward(const Var& x) override;
+  Var forward_onto(Var& residual, Sign sign, const Var& x) override;
   void members(Members& m) override;
 
  private:

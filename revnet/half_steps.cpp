@@ -43,9 +43,7 @@ Var fit(std::string_view op, const Var& result, const Tensor& stream, std::strin
   return cast(result, stream.dtype());
 }
 
-Var run_branch(std::string_view op, Module& m, const Var& source, const Tensor& target) {
-  return fit(op, m(source), target, "the result of F and G");
-}
+constexpr std::string_view kBranchResult = "the result of F and G";
 
 struct ScaleShift {
   Var s;
@@ -80,20 +78,28 @@ void backward_from(Tape& tape, const Vars& roots, const Tensors& dys) {
 }  // namespace
 
 Var AdditiveCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
-  const Var r = run_branch(class_name(), m, source, target.value());
-  return direction == Direction::forward ? target + r : target - r;
+  const bool adds = direction == Direction::forward;
+  Var sum = target;
+  Var r = m.onto(sum, adds ? Sign::plus : Sign::minus, source);
+  if (!sum.defined()) return r;
+  r = fit(class_name(), r, target.value(), kBranchResult);
+  return adds ? target + r : target - r;
 }
 
 Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
-  Tensor r = run_branch(class_name(), m, source, target).value();
-  return combine(direction == Direction::forward ? kernel::add : kernel::sub, std::move(target),
-                 std::move(r));
+  const bool adds = direction == Direction::forward;
+  Var sum(std::exchange(target, Tensor()));
+  Var r = m.onto(sum, adds ? Sign::plus : Sign::minus, source);
+  if (!sum.defined()) return r.value();
+  target = std::exchange(sum, Var()).value();
+  r = fit(class_name(), r, target, kBranchResult);
+  return combine(adds ? kernel::add : kernel::sub, std::move(target), std::exchange(r, Var()).value());
 }
 
 void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
   Tape tape;
   const Var v = tape.watch(source.value);
-  const Var r = run_branch(class_name(), m, v, target.value);
+  const Var r = fit(class_name(), m(v), target.value, kBranchResult);
   target.value = combine(direction == Direction::forward ? kernel::sub : kernel::add, std::move(target.value),
                          r.value());
   backward_from(tape, {r}, {direction == Direction::forward ? target.gradient : scaled(target.gradient, -1)});

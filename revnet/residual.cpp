@@ -31,11 +31,17 @@ ResidualBranch::ResidualBranch(std::int64_t in, std::int64_t width, const Branch
 }
 
 Var ResidualBranch::forward(const Var& x) {
+  Var none;
+  return forward_onto(none, Sign::plus, x);
+}
+
+Var ResidualBranch::forward_onto(Var& residual, Sign sign, const Var& x) {
   Var h = x;
-  for (std::size_t i = 0; i < units_.size(); ++i) {
-    if (units_[i].norm) h = units_[i].norm->then_relu(h);
-    if (i + 1 == units_.size() && dropout_ > 0) h = dropout(h, dropout_, training());
-    h = units_[i].conv(h);
+  for (Unit& unit : units_) {
+    const bool last = &unit == &units_.back();
+    if (unit.norm) h = unit.norm->then_relu(h);
+    if (last && dropout_ > 0) h = dropout(h, dropout_, training());
+    h = last ? unit.conv.onto(residual, sign, h) : unit.conv(h);
   }
   return h;
 }
@@ -56,8 +62,9 @@ ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t width, const BranchOp
 }
 
 Var ResidualBlock::forward(const Var& x) {
-  const Var f = F_(x);
-  return shortcut_ ? shortcut_->norm(shortcut_->conv(x)) + f : x + f;
+  Var sum = shortcut_ ? shortcut_->norm(shortcut_->conv(x)) : x;
+  const Var f = F_.onto(sum, Sign::plus, x);
+  return sum.defined() ? sum + f : f;
 }
 
 void ResidualBlock::members(Members& m) {

@@ -27,6 +27,7 @@ class ResidualBranch final : public Module {
   ResidualBranch(std::int64_t in, std::int64_t width, const BranchOptions& options);
 
   Var forward(const Var& x) override;
+  Var forward_onto(Var& residual, Sign sign, const Var& x) override;
   void members(Members& m) override;
 
  private:

@@ -4,6 +4,8 @@
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
 
+#include <utility>
+
 namespace retrace {
 
 namespace {
@@ -16,9 +18,17 @@ Tensor sum_per_channel(const Tensor& dy) {
   return sum.reshape({channels});
 }
 
-}  // namespace
+/// Whether a convolution can take a residual up into its result.
+bool fits(const Var& residual, Sign sign, const Shape& shape, const Var& x, const Var& w, const Var& bias) {
+  const bool recorded =
+      needs_gradient(x) || needs_gradient(w) || needs_gradient(bias) || needs_gradient(residual);
+  return residual.defined() && residual.shape() == shape && residual.dtype() == x.dtype() &&
+         (sign == Sign::plus || !recorded);
+}
 
-Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& options) {
+/// Takes the residual, which may be null, if it can: see conv2d_onto.
+Var convolve(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& options, Var* residual,
+             Sign sign) {
   if (autocast::to_lower(x, w, bias))
     return conv2d(autocast::in_lower(x), autocast::in_lower(w), autocast::in_lower(bias), options);
   const Shape shape = conv2d_shape(x.shape(), w.shape(), options);
@@ -26,11 +36,14 @@ Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& opt
   detail::check_same_dtype("conv2d", x.value(), "w", w.value());
   detail::check_same_dtype("conv2d", x.value(), "bias", bias.value());
   if (bias.defined()) detail::check_per_channel("conv2d", shape[1], "bias", bias.value());
-  Tensor y = like(x.value(), shape);
-  kernel::conv2d(x.value(), w.value(), bias.value(), options, y);
+  Var addend;
+  if (residual != nullptr && fits(*residual, sign, shape, x, w, bias))
+    addend = std::exchange(*residual, Var());
+  Tensor y = addend.constant() && addend.value().unique() ? addend.value() : like(x.value(), shape);
+  kernel::conv2d(x.value(), w.value(), bias.value(), options, {addend.value(), sign}, y);
   const Shape x_shape = x.shape();
   const Shape w_shape = w.shape();
-  return record("conv2d", {x, w, bias}, y,
+  return record("conv2d", {x, w, bias, addend}, y,
                 /*save=*/{needs_gradient(w) ? x.value() : Tensor(), needs_gradient(x) ? w.value() : Tensor()},
                 [options, x_shape, w_shape](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
                   Tensor dx;
@@ -43,8 +56,19 @@ Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& opt
                     dw = like(dy, w_shape, Tag::gradient);
                     kernel::conv2d_backward_weight(dy, saved[0], options, dw);
                   }
-                  return {dx, dw, wants[2] ? sum_per_channel(dy) : Tensor()};
+                  return {dx, dw, wants[2] ? sum_per_channel(dy) : Tensor(), wants[3] ? dy : Tensor()};
                 });
+}
+
+}  // namespace
+
+Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& options) {
+  return convolve(x, w, bias, options, nullptr, Sign::plus);
+}
+
+Var conv2d_onto(Var& residual, Sign sign, const Var& x, const Var& w, const Var& bias,
+                const Conv2dOptions& options) {
+  return convolve(x, w, bias, options, &residual, sign);
 }
 
 }  // namespace retrace

@@ -10,4 +10,11 @@ namespace retrace {
 /// Throws ArgumentError, ShapeError and DTypeError.
 Var conv2d(const Var& x, const Var& w, const Var& bias = {}, const Conv2dOptions& options = {});
 
+/// residual + conv2d(x, w, bias, options), or the difference, in one pass, rounded as two. The residual is
+/// taken (and is undefined afterwards) where it has the result's shape and element type, Autocast does not
+/// cast, and where it is added or no gradient is needed; its memory is used where nobody else holds it. Else
+/// it stays, and the result is that of conv2d alone.
+Var conv2d_onto(Var& residual, Sign sign, const Var& x, const Var& w, const Var& bias,
+                const Conv2dOptions& options);
+
 }  // namespace retrace

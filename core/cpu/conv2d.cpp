@@ -14,11 +14,20 @@ using cpu::Conv2dGeometry;
 template <class T>
 constexpr bool kMayUseWinograd = std::is_same_v<T, float>;
 
+using kernel::Residual;
+
+/// Whether `forward` adds a residual in its last pass.
+bool adds_residual(const Conv2dGeometry& g, DType dtype) {
+  return dtype == DType::f32 && cpu::winograd_fits(g);
+}
+
+/// The residual is undefined unless `adds_residual`.
 template <class T>
-void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options, Tensor& y) {
+void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
+             const Residual& residual, Tensor& y) {
   const Conv2dGeometry g(x.shape(), w.shape(), y.shape(), options);
   if (kMayUseWinograd<T> && cpu::winograd_fits(g))
-    cpu::winograd_forward(g, x, w, bias, y);
+    cpu::winograd_forward(g, x, w, bias, residual, y);
   else if (kMayUseWinograd<T> && cpu::winograd_strided_fits(g))
     cpu::winograd_strided_forward(g, x, w, bias, y);
   else if (cpu::direct3x3_fits(g))
@@ -84,7 +93,7 @@ void forward_bf16(const Tensor& x, const Tensor& w, const Tensor& bias, const Co
   const Tensor wide_bias = cpu::widened(bias);
   for_each_group(x.shape(), y.shape(), [&](std::int64_t begin, std::int64_t end) {
     Tensor wide = cpu::wide_tensor(y.shape().with(0, end - begin));
-    forward<float>(cpu::widened(x, begin, end), wide_w, wide_bias, options, wide);
+    forward<float>(cpu::widened(x, begin, end), wide_w, wide_bias, options, {}, wide);
     cpu::round_into(wide, y, begin);
   });
 }
@@ -112,9 +121,17 @@ void backward_weight_bf16(const Tensor& dy, const Tensor& x, const Conv2dOptions
 }
 
 void conv2d_cpu(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
-                Tensor& y) {
+                const Residual& residual, Tensor& y) {
+  if (residual.value.defined() &&
+      !adds_residual(Conv2dGeometry(x.shape(), w.shape(), y.shape(), options), x.dtype())) {
+    Tensor sum = like(y, Tag::workspace);
+    conv2d_cpu(x, w, bias, options, {}, sum);
+    const auto& op = residual.sign == Sign::plus ? kernel::add : kernel::sub;
+    return op(residual.value, sum, y);
+  }
   if (x.dtype() == DType::bf16) return forward_bf16(x, w, bias, options, y);
-  visit_float("conv2d", x.dtype(), [&]<class T>(TypeTag<T>) { forward<T>(x, w, bias, options, y); });
+  visit_float("conv2d", x.dtype(),
+              [&]<class T>(TypeTag<T>) { forward<T>(x, w, bias, options, residual, y); });
 }
 
 void conv2d_backward_data_cpu(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {

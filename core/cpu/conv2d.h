@@ -1,6 +1,7 @@
 #pragma once
 // Internal: what the algorithms of the convolution on the CPU share.
 #include <retrace/core/cpu/parallel.h>
+#include <retrace/core/kernels.h>
 #include <retrace/core/shape_rules.h>
 #include <retrace/core/tensor.h>
 
@@ -110,7 +111,7 @@ void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
 /// Faster still, for f32 on many channels of planes that tiles of 4 x 4 cover; rounds a little more.
 bool winograd_fits(const Conv2dGeometry& g);
 void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                      Tensor& y);
+                      const kernel::Residual& residual, Tensor& y);
 void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
 void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 

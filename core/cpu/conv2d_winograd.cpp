@@ -4,7 +4,7 @@
 // stays in a core's cache:
 //   v[i][c] = (B^T d B)[i]          for each channel c of x
 //   m[i][o] = sum over c of u[i][o][c] v[i][c]          for each slab i of 36, with u = G w G^T
-//   y[o] = A^T m[.][o] A + bias[o]
+//   y[o] = A^T m[.][o] A + bias[o]          or a residual +- that
 #include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_filters.h>
 #include <retrace/core/cpu/winograd_tiles.h>
@@ -15,9 +15,15 @@ namespace {
 
 using namespace winograd;
 
-/// y[o] = A^T m A + bias for one channel.
+/// One channel of a residual, or null, and +1 or -1.
+struct Addend {
+  const float* channel;
+  float sign;
+};
+
+/// y[o] = A^T m A + bias for one channel, or the addend +- that.
 void transform_output(const TileVector& tiles, const float* m, std::int64_t slab, float bias,
-                      float* channel) {
+                      const Addend& addend, float* channel) {
   Vec<float> rows[kTile][kSide];
 #pragma GCC unroll 6
   for (int k = 0; k < kSide; ++k) {
@@ -32,7 +38,10 @@ void transform_output(const TileVector& tiles, const float* m, std::int64_t slab
     output_side(rows[r], 1, y, 1);
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) y[k] += bias;
-    tiles.store_row(y, r, channel);
+    tiles.store_row(y, r, channel, [&](const Vec<float>& v, int j) {
+      if (addend.channel == nullptr) return v;
+      return tiles.load_part(addend.channel, r, j) + addend.sign * v;
+    });
   }
 }
 
@@ -42,10 +51,15 @@ struct Convolution {
   const Filters& filters;
   const float* x;
   const float* bias;  ///< may be null
+  Addend residual;    ///< of the first channel of the first image; may be y
   float* y;
 
   std::int64_t scratch(std::int64_t vectors) const {
     return kSlabs * (slab_stride(filters.in(), vectors) + slab_stride(filters.out(), vectors));
+  }
+
+  Addend addend_of(std::int64_t o) const {
+    return {residual.channel != nullptr ? residual.channel + o * out.plane() : nullptr, residual.sign};
   }
 
   void run_unit(const Unit& unit, float* v) const {
@@ -73,8 +87,12 @@ struct Convolution {
     }
     Fetch<true> results(out, y, filters.out(), unit.begin, unit.end, kSlabs * filters.blocks());
     Fetch<false> next_inputs(in, x, filters.in(), unit.end, unit.next_end, kSlabs * filters.blocks());
+    const bool apart = residual.channel != nullptr && residual.channel != y;
+    Fetch<false> residuals(out, residual.channel, filters.out(), unit.begin, apart ? unit.end : unit.begin,
+                           kSlabs * filters.blocks());
     const auto fetch = [&] {
       results.piece();
+      residuals.piece();
       next_inputs.piece();
     };
     for (int i = 0; i < kSlabs; ++i)
@@ -83,18 +101,21 @@ struct Convolution {
       const TileVector tiles(out, unit.begin + q);
       for (std::int64_t o = 0; o < filters.out(); ++o)
         transform_output(tiles, m + (o * kVectors + q) * kLane, m_slab, bias != nullptr ? bias[o] : 0,
-                         y + o * out.plane());
+                         addend_of(o), y + o * out.plane());
     }
   }
 };
 
-void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tensor& y) {
-  const Convolution convolution{TilePlanes(x.shape()),
-                                TilePlanes(y.shape()),
-                                filters,
-                                x.data<float>(),
-                                bias.defined() ? bias.data<float>() : nullptr,
-                                y.mutable_data<float>()};
+void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const kernel::Residual& residual,
+              Tensor& y) {
+  const Convolution convolution{
+      TilePlanes(x.shape()),
+      TilePlanes(y.shape()),
+      filters,
+      x.data<float>(),
+      bias.defined() ? bias.data<float>() : nullptr,
+      {residual.value.defined() ? residual.value.data<float>() : nullptr, static_cast<float>(residual.sign)},
+      y.mutable_data<float>()};
   const std::int64_t most = unit_vectors(filters.in() + filters.out());
   const std::int64_t products = kSlabs * filters.in() * filters.out() * kLane;
   BatchSlots<float> slots(convolution.in.vectors(), convolution.scratch(most), products);
@@ -117,11 +138,11 @@ bool winograd_fits(const Conv2dGeometry& g) {
 }
 
 void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                      Tensor& y) {
+                      const kernel::Residual& residual, Tensor& y) {
   const float* w = weight.data<float>();
   const Filters filters(
       g.o, g.c, kG, [=](std::int64_t o, std::int64_t c, std::int64_t t) { return w[(o * g.c + c) * 9 + t]; });
-  convolve(x, filters, bias, y);
+  convolve(x, filters, bias, residual, y);
 }
 
 void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
@@ -129,7 +150,7 @@ void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Ten
   const Filters turned(g.c, g.o, kG, [=](std::int64_t c, std::int64_t o, std::int64_t t) {
     return w[(o * g.c + c) * 9 + 8 - t];
   });
-  convolve(dy, turned, Tensor(), dx);
+  convolve(dy, turned, Tensor(), {}, dx);
 }
 
 }  // namespace retrace::cpu

@@ -81,7 +81,7 @@ void transform_output(const TileVector& tiles, const Products& m, float bias, fl
     m.columns(kOdd, i, even);
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) y[i][k] += even[k] + m.at(kOdd, kOdd, i * kTile + k) + bias;
-    tiles.store_row(y[i], i, channel);
+    tiles.store_row(y[i], i, channel, [](const Vec<float>& v, int) { return v; });
   }
 }
 

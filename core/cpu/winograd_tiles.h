@@ -81,12 +81,15 @@ class TileVector {
     d[5] = keep(next_lanes<float>(d[1]), planes_->has_right_);
   }
 
-  /// Writes row r of the tiles' outputs, 0 <= r < 4; y[k] holds column k of each tile.
-  [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel) const {
+  /// Writes row r of the tiles' outputs, 0 <= r < 4, where y[k] holds column k of each tile: finish(v, j) for
+  /// its vectors j = 0, ..., 3 as they lie in memory.
+  template <class Finish>
+  [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel,
+                                        const Finish& finish) const {
     Vec<float> pixels[kTile];
     join_four<float>(y, pixels);
 #pragma GCC unroll 4
-    for (int j = 0; j < kTile; ++j) store_part(pixels[j], r, j, channel);
+    for (int j = 0; j < kTile; ++j) store_part(finish(pixels[j], j), r, j, channel);
   }
 
   /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.

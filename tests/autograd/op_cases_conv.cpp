@@ -18,6 +18,16 @@ OpCase conv2d_case(const char* name, const Shape& x, const Shape& w, Conv2dOptio
           .inputs = {uniform(x), uniform(w, -1, 1, 2), uniform({w[0]}, -1, 1, 3)}};
 }
 
+OpCase conv2d_onto_case(const char* name, const Shape& x, const Shape& w, Conv2dOptions options = {}) {
+  OpCase onto = conv2d_case(name, x, w, options);
+  onto.inputs.push_back(uniform(conv2d_shape(x, w, options), -1, 1, 4));
+  onto.function = [options](const Vars& v) {
+    Var residual = v[3];
+    return conv2d_onto(residual, Sign::plus, v[0], v[1], v[2], options);
+  };
+  return onto;
+}
+
 /// Running statistics are made anew for each run: they are not what the check differentiates.
 OpCase batch_norm_case(const char* name, const Shape& shape, bool training,
                        decltype(batch_norm)* op = &batch_norm) {
@@ -95,6 +105,8 @@ std::vector<OpCase> conv2d_cases() {
                   {.stride = 2, .padding = 1}),
       conv2d_case("conv2d [2,4,6,5] 3 x 2, everything", {2, 4, 6, 5}, {6, 2, 3, 2},
                   {.stride = {1, 2}, .padding = {2, 1}, .dilation = {2, 3}, .groups = 2}),
+      conv2d_onto_case("conv2d onto a residual, 3 x 3", {2, 8, 8, 8}, {9, 8, 3, 3}, {.padding = 1}),
+      conv2d_onto_case("conv2d onto a residual, 1 x 1", {2, 3, 5, 4}, {4, 3, 1, 1}),
   };
 }
 

@@ -182,11 +182,11 @@ TEST_CASE("bf16 convolutions compute in f32, a few images at a time", "[bfloat16
     const Tensor dy = in_bf16(shape, 4);
     Tensor y(shape, DType::bf16), dx = like(x), dw = like(w);
     Tensor y_exact(shape, DType::f32), dx_exact = like(wide(x)), dw_exact = like(wide(w));
-    kernel::conv2d(wide(x), wide(w), wide(bias), options, y_exact);
+    kernel::conv2d(wide(x), wide(w), wide(bias), options, {}, y_exact);
     kernel::conv2d_backward_data(wide(dy), wide(w), options, dx_exact);
     kernel::conv2d_backward_weight(wide(dy), wide(x), options, dw_exact);
     const Counter workspace(Tag::workspace);
-    kernel::conv2d(x, w, bias, options, y);
+    kernel::conv2d(x, w, bias, options, {}, y);
     kernel::conv2d_backward_data(dy, w, options, dx);
     kernel::conv2d_backward_weight(dy, x, options, dw);
     CHECK(bit_equal(y, rounded(y_exact)));

@@ -138,7 +138,7 @@ struct Results {
 
 Results run(const Case& c, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dy) {
   Results r{like(dy), like(x), like(w)};
-  kernel::conv2d(x, w, bias, c.options, r.y);
+  kernel::conv2d(x, w, bias, c.options, {}, r.y);
   kernel::conv2d_backward_data(dy, w, c.options, r.dx);
   kernel::conv2d_backward_weight(dy, x, c.options, r.dw);
   return r;
@@ -177,8 +177,30 @@ TEST_CASE("conv2d and its derivatives are the sums of their products", "[conv2d]
   CHECK(relative_error(r.dx, dx) < tolerance(dtype));
   CHECK(relative_error(r.dw, dw) < tolerance(dtype));
   Tensor plain = like(dy);
-  kernel::conv2d(x, w, Tensor(), c.options, plain);
+  kernel::conv2d(x, w, Tensor(), c.options, {}, plain);
   CHECK(relative_error(plain, y) < tolerance(dtype));
+}
+
+TEST_CASE("conv2d onto a residual has the bits of conv2d and a sum", "[conv2d]") {
+  const Case& c = cases()[GENERATE(range(std::size_t{0}, cases().size()))];
+  const DType dtype = GENERATE(DType::f32, DType::f64, DType::bf16);
+  const Sign sign = GENERATE(Sign::plus, Sign::minus);
+  const Shape shape = conv2d_shape(c.x, c.w, c.options);
+  CAPTURE(c.x, c.w, name_of(dtype));
+  const Tensor x = random_tensor(c.x, dtype, 1);
+  const Tensor w = random_tensor(c.w, dtype, 2);
+  const Tensor bias = random_tensor({c.w[0]}, dtype, 3);
+  const Tensor residual = random_tensor(shape, dtype, 4);
+  Tensor expected = like(residual);
+  kernel::conv2d(x, w, bias, c.options, {}, expected);
+  (sign == Sign::plus ? kernel::add : kernel::sub)(residual, expected, expected);
+
+  Tensor y = like(residual);
+  kernel::conv2d(x, w, bias, c.options, {residual, sign}, y);
+  CHECK(bit_equal(y, expected));
+  Tensor in_place = residual.clone(Tag::activation);
+  kernel::conv2d(x, w, bias, c.options, {in_place, sign}, in_place);
+  CHECK(bit_equal(in_place, expected));
 }
 
 TEST_CASE("conv2d writes nothing beyond its result", "[conv2d]") {
@@ -198,7 +220,7 @@ TEST_CASE("conv2d writes nothing beyond its result", "[conv2d]") {
   const Tensor x = operand(c.x, 1);
   const Tensor w = operand(c.w, 2);
   const Tensor dy = operand(y_shape, 3);
-  kernel::conv2d(x, w, Tensor(), c.options, y);
+  kernel::conv2d(x, w, Tensor(), c.options, {}, y);
   kernel::conv2d_backward_data(dy, w, c.options, dx);
   kernel::conv2d_backward_weight(dy, x, c.options, dw);
   for (const Tensor& frame : frames)
@@ -248,7 +270,7 @@ TEST_CASE("conv2d lets a NaN reach the outputs that see it and no others", "[con
   const Tensor w = random_tensor(c.w, DType::f32, 2);
   x.mutable_values<float>()[static_cast<std::size_t>(3 * c.x[3])] = NAN;  // row 3, column 0 of channel 0
   Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
-  kernel::conv2d(x, w, Tensor(), c.options, y);
+  kernel::conv2d(x, w, Tensor(), c.options, {}, y);
   for (std::int64_t i = 0; i < y.numel(); ++i) {
     const std::int64_t row = i / c.x[3] % c.x[2];
     const std::int64_t column = i % c.x[3];
@@ -264,7 +286,7 @@ TEST_CASE("conv2d by tiles keeps a NaN in the tiles that see it", "[conv2d]") {
   // image 2, row 3, column 7 of channel 0: beside it in memory begins row 4
   x.mutable_values<float>()[static_cast<std::size_t>(2 * c.x.numel_after(0) + 31)] = NAN;
   Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
-  kernel::conv2d(x, w, Tensor(), c.options, y);
+  kernel::conv2d(x, w, Tensor(), c.options, {}, y);
   for (std::int64_t i = 0; i < y.numel(); ++i) {
     const bool image = i / y.shape().numel_after(0) == 2;
     const std::int64_t row = i / 8 % 8;
@@ -287,7 +309,7 @@ TEST_CASE("conv2d with stride 2 by tiles keeps a NaN in the tiles that see it", 
   Tensor x = random_tensor(c.x, DType::f32, 1);
   x.mutable_values<float>()[static_cast<std::size_t>(2 * c.x.numel_after(0) + 3 * 16 + 15)] = NAN;
   Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
-  kernel::conv2d(x, w, Tensor(), c.options, y);
+  kernel::conv2d(x, w, Tensor(), c.options, {}, y);
   for (std::int64_t i = 0; i < 5 * 8 * 8; ++i) {
     const std::int64_t image = i / 64;
     const std::int64_t row = i / 8 % 8;
@@ -319,12 +341,12 @@ TEST_CASE("conv2d gives an image the same bits in every batch", "[conv2d]") {
   Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
   const Tensor dy = random_tensor(y.shape(), DType::f32, 3);
   Tensor dx = like(x);
-  kernel::conv2d(x, w, Tensor(), c.options, y);
+  kernel::conv2d(x, w, Tensor(), c.options, {}, y);
   kernel::conv2d_backward_data(dy, w, c.options, dx);
   Tensor one_y(y.shape().with(0, 1), DType::f32);
   Tensor one_dx(c.x.with(0, 1), DType::f32);
   for (const std::int64_t image : {0, 4, 8}) {
-    kernel::conv2d(x.slice(image, image + 1), w, Tensor(), c.options, one_y);
+    kernel::conv2d(x.slice(image, image + 1), w, Tensor(), c.options, {}, one_y);
     kernel::conv2d_backward_data(dy.slice(image, image + 1), w, c.options, one_dx);
     CHECK(bit_equal(one_y, y.slice(image, image + 1)));
     CHECK(bit_equal(one_dx, dx.slice(image, image + 1)));

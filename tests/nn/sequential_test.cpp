@@ -87,3 +87,24 @@ TEST_CASE("modules that a sequence does not take", "[sequential]") {
   CHECK_THROWS_AS(net[1], ArgumentError);
   CHECK_THROWS_WITH(net[1], "[sequential] a position must be below 1, got 1");
 }
+
+TEST_CASE("a residual is offered to the last module", "[sequential]") {
+  const auto conv = std::make_shared<Conv2d>(2, 3, Conv2dLayerOptions{.kernel = 1});
+  Sequential ends_with_conv(std::make_shared<Tanh>(), conv);
+  Sequential ends_with_tanh(conv, std::make_shared<Tanh>());
+  const Var x = Tensor::full({1, 2, 2, 2}, 0.5, DType::f32);
+  const Tensor residual = Tensor::full({1, 3, 2, 2}, 4, DType::f32);
+  const auto values = [](const Var& v) { return v.value().to_vector<float>(); };
+
+  Var taken = residual;
+  std::vector<float> sum = values(ends_with_conv(x));
+  for (float& value : sum) value += 4;
+  CHECK(values(ends_with_conv.onto(taken, Sign::plus, x)) == sum);
+  CHECK_FALSE(taken.defined());
+
+  Var left = residual;
+  CHECK(values(ends_with_tanh.onto(left, Sign::plus, x)) == values(ends_with_tanh(x)));
+  CHECK(left.defined());
+  CHECK(Sequential().onto(left, Sign::plus, x).value().to_vector<float>() == values(x));
+  CHECK(left.defined());
+}

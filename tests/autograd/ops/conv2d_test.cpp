@@ -2,9 +2,11 @@
 #include "../../support/random_tensor.h"
 #include "../../support/saved.h"
 
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
 #include <retrace/core/error.h>
+#include <retrace/core/kernels.h>
 #include <retrace/core/memory.h>
 
 using namespace retrace;
@@ -73,4 +75,62 @@ TEST_CASE("conv2d says what does not fit", "[conv2d]") {
   CHECK_THROWS_AS(conv2d(Tensor::zeros({1, 1, 3, 3}, DType::u8), Tensor::zeros({1, 1, 3, 3}, DType::u8)),
                   DTypeError);
   CHECK_THROWS_AS(conv2d(Var(), some({32, 16, 3, 3})), ShapeError);
+}
+
+TEST_CASE("conv2d takes a residual that it can add to its result", "[conv2d]") {
+  const Tensor x = some({1, 2, 4, 4});
+  Parameter w(some({3, 2, 3, 3}));
+  const Conv2dOptions options{.padding = 1};
+  const Tensor alone = conv2d(x, w.value(), {}, options).value();
+  Tensor sum = like(alone);
+  kernel::add(some(alone.shape()), alone, sum);
+  const auto onto = [&](Var& residual, Sign sign) { return conv2d_onto(residual, sign, x, w, {}, options); };
+
+  SECTION("a constant that nobody else holds is written over") {
+    Var residual = some(alone.shape());
+    const void* memory = residual.value().data<float>();
+    const Tensor y = onto(residual, Sign::plus).value();
+    CHECK_FALSE(residual.defined());
+    CHECK(y.data<float>() == memory);
+    CHECK(bit_equal(y, sum));
+  }
+  SECTION("another one stays as it is") {
+    const Tensor held = some(alone.shape());
+    Var residual = held;
+    CHECK(bit_equal(onto(residual, Sign::plus).value(), sum));
+    CHECK_FALSE(residual.defined());
+    CHECK(bit_equal(held, some(alone.shape())));
+  }
+  SECTION("one on a tape gets its gradient") {
+    Tape tape;
+    const Var leaf = tape.watch(some(alone.shape()));
+    Var residual = leaf;
+    const Var y = onto(residual, Sign::plus);
+    CHECK_FALSE(residual.defined());
+    CHECK(tape.size() == 1);
+    tape.backward(y, some(y.shape()));
+    CHECK(bit_equal(tape.grad(leaf), some(y.shape())));
+    CHECK(w.has_grad());
+  }
+  SECTION("it is subtracted where nothing is recorded") {
+    Var residual = some(alone.shape());
+    kernel::sub(residual.value(), alone, sum);
+    CHECK(bit_equal(onto(residual, Sign::minus).value(), sum));
+  }
+}
+
+TEST_CASE("a residual that conv2d does not take stays", "[conv2d]") {
+  const Tensor x = some({1, 2, 4, 4});
+  Parameter w(some({3, 2, 3, 3}));
+  const auto stays = [&](Var residual, Sign sign) {
+    const Var y = conv2d_onto(residual, sign, x, w, {}, {.padding = 1});
+    return residual.defined() && bit_equal(y.value(), conv2d(x, w, {}, {.padding = 1}).value());
+  };
+  CHECK(stays({}, Sign::plus) == false);  // there is none
+  CHECK(stays(some({1, 3, 1, 1}), Sign::plus));
+  CHECK(stays(some({1, 3, 4, 4}, DType::f64), Sign::plus));
+  const Tape tape;
+  CHECK(stays(some({1, 3, 4, 4}), Sign::minus));
+  const Autocast autocast;
+  CHECK(stays(some({1, 3, 4, 4}, DType::bf16), Sign::plus));
 }

@@ -10,8 +10,8 @@ namespace retrace {
 template <class Signature>
 class Kernel;
 
-/// One operation on raw tensors: a function for each kind of device, chosen by the first tensor among the
-/// arguments.
+/// One operation on raw tensors: a function for each kind of device, chosen by the first argument that has
+/// one.
 ///
 /// Kernels write into tensors that the caller allocated and never allocate a result. The constructor is
 /// consteval and takes the CPU's function, so a kernel without one does not link, and nothing depends on the
@@ -31,7 +31,7 @@ class Kernel<void(Args...)> {
  private:
   template <class First, class... Rest>
   static std::size_t device_index(const First& first, const Rest&... rest) {
-    if constexpr (std::is_same_v<First, Tensor>)
+    if constexpr (requires { first.device(); })
       return static_cast<std::size_t>(first.device().kind());
     else
       return device_index(rest...);

@@ -99,18 +99,27 @@ extern constinit Kernel<void(const RandomStream& stream, double mean, double std
 /// y = x / (1 - p) where uniform_at(stream, i) >= p, else 0; in place.
 extern constinit Kernel<void(const Tensor& x, const RandomStream& stream, double p, Tensor& y)> dropout;
 
-// core/cpu/optimizer.cpp: one step of one parameter and its state, in place. Undefined states are not used.
-/// `first`: momentum_buffer is the gradient itself, without dampening.
-extern constinit Kernel<void(const SgdOptions& options, bool first, const Tensor& grad,
-                             Tensor& momentum_buffer, Tensor& parameter)>
-    sgd_step;
-/// `step` counts from 1.
-extern constinit Kernel<void(const AdamOptions& options, std::int64_t step, const Tensor& grad,
-                             Tensor& exp_avg, Tensor& exp_avg_sq, Tensor& parameter)>
-    adam_step;
-extern constinit Kernel<void(const RmspropOptions& options, const Tensor& grad, Tensor& square_avg,
-                             Tensor& grad_avg, Tensor& momentum_buffer, Tensor& parameter)>
-    rmsprop_step;
+// core/cpu/optimizer.cpp
+/// A parameter in a step of an optimizer.
+struct ParameterStep {
+  Tensor gradient;
+  Tensors state;
+  std::int64_t number;  ///< of the parameter's steps, from 1
+  Tensor parameter;
+};
+/// Those of one step: on one device, each of a floating-point type of its own.
+struct ParameterSteps {
+  std::vector<ParameterStep> steps;
+  Device device() const { return steps.front().parameter.device(); }
+};
+/// One step of all parameters and their states, in place, in one pass.
+/// state: momentum_buffer if there is a momentum; in the first step it is the gradient itself, without
+/// dampening.
+extern constinit Kernel<void(const SgdOptions& options, ParameterSteps& steps)> sgd_step;
+/// state: exp_avg, exp_avg_sq.
+extern constinit Kernel<void(const AdamOptions& options, ParameterSteps& steps)> adam_step;
+/// state: square_avg, grad_avg if centered, momentum_buffer if there is a momentum.
+extern constinit Kernel<void(const RmspropOptions& options, ParameterSteps& steps)> rmsprop_step;
 /// out = sum of x^2; out: [] f64.
 extern constinit Kernel<void(const Tensor& x, Tensor& out)> square_sum;
 

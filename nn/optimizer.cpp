@@ -70,11 +70,13 @@ void Optimizer::step() {
   const OpName op(name_);
   for (std::size_t i = 0; i < parameters_.size(); ++i) check(i);
   allocate_states();
+  kernel::ParameterSteps all;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& parameter = *parameters_[i];
-    if (!parameter.has_grad()) continue;
-    update(parameter.grad(), states_[i], ++steps_[i], parameter.value());
+    if (parameter.has_grad())
+      all.steps.push_back({parameter.grad(), states_[i], ++steps_[i], parameter.value()});
   }
+  if (!all.steps.empty()) update(all);
 }
 
 void Optimizer::allocate_states() {
@@ -162,10 +164,9 @@ SGD::SGD(std::vector<Parameter*> parameters, const SgdOptions& options)
         options.momentum, options.dampening);
 }
 
-void SGD::update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) {
+void SGD::update(kernel::ParameterSteps& steps) {
   options_.lr = lr();
-  Tensor none;
-  kernel::sgd_step(options_, step == 1, grad, state.empty() ? none : state[0], parameter);
+  kernel::sgd_step(options_, steps);
 }
 
 Adam::Adam(std::string_view name, std::vector<Parameter*> parameters, const AdamOptions& options)
@@ -185,9 +186,9 @@ AdamW::AdamW(std::vector<Parameter*> parameters, const AdamWOptions& options)
                        .weight_decay = options.weight_decay,
                        .decoupled_weight_decay = true}) {}
 
-void Adam::update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) {
+void Adam::update(kernel::ParameterSteps& steps) {
   options_.lr = lr();
-  kernel::adam_step(options_, step, grad, state[0], state[1], parameter);
+  kernel::adam_step(options_, steps);
 }
 
 RMSprop::RMSprop(std::vector<Parameter*> parameters, const RmspropOptions& options)
@@ -198,12 +199,9 @@ RMSprop::RMSprop(std::vector<Parameter*> parameters, const RmspropOptions& optio
   check_not_negative("rmsprop", "weight_decay", options.weight_decay);
 }
 
-void RMSprop::update(const Tensor& grad, Tensors& state, std::int64_t, Tensor& parameter) {
+void RMSprop::update(kernel::ParameterSteps& steps) {
   options_.lr = lr();
-  Tensor none;
-  Tensor& grad_avg = options_.centered ? state[1] : none;
-  Tensor& momentum_buffer = options_.momentum > 0 ? state.back() : none;
-  kernel::rmsprop_step(options_, grad, state[0], grad_avg, momentum_buffer, parameter);
+  kernel::rmsprop_step(options_, steps);
 }
 
 }  // namespace retrace

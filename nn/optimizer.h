@@ -1,5 +1,6 @@
 #pragma once
 #include <retrace/autograd/parameter.h>
+#include <retrace/core/kernels.h>
 #include <retrace/core/optimizer_options.h>
 #include <retrace/nn/module.h>
 
@@ -13,9 +14,9 @@ namespace retrace {
 
 /// Changes parameters along their gradients. The parameters must outlive it; `Module::to` comes before it.
 ///
-/// A concrete one names the state that it keeps for each parameter and computes one parameter's step; tensors
-/// of state (Tag::optimizer) are made at the first step in which the parameter has a gradient, and begin with
-/// zeros.
+/// A concrete one names the state that it keeps for each parameter and computes the step of all parameters;
+/// tensors of state (Tag::optimizer) are made at the first step in which the parameter has a gradient, and
+/// begin with zeros.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -47,8 +48,9 @@ class Optimizer {
             std::vector<std::string> state_names);
 
  private:
-  /// One parameter's step. `state` is in the order of the names; `step` counts the parameter's steps from 1.
-  virtual void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) = 0;
+  /// The step of those parameters that have a gradient, at least one. Their states are in the order of the
+  /// names.
+  virtual void update(kernel::ParameterSteps& steps) = 0;
 
   void check(std::size_t index) const;
   void allocate_states();
@@ -69,7 +71,7 @@ class SGD final : public Optimizer {
   explicit SGD(std::vector<Parameter*> parameters, const SgdOptions& options = {});
 
  private:
-  void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) override;
+  void update(kernel::ParameterSteps& steps) override;
   SgdOptions options_;
 };
 
@@ -86,7 +88,7 @@ class Adam : public Optimizer {
   Adam(std::string_view name, std::vector<Parameter*> parameters, const AdamOptions& options);
 
  private:
-  void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) override;
+  void update(kernel::ParameterSteps& steps) override;
   AdamOptions options_;
 };
 
@@ -105,7 +107,7 @@ class RMSprop final : public Optimizer {
   explicit RMSprop(std::vector<Parameter*> parameters, const RmspropOptions& options = {});
 
  private:
-  void update(const Tensor& grad, Tensors& state, std::int64_t step, Tensor& parameter) override;
+  void update(kernel::ParameterSteps& steps) override;
   RmspropOptions options_;
 };
 

@@ -2,7 +2,9 @@
 #include <retrace/core/kernels.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <vector>
 
 namespace retrace {
 
@@ -10,40 +12,76 @@ namespace {
 
 using cpu::kGrain;
 using cpu::parallel_for;
+using kernel::ParameterStep;
+using kernel::ParameterSteps;
 
-/// The elements of a state tensor, or null for an undefined one.
+/// Up to kGrain elements of one parameter.
 template <class T>
-T* elements_or_null(Tensor& state) {
-  return state.defined() ? state.mutable_data<T>() : nullptr;
+struct Piece {
+  const T* gradient;
+  T* parameter;
+  std::array<T*, 3> state;  ///< as many as the optimizer keeps
+  std::int64_t number;      ///< of the parameter's step
+  std::int64_t elements;
+};
+
+template <class T>
+std::vector<Piece<T>> pieces_of(ParameterSteps& steps) {
+  std::vector<Piece<T>> pieces;
+  for (ParameterStep& step : steps.steps) {
+    Tensor& parameter = step.parameter;
+    if (parameter.dtype() != dtype_of<T>()) continue;
+    Piece<T> piece{step.gradient.data<T>(), parameter.mutable_data<T>(), {}, step.number, 0};
+    for (std::size_t k = 0; k < step.state.size(); ++k) piece.state[k] = step.state[k].mutable_data<T>();
+    for (std::int64_t begin = 0; begin < parameter.numel(); begin += kGrain) {
+      piece.elements = std::min(kGrain, parameter.numel() - begin);
+      pieces.push_back(piece);
+      piece.gradient += kGrain;
+      piece.parameter += kGrain;
+      for (std::size_t k = 0; k < step.state.size(); ++k) piece.state[k] += kGrain;
+    }
+  }
+  return pieces;
+}
+
+/// Calls update(piece) for the pieces of all parameters, of f32 and then of f64, in parallel.
+template <class Update>
+void for_each_piece(std::string_view op, ParameterSteps& steps, const Update& update) {
+  for (const ParameterStep& step : steps.steps) visit_float(op, step.parameter.dtype(), [](auto) {});
+  const auto run = [&](const auto& pieces) {
+    parallel_for(static_cast<std::int64_t>(pieces.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t k = begin; k < end; ++k) update(pieces[static_cast<std::size_t>(k)]);
+    });
+  };
+  run(pieces_of<float>(steps));
+  run(pieces_of<double>(steps));
 }
 
 /// Calls update(i, g) for each element, where g is its gradient with the weight decay in it.
 template <class T, class Update>
-void for_each_gradient(const Tensor& grad, const T* p, double weight_decay, const Update& update) {
-  const T* g = grad.data<T>();
+void for_each_gradient(const Piece<T>& piece, double weight_decay, const Update& update) {
+  const T* g = piece.gradient;
+  const T* p = piece.parameter;
   const T decay = static_cast<T>(weight_decay);
-  parallel_for(grad.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) update(i, g[i] + decay * p[i]);
-  });
+  for (std::int64_t i = 0; i < piece.elements; ++i) update(i, g[i] + decay * p[i]);
 }
 
 template <class T>
-void sgd(const SgdOptions& options, bool first, const Tensor& grad, Tensor& momentum_buffer,
-         Tensor& parameter) {
-  T* p = parameter.mutable_data<T>();
-  T* buffer = elements_or_null<T>(momentum_buffer);
+void sgd(const SgdOptions& options, const Piece<T>& piece) {
+  T* p = piece.parameter;
+  T* buffer = piece.state[0];
   const T lr = static_cast<T>(options.lr);
   const T momentum = static_cast<T>(options.momentum);
-  const T fresh = static_cast<T>(first ? 1 : 1 - options.dampening);
+  const T fresh = static_cast<T>(piece.number == 1 ? 1 : 1 - options.dampening);
   if (buffer == nullptr) {
-    for_each_gradient(grad, p, options.weight_decay, [=](std::int64_t i, T g) { p[i] -= lr * g; });
+    for_each_gradient(piece, options.weight_decay, [=](std::int64_t i, T g) { p[i] -= lr * g; });
   } else if (options.nesterov) {
-    for_each_gradient(grad, p, options.weight_decay, [=](std::int64_t i, T g) {
+    for_each_gradient(piece, options.weight_decay, [=](std::int64_t i, T g) {
       buffer[i] = momentum * buffer[i] + fresh * g;
       p[i] -= lr * (g + momentum * buffer[i]);
     });
   } else {
-    for_each_gradient(grad, p, options.weight_decay, [=](std::int64_t i, T g) {
+    for_each_gradient(piece, options.weight_decay, [=](std::int64_t i, T g) {
       buffer[i] = momentum * buffer[i] + fresh * g;
       p[i] -= lr * buffer[i];
     });
@@ -51,12 +89,11 @@ void sgd(const SgdOptions& options, bool first, const Tensor& grad, Tensor& mome
 }
 
 template <class T>
-void adam(const AdamOptions& options, std::int64_t step, const Tensor& grad, Tensor& exp_avg,
-          Tensor& exp_avg_sq, Tensor& parameter) {
-  T* p = parameter.mutable_data<T>();
-  T* m = exp_avg.mutable_data<T>();
-  T* v = exp_avg_sq.mutable_data<T>();
-  const auto t = static_cast<double>(step);
+void adam(const AdamOptions& options, const Piece<T>& piece) {
+  T* p = piece.parameter;
+  T* m = piece.state[0];
+  T* v = piece.state[1];
+  const auto t = static_cast<double>(piece.number);
   const T step_size = static_cast<T>(options.lr / (1 - std::pow(options.beta1, t)));
   const T root_correction = static_cast<T>(std::sqrt(1 - std::pow(options.beta2, t)));
   const T beta1 = static_cast<T>(options.beta1);
@@ -66,7 +103,7 @@ void adam(const AdamOptions& options, std::int64_t step, const Tensor& grad, Ten
   const T eps = static_cast<T>(options.eps);
   const bool decoupled = options.decoupled_weight_decay;
   const T kept = static_cast<T>(decoupled ? 1 - options.lr * options.weight_decay : 1);
-  for_each_gradient(grad, p, decoupled ? 0 : options.weight_decay, [=](std::int64_t i, T g) {
+  for_each_gradient(piece, decoupled ? 0 : options.weight_decay, [=](std::int64_t i, T g) {
     m[i] = beta1 * m[i] + fresh1 * g;
     v[i] = beta2 * v[i] + fresh2 * g * g;
     p[i] = kept * p[i] - step_size * m[i] / (std::sqrt(v[i]) / root_correction + eps);
@@ -74,18 +111,17 @@ void adam(const AdamOptions& options, std::int64_t step, const Tensor& grad, Ten
 }
 
 template <class T>
-void rmsprop(const RmspropOptions& options, const Tensor& grad, Tensor& square_avg, Tensor& grad_avg,
-             Tensor& momentum_buffer, Tensor& parameter) {
-  T* p = parameter.mutable_data<T>();
-  T* square = square_avg.mutable_data<T>();
-  T* average = elements_or_null<T>(grad_avg);
-  T* buffer = elements_or_null<T>(momentum_buffer);
+void rmsprop(const RmspropOptions& options, const Piece<T>& piece) {
+  T* p = piece.parameter;
+  T* square = piece.state[0];
+  T* average = options.centered ? piece.state[1] : nullptr;
+  T* buffer = options.momentum > 0 ? piece.state[options.centered ? 2 : 1] : nullptr;
   const T lr = static_cast<T>(options.lr);
   const T momentum = static_cast<T>(options.momentum);
   const T alpha = static_cast<T>(options.alpha);
   const T fresh = static_cast<T>(1 - options.alpha);
   const T eps = static_cast<T>(options.eps);
-  for_each_gradient(grad, p, options.weight_decay, [=](std::int64_t i, T g) {
+  for_each_gradient(piece, options.weight_decay, [=](std::int64_t i, T g) {
     square[i] = alpha * square[i] + fresh * g * g;
     T variance = square[i];
     if (average != nullptr) {
@@ -98,23 +134,16 @@ void rmsprop(const RmspropOptions& options, const Tensor& grad, Tensor& square_a
   });
 }
 
-void sgd_step_cpu(const SgdOptions& options, bool first, const Tensor& grad, Tensor& momentum_buffer,
-                  Tensor& parameter) {
-  visit_float("sgd", grad.dtype(),
-              [&]<class T>(TypeTag<T>) { sgd<T>(options, first, grad, momentum_buffer, parameter); });
+void sgd_step_cpu(const SgdOptions& options, ParameterSteps& steps) {
+  for_each_piece("sgd", steps, [&](const auto& piece) { sgd(options, piece); });
 }
 
-void adam_step_cpu(const AdamOptions& options, std::int64_t step, const Tensor& grad, Tensor& exp_avg,
-                   Tensor& exp_avg_sq, Tensor& parameter) {
-  visit_float("adam", grad.dtype(),
-              [&]<class T>(TypeTag<T>) { adam<T>(options, step, grad, exp_avg, exp_avg_sq, parameter); });
+void adam_step_cpu(const AdamOptions& options, ParameterSteps& steps) {
+  for_each_piece("adam", steps, [&](const auto& piece) { adam(options, piece); });
 }
 
-void rmsprop_step_cpu(const RmspropOptions& options, const Tensor& grad, Tensor& square_avg, Tensor& grad_avg,
-                      Tensor& momentum_buffer, Tensor& parameter) {
-  visit_float("rmsprop", grad.dtype(), [&]<class T>(TypeTag<T>) {
-    rmsprop<T>(options, grad, square_avg, grad_avg, momentum_buffer, parameter);
-  });
+void rmsprop_step_cpu(const RmspropOptions& options, ParameterSteps& steps) {
+  for_each_piece("rmsprop", steps, [&](const auto& piece) { rmsprop(options, piece); });
 }
 
 void square_sum_cpu(const Tensor& x, Tensor& out) {

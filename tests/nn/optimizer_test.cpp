@@ -308,3 +308,15 @@ TEST_CASE("steps do not depend on the number of threads", "[optimizer]") {
   set_num_threads(before);
   CHECK(results[0] == results[1]);
 }
+
+TEST_CASE("parameters of both element types and of any size make one step", "[optimizer]") {
+  constexpr std::int64_t kMany = 40'000;  // more than one task's
+  Parameter narrow(Tensor::full({kMany}, 1, DType::f32, Tag::parameter));
+  Parameter wide(Tensor::full({2}, 1, DType::f64, Tag::parameter));
+  for (Parameter* p : {&narrow, &wide})
+    p->accumulate_grad(Tensor::full(p->shape(), 0.5, p->value().dtype(), Tag::gradient));
+  SGD sgd({&narrow, &wide}, {.lr = 0.25});
+  sgd.step();
+  CHECK(narrow.value().to_vector<float>() == std::vector<float>(kMany, 0.875F));
+  CHECK(wide.value().to_vector<double>() == std::vector<double>(2, 0.875));
+}

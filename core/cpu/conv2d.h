@@ -158,6 +158,14 @@ void strided3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const T
 template <class T>
 void strided3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
+/// Faster still, for f32 on many channels of planes that tiles of 8 x 8 cover; rounds a little more.
+bool winograd_strided_fits(const Conv2dGeometry& g);
+void winograd_strided_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,
+                              const Tensor& bias, Tensor& y);
+void winograd_strided_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
+                                    Tensor& dx);
+void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
+
 /// Faster, for 1 x 1 filters of any stride without padding, on all channels.
 bool pointwise_fits(const Conv2dGeometry& g);
 template <class T>

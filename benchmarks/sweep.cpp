@@ -25,8 +25,8 @@ struct Options {
 /// revnet38 with one thing changed.
 struct Variant {
   std::string_view sweep;
-  std::int64_t blocks = 3;   ///< of each stage
-  std::int64_t halves = 2;   ///< of revnet38's width
+  std::int64_t blocks = 3;  ///< of each stage
+  std::int64_t halves = 2;  ///< of revnet38's width
   std::int64_t batch = 100;
 };
 
@@ -47,7 +47,8 @@ constexpr Variant kVariants[] = {
 NetworkOptions network_of(const Variant& variant) {
   NetworkChoice choice{.name = "revnet38"};
   choice.blocks.assign(3, variant.blocks);
-  for (const std::int64_t channels : {32, 32, 64, 112}) choice.channels.push_back(channels * variant.halves / 2);
+  for (const std::int64_t channels : {32, 32, 64, 112})
+    choice.channels.push_back(channels * variant.halves / 2);
   return network_options(choice, image_format("synthetic"));
 }
 
@@ -106,10 +107,15 @@ void print_row(const Row& row, const Row& first) {
 }
 
 nlohmann::ordered_json json_of(const Row& row) {
-  return {{"sweep", row.variant.sweep}, {"blocks", row.variant.blocks},
-          {"width", static_cast<double>(row.variant.halves) / 2}, {"batch", row.variant.batch},
-          {"policy", name_of(row.policy)}, {"step_seconds", row.seconds}, {"gflop", row.gflop},
-          {"after_forward_bytes", row.after_forward_bytes}, {"peak_bytes", row.peak_bytes}};
+  return {{"sweep", row.variant.sweep},
+          {"blocks", row.variant.blocks},
+          {"width", static_cast<double>(row.variant.halves) / 2},
+          {"batch", row.variant.batch},
+          {"policy", name_of(row.policy)},
+          {"step_seconds", row.seconds},
+          {"gflop", row.gflop},
+          {"after_forward_bytes", row.after_forward_bytes},
+          {"peak_bytes", row.peak_bytes}};
 }
 
 void sweep(const Options& options) {
@@ -117,9 +123,11 @@ void sweep(const Options& options) {
   const auto images = load({.name = "synthetic"}, Split::train);
   if (!options.json)
     fmt::print(
-        "revnet38 with other blocks, channels and batches; {}, {} threads, medians of {} steps. GFLOP: convolutions, "
+        "revnet38 with other blocks, channels and batches; {}, {} threads, medians of {} steps. GFLOP: "
+        "convolutions, "
         "with what is run again\n\n"
-        "| sweep | blocks | width | batch | policy | step, ms | GFLOP | of the first | time of the first | GFLOP/s | "
+        "| sweep | blocks | width | batch | policy | step, ms | GFLOP | of the first | time of the first | "
+        "GFLOP/s | "
         "after forward, MiB | peak, MiB |\n|---|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|\n",
         options.run.dtype, num_threads(), options.steps);
   std::vector<Row> all;
@@ -129,8 +137,8 @@ void sweep(const Options& options) {
       all.push_back(row);
       if (options.json) continue;
       print_row(row, *std::ranges::find_if(all, [&](const Row& other) {
-        return other.variant.sweep == variant.sweep && other.policy == row.policy;
-      }));
+                  return other.variant.sweep == variant.sweep && other.policy == row.policy;
+                }));
       std::fflush(stdout);
     }
   }
@@ -145,7 +153,8 @@ void sweep(const Options& options) {
 int main(int argc, char** argv) {
   let_threads_sleep(argv);
   Options options;
-  CLI::App app("How a training step's time and bytes grow with depth, width and batch, beside its arithmetic.");
+  CLI::App app(
+      "How a training step's time and bytes grow with depth, width and batch, beside its arithmetic.");
   app.add_option("--sweeps", options.sweeps, "what changes")
       ->delimiter(',')
       ->check(CLI::IsMember(options.sweeps))

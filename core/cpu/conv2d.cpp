@@ -28,6 +28,8 @@ void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dO
   const Conv2dGeometry g(x.shape(), w.shape(), y.shape(), options);
   if (kMayUseWinograd<T> && cpu::winograd_fits(g))
     cpu::winograd_forward(g, x, w, bias, residual, y);
+  else if (kMayUseWinograd<T> && cpu::winograd_strided_fits(g))
+    cpu::winograd_strided_forward(g, x, w, bias, y);
   else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_forward<T>(g, x, w, bias, y);
   else if (cpu::strided3x3_fits(g))
@@ -43,6 +45,8 @@ void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& optio
   const Conv2dGeometry g(dx.shape(), w.shape(), dy.shape(), options);
   if (kMayUseWinograd<T> && cpu::winograd_fits(g))
     cpu::winograd_backward_data(g, dy, w, dx);
+  else if (kMayUseWinograd<T> && cpu::winograd_strided_fits(g))
+    cpu::winograd_strided_backward_data(g, dy, w, dx);
   else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_data<T>(g, dy, w, dx);
   else if (cpu::strided3x3_fits(g))
@@ -58,6 +62,8 @@ void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& opt
   const Conv2dGeometry g(x.shape(), dw.shape(), dy.shape(), options);
   if (kMayUseWinograd<T> && cpu::winograd_fits(g))
     cpu::winograd_backward_weight(g, dy, x, dw);
+  else if (kMayUseWinograd<T> && cpu::winograd_strided_fits(g))
+    cpu::winograd_strided_backward_weight(g, dy, x, dw);
   else if (cpu::direct3x3_fits(g))
     cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
   else if (cpu::strided3x3_fits(g))

@@ -36,6 +36,39 @@ struct Conv2dGeometry {
   Conv2dOptions options;
 };
 
+/// Runs the units of a batch, whose results don't depend on each other, in tasks of some consecutive ones.
+/// Each thread has scratch of its own, for as many threads as shapes say: so the workspace does not depend on
+/// their number.
+template <class T>
+class BatchTasks {
+ public:
+  /// `elements` of scratch a thread; `products` of a unit tell which batches are too small for several tasks.
+  BatchTasks(std::int64_t units, std::int64_t elements, std::int64_t products)
+      : units_(units),
+        elements_(elements),
+        tasks_(std::clamp<std::int64_t>(units * products / kTaskProducts, 1, std::min(units, kMostTasks))),
+        scratch_({std::min<std::int64_t>(tasks_, kThreads), elements}, dtype_of<T>(), Tag::workspace) {}
+
+  /// Runs body(scratch, first unit, end unit) for each task.
+  template <class Body>
+  void run(const Body& body) {
+    T* scratch = scratch_.mutable_data<T>();
+    parallel_tasks(tasks_, kThreads, [&](int slot, std::int64_t task) {
+      body(scratch + slot * elements_, task * units_ / tasks_, (task + 1) * units_ / tasks_);
+    });
+  }
+
+ private:
+  static constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18;
+  static constexpr std::int64_t kMostTasks = 16;
+  static constexpr int kThreads = 8;
+
+  std::int64_t units_;
+  std::int64_t elements_;
+  std::int64_t tasks_;
+  Tensor scratch_;
+};
+
 /// Cuts a batch into slots, each with scratch of its own; a slot's images run one after another. Their number
 /// depends on shapes alone, and so do the size of the workspace and the order of sums over the batch.
 template <class T>
@@ -126,6 +159,14 @@ template <class T>
 void strided3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
 template <class T>
 void strided3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
+
+/// Faster still, for f32 on many channels of planes that tiles of 8 x 8 cover; rounds a little more.
+bool winograd_strided_fits(const Conv2dGeometry& g);
+void winograd_strided_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,
+                              const Tensor& bias, Tensor& y);
+void winograd_strided_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
+                                    Tensor& dx);
+void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 /// Faster, for 1 x 1 filters of any stride without padding, on all channels.
 bool pointwise_fits(const Conv2dGeometry& g);

@@ -3,6 +3,8 @@
 //   dw = G^T du G, with v = B^T d B of the inputs as in the forward pass, and e = A dy A^T
 // The lanes of v are tiles, those of e and du are output channels.
 #include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/winograd_fetch.h>
+#include <retrace/core/cpu/winograd_gradient.h>
 #include <retrace/core/cpu/winograd_tiles.h>
 
 namespace retrace::cpu {
@@ -11,8 +13,6 @@ namespace {
 
 using namespace winograd;
 
-/// A register tile: output channels in up to 2 vectors, times input channels.
-constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
 /// Output channels that are done together, so that one slot's du stays in a core's cache. The inputs are
 /// transformed anew for each block.
 constexpr std::int64_t kBlockOutputs = 32;
@@ -42,42 +42,6 @@ void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t p
   }
 }
 
-/// du[c][o] += sum over tiles of v[c][tile] e[tile][o] for kInputs channels c, `o_stride` elements apart in
-/// du, and kVectors vectors of o.
-template <int kVectors, int kInputs>
-void multiply_block(const float* v, const float* e, std::int64_t tiles, float* du, std::int64_t o_stride) {
-  Vec<float> sums[kInputs][kVectors] = {};  // added to du at the end: short sums round less
-  for (std::int64_t t = 0; t < tiles; ++t) {
-    Vec<float> d[kVectors];
-#pragma GCC unroll 2
-    for (int q = 0; q < kVectors; ++q) d[q] = load(e + (q * tiles + t) * kLane);
-#pragma GCC unroll 16
-    for (int c = 0; c < kInputs; ++c)
-#pragma GCC unroll 2
-      for (int q = 0; q < kVectors; ++q) sums[c][q] += v[c * tiles + t] * d[q];
-  }
-#pragma GCC unroll 16
-  for (int c = 0; c < kInputs; ++c)
-#pragma GCC unroll 2
-    for (int q = 0; q < kVectors; ++q) {
-      float* sum = du + c * o_stride + q * kLane;
-      store<float>(sum, load(sum) + sums[c][q]);
-    }
-}
-
-/// The same for all input channels; calls before_block() in front of each block of them.
-template <int kVectors, class F>
-void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
-              std::int64_t o_stride, const F& before_block) {
-  constexpr int kInputs = kSums / kVectors;
-  std::int64_t c = 0;
-  for (; c + kInputs <= channels; c += kInputs) {
-    before_block();
-    multiply_block<kVectors, kInputs>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
-  }
-  for (; c < channels; ++c) multiply_block<kVectors, 1>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
-}
-
 /// The gradient of the filters to output channels [begin, end), from x: [n, c, h, w] and dy: [n, o, h, w].
 class FilterGradient {
  public:
@@ -85,7 +49,7 @@ class FilterGradient {
                  std::int64_t end)
       : c_(g.c),
         o_(end - begin),
-        o_stride_(task_count(o_, kLane) * kLane),
+        o_stride_(whole_lanes(o_)),
         in_(g.n, g.c, g.h, g.w),
         out_(g.n, g.o, g.h, g.w),
         x_(x.data<float>()),
@@ -117,47 +81,18 @@ class FilterGradient {
         transform_gradient(out, dy_ + o * out_.plane(), out_.plane(), o_ - o,
                            e + o * tiles + q * kLane * kLane, e_slab);
     }
-    const std::int64_t calls = kSlabs * std::max<std::int64_t>(o_stride_ / kLane * c_ / kSums, 1);
+    const std::int64_t calls = kSlabs * product_blocks(c_, o_stride_);
     Fetch<false> next_inputs(in_, x_, c_, unit.end, unit.next_end, calls);
     Fetch<false> next_gradients(out_, dy_, o_, unit.end, unit.next_end, calls);
     const auto fetch = [&] {
       next_inputs.piece();
       next_gradients.piece();
     };
-    for (int i = 0; i < kSlabs; ++i, v += v_slab, e += e_slab, du += c_ * o_stride_) {
-      std::int64_t o = 0;
-      for (; o + 2 * kLane <= o_stride_; o += 2 * kLane)
-        multiply<2>(v, e + o * tiles, tiles, c_, du + o, o_stride_, fetch);
-      for (; o < o_stride_; o += kLane) multiply<1>(v, e + o * tiles, tiles, c_, du + o, o_stride_, fetch);
-    }
-  }
-
-  /// dw = G^T du G.
-  void finish(const float* du, float* dw) const {
-    parallel_for(c_, 1, [=, this](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t c = begin; c < end; ++c)
-        for (std::int64_t o = 0; o < o_; o += kLane)
-          finish_block(du + c * o_stride_ + o, std::min<std::int64_t>(kLane, o_ - o), dw + (o * c_ + c) * 9);
-    });
+    for (int i = 0; i < kSlabs; ++i, v += v_slab, e += e_slab, du += c_ * o_stride_)
+      add_products(v, e, tiles, c_, o_stride_, du, o_stride_, fetch);
   }
 
  private:
-  /// For `lanes` output channels, 9 c elements apart in dw.
-  void finish_block(const float* du, std::int64_t lanes, float* dw) const {
-    Vec<float> columns[3][kSide] = {};
-    for (int r = 0; r < kSide; ++r)
-      for (int k = 0; k < kSide; ++k, du += c_ * o_stride_) {
-        const Vec<float> d = load(du);
-        for (int i = 0; i < 3; ++i) columns[i][k] += kG[r][i] * d;
-      }
-    for (int i = 0; i < 3; ++i)
-      for (int j = 0; j < 3; ++j) {
-        Vec<float> d{};
-        for (int k = 0; k < kSide; ++k) d += kG[k][j] * columns[i][k];
-        for (int lane = 0; lane < lanes; ++lane) dw[lane * c_ * 9 + i * 3 + j] = d[lane];
-      }
-  }
-
   std::int64_t c_, o_, o_stride_;
   TilePlanes in_, out_;
   const float* x_;
@@ -168,14 +103,15 @@ class FilterGradient {
 
 void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw) {
   for (std::int64_t o = 0; o < g.o; o += kBlockOutputs) {
-    const FilterGradient gradient(g, x, dy, o, std::min(o + kBlockOutputs, g.o));
+    const std::int64_t block = std::min(kBlockOutputs, g.o - o);
+    const FilterGradient gradient(g, x, dy, o, o + block);
     BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
     slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
       std::fill(du, du + gradient.sums(), 0.0F);
       for_each_unit(begin, end, gradient.most_vectors(),
                     [&](const Unit& unit) { gradient.add_unit(unit, du + gradient.sums(), du); });
     });
-    gradient.finish(slots.sum(gradient.sums()), dw.mutable_data<float>() + o * g.depth());
+    finish_gradient(slots.sum(gradient.sums()), kG, g.c, block, dw.mutable_data<float>() + o * g.depth());
   }
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <omp.h>
 #include <retrace/core/threads.h>
 
 #include <algorithm>
@@ -26,6 +27,20 @@ void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
   }
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
   for (std::int64_t task = 0; task < tasks; ++task) body(task * grain, std::min(n, (task + 1) * grain));
+}
+
+/// Runs `body(slot, task)` for the tasks in [0, tasks), on at most `slots` threads. Tasks that run at the
+/// same time have different slots in [0, slots): a thread keeps its own, and what is there stays in its
+/// core's cache. `body` must not throw.
+template <class Body>
+void parallel_tasks(std::int64_t tasks, int slots, const Body& body) {
+  const int threads = static_cast<int>(std::min<std::int64_t>({num_threads(), slots, tasks}));
+  if (threads <= 1) {
+    for (std::int64_t task = 0; task < tasks; ++task) body(0, task);
+    return;
+  }
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+  for (std::int64_t task = 0; task < tasks; ++task) body(omp_get_thread_num(), task);
 }
 
 }  // namespace retrace::cpu

@@ -134,6 +134,26 @@ template <class T>
   return detail::pick<T, 1, 1>(v, v, detail::kAllLanes<T>);
 }
 
+/// to[k] = lanes k, k + 4, k + 8, ... of 4 vectors; and the inverse.
+template <class T>
+[[gnu::always_inline]] inline void split_in_four(const Vec<T>* from, Vec<T>* to) {
+  const Vec<T> even[2] = {even_lanes<T>(from[0], from[1]), even_lanes<T>(from[2], from[3])};
+  const Vec<T> odd[2] = {odd_lanes<T>(from[0], from[1]), odd_lanes<T>(from[2], from[3])};
+  to[0] = even_lanes<T>(even[0], even[1]);
+  to[1] = even_lanes<T>(odd[0], odd[1]);
+  to[2] = odd_lanes<T>(even[0], even[1]);
+  to[3] = odd_lanes<T>(odd[0], odd[1]);
+}
+template <class T>
+[[gnu::always_inline]] inline void join_four(const Vec<T>* from, Vec<T>* to) {
+  const Vec<T> even[2] = {zip_low<T>(from[0], from[2]), zip_high<T>(from[0], from[2])};
+  const Vec<T> odd[2] = {zip_low<T>(from[1], from[3]), zip_high<T>(from[1], from[3])};
+  to[0] = zip_low<T>(even[0], odd[0]);
+  to[1] = zip_high<T>(even[0], odd[0]);
+  to[2] = zip_low<T>(even[1], odd[1]);
+  to[3] = zip_high<T>(even[1], odd[1]);
+}
+
 /// Lane l of row r becomes lane r of row l: log2(lanes) rounds in which pairs of rows are zipped.
 template <class T>
 [[gnu::always_inline]] inline void transpose(Vec<T> (&rows)[kLanes<T>]) {

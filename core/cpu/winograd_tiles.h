@@ -1,46 +1,65 @@
 #pragma once
-// Internal: how the tiles of images lie in vectors, for Winograd's F(4 x 4, 3 x 3).
+// Internal: how the tiles of images lie in vectors, for Winograd's convolutions.
 #include <retrace/core/cpu/winograd.h>
+#include <retrace/core/shape.h>
 
 #include <cstring>
 
 namespace retrace::cpu::winograd {
 
-/// Planes of h x w pixels, cut into tiles in the order (image, row, column), kLane tiles a vector. `fits`
-/// says which w let no vector begin in the middle of a row of tiles.
-class TilePlanes {
+namespace strided {
+class StridedVector;
+}
+
+/// v where the mask has all bits, zeros elsewhere.
+[[gnu::always_inline]] inline Vec<float> keep(const Vec<float>& v, const Vec<std::int32_t>& mask) {
+  // not a product with 0: a neighbour's NaN must not pass
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<Vec<std::int32_t>>(v) & mask);
+}
+
+/// Planes of h x w pixels, cut into tiles of kPixels x kPixels in the order (image, row, column), kLane tiles
+/// a vector. `fits` says which w let no vector begin in the middle of a row of tiles.
+template <int kPixels>
+class Planes {
  public:
-  TilePlanes(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width)
+  static constexpr std::int64_t kVectorPixels = kPixels * kPixels * kLane;  ///< of a channel
+
+  Planes(std::int64_t images, std::int64_t channels, std::int64_t height, std::int64_t width)
       : images_(images), channels_(channels), h_(height), w_(width) {
-    const int columns = static_cast<int>(width) / kTile;
+    const int columns = static_cast<int>(width) / kPixels;
     for (int k = 0; k < kLane; ++k) {
       has_left_[k] = k % columns != 0 ? -1 : 0;
       has_right_[k] = k % columns != columns - 1 ? -1 : 0;
     }
   }
+  /// Of a tensor [n, channels, h, w].
+  explicit Planes(const Shape& s) : Planes(s[0], s[1], s[2], s[3]) {}
 
-  /// w / 4 must be a power of two, at most kLane, and w at least half of kLane.
+  /// A row must have a power of two tiles, at most kLane and at least kLane / 8.
   static bool fits(std::int64_t height, std::int64_t width) {
-    const std::int64_t columns = width / kTile;
-    return height % kTile == 0 && width % kTile == 0 && columns <= kLane && kLane % columns == 0 &&
-           width >= kLane / 2;
+    const std::int64_t columns = width / kPixels;
+    return height % kPixels == 0 && width % kPixels == 0 && columns <= kLane && kLane % columns == 0 &&
+           columns * 8 >= kLane;
   }
 
   std::int64_t channels() const { return channels_; }
   std::int64_t plane() const { return h_ * w_; }
-  std::int64_t vectors() const {
-    return (images_ * plane() + kTile * kTile * kLane - 1) / (kTile * kTile * kLane);
-  }
+  std::int64_t vectors() const { return (images_ * plane() + kVectorPixels - 1) / kVectorPixels; }
 
  private:
   friend class TileVector;
+  friend class strided::StridedVector;
   std::int64_t images_, channels_, h_, w_;
   Vec<std::int32_t> has_left_, has_right_;  ///< all bits of a lane are set if its tile has this neighbour
 };
 
+using TilePlanes = Planes<kTile>;
+
 /// One vector of tiles. A row of their pixels is 4 vectors of memory, each one or two runs of an image's row.
 class TileVector {
  public:
+  using Planes = TilePlanes;
+
   TileVector(const TilePlanes& planes, std::int64_t index) : planes_(&planes), halves_(planes.w_ < kLane) {
     const int runs = halves_ ? 2 * kTile : kTile;
     const std::int64_t rows = planes.h_ / kTile;
@@ -57,14 +76,7 @@ class TileVector {
   /// Columns of tiles from a row of their pixels as it lies in memory: d[k] holds column k of each tile, and
   /// zeros stand for what lies outside of the image.
   [[gnu::always_inline]] void columns_of(const Vec<float> (&pixels)[kTile], Vec<float> (&d)[kSide]) const {
-    const Vec<float> even[2] = {even_lanes<float>(pixels[0], pixels[1]),
-                                even_lanes<float>(pixels[2], pixels[3])};
-    const Vec<float> odd[2] = {odd_lanes<float>(pixels[0], pixels[1]),
-                               odd_lanes<float>(pixels[2], pixels[3])};
-    d[1] = even_lanes<float>(even[0], even[1]);
-    d[2] = even_lanes<float>(odd[0], odd[1]);
-    d[3] = odd_lanes<float>(even[0], even[1]);
-    d[4] = odd_lanes<float>(odd[0], odd[1]);
+    split_in_four<float>(pixels, &d[1]);
     d[0] = keep(previous_lanes<float>(d[4]), planes_->has_left_);
     d[5] = keep(next_lanes<float>(d[1]), planes_->has_right_);
   }
@@ -74,12 +86,10 @@ class TileVector {
   template <class Finish>
   [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel,
                                         const Finish& finish) const {
-    const Vec<float> even[2] = {zip_low<float>(y[0], y[2]), zip_high<float>(y[0], y[2])};
-    const Vec<float> odd[2] = {zip_low<float>(y[1], y[3]), zip_high<float>(y[1], y[3])};
-    store_part(finish(zip_low<float>(even[0], odd[0]), 0), r, 0, channel);
-    store_part(finish(zip_high<float>(even[0], odd[0]), 1), r, 1, channel);
-    store_part(finish(zip_low<float>(even[1], odd[1]), 2), r, 2, channel);
-    store_part(finish(zip_high<float>(even[1], odd[1]), 3), r, 3, channel);
+    Vec<float> pixels[kTile];
+    join_four<float>(y, pixels);
+#pragma GCC unroll 4
+    for (int j = 0; j < kTile; ++j) store_part(finish(pixels[j], j), r, j, channel);
   }
 
   /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.
@@ -113,11 +123,6 @@ class TileVector {
     return v;
   }
 
-  [[gnu::always_inline]] static Vec<float> keep(const Vec<float>& v, const Vec<std::int32_t>& mask) {
-    // not a product with 0: a neighbour's NaN must not pass
-    return reinterpret_cast<Vec<float>>(reinterpret_cast<Vec<std::int32_t>>(v) & mask);
-  }
-
   [[gnu::always_inline]] void store_part(const Vec<float>& v, int r, int j, float* channel) const {
     float* to = channel + r * planes_->w_;
     if (!halves_) {
@@ -133,60 +138,6 @@ class TileVector {
   const TilePlanes* planes_;
   bool halves_;
   Run runs_[2 * kTile] = {};
-};
-
-/// The lines of the cache with the pixels of some vectors of tiles, in all channels, which a transform will
-/// read or write next. They are fetched few by few while products, which need no memory, keep the core busy:
-/// all at once would be more than it can wait for.
-template <bool kWritten>
-class Fetch {
- public:
-  /// Of `channels` channels, the first one's first pixel at `data`. The lines are shared out to `pieces`
-  /// calls of `piece`.
-  Fetch(const TilePlanes& planes, const float* data, std::int64_t channels, std::int64_t begin,
-        std::int64_t end, std::int64_t pieces)
-      : planes_(planes),
-        data_(data),
-        small_(planes.plane() < kPixels),
-        vector_(begin),
-        pieces_(pieces),
-        runs_(small_ ? kPixels / planes.plane() : channels),
-        run_lines_(kLane * channels / runs_),
-        lines_((end - begin) * kLane * channels) {}
-
-  // Inlined, because the compilers drop calls of a function that only fetches.
-  [[gnu::always_inline]] void piece() {
-    for (const std::int64_t last = lines_ * ++piece_ / pieces_; done_ < last; ++done_, ++line_, --left_) {
-      if (left_ == 0) begin_run();
-      __builtin_prefetch(reinterpret_cast<const void*>(line_ * kLineBytes), kWritten, kWritten ? 3 : 2);
-    }
-  }
-
- private:
-  static constexpr std::int64_t kPixels = kTile * kTile * kLane;  // of a vector of tiles, in a channel
-  static constexpr std::uintptr_t kLineBytes = 64;
-
-  /// A run is what lies together in memory of a vector: its pixels of a channel, or all of a small image.
-  void begin_run() {
-    const std::int64_t pixel = vector_ * kPixels;
-    const std::int64_t image = pixel / planes_.plane() + (small_ ? run_ : 0);
-    const std::int64_t channel = small_ ? 0 : run_;
-    const float* first =
-        data_ + (image * planes_.channels() + channel) * planes_.plane() + pixel % planes_.plane();
-    line_ = reinterpret_cast<std::uintptr_t>(first) / kLineBytes;
-    left_ = run_lines_;
-    if (++run_ == runs_) {
-      run_ = 0;
-      ++vector_;
-    }
-  }
-
-  const TilePlanes& planes_;
-  const float* data_;
-  bool small_;
-  std::int64_t vector_, pieces_, runs_, run_lines_, lines_;
-  std::int64_t piece_ = 0, done_ = 0, run_ = 0, left_ = 0;
-  std::uintptr_t line_ = 0;
 };
 
 /// to[i] = (B^T d B)[i] for one channel; slabs i are `slab` elements apart.

@@ -117,6 +117,20 @@ const std::vector<Case>& cases() {
       {{1, 40, 60, 130}, {6, 40, 3, 3}, {.stride = 2, .padding = 1}},  // in strips of rows
       {{2, 6, 32, 32}, {6, 3, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
       {{2, 16, 32, 32}, {32, 16, 3, 3}, {.stride = 2, .padding = 1}},
+      // outputs of whole tiles of 4 x 4 with 8 channels or more, in f32, and some just beside it
+      {{4, 8, 16, 16}, {8, 8, 3, 3}, {.stride = 2, .padding = 1}},
+      {{5, 17, 16, 16}, {77, 17, 3, 3}, {.stride = 2, .padding = 1}},
+      {{3, 9, 72, 16}, {10, 9, 3, 3}, {.stride = 2, .padding = 1}},
+      {{5, 16, 8, 32}, {16, 16, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 17, 24, 64}, {33, 17, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 8, 16, 128}, {23, 8, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 8, 16, 256}, {9, 8, 3, 3}, {.stride = 2, .padding = 1}},
+      {{17, 8, 8, 8}, {8, 8, 3, 3}, {.stride = 2, .padding = 1}},
+      {{3, 9, 24, 24}, {8, 9, 3, 3}, {.stride = 2, .padding = 1}},
+      {{3, 8, 20, 32}, {8, 8, 3, 3}, {.stride = 2, .padding = 1}},
+      {{2, 7, 32, 32}, {8, 7, 3, 3}, {.stride = 2, .padding = 1}},
+      {{1, 70, 16, 16}, {130, 70, 3, 3}, {.stride = 2, .padding = 1}},
+      {{3, 9, 32, 32}, {8, 9, 3, 3}, {.stride = 2, .padding = 1, .algorithm = Conv2dAlgorithm::direct}},
   };
   return all;
 }
@@ -250,7 +264,8 @@ TEST_CASE("conv2d is bit-equal and takes the same workspace for any number of th
                Case{{37, 8, 9, 7}, {12, 4, 3, 3}, {.stride = 2, .padding = 1, .groups = 2}},
                Case{{9, 8, 9, 7}, {12, 8, 1, 1}}, Case{{37, 8, 16, 16}, {12, 8, 1, 1}},
                Case{{37, 8, 16, 16}, {12, 8, 1, 1}, {.stride = 2}}, Case{{37, 96, 8, 8}, {96, 96, 1, 1}},
-               Case{{37, 8, 16, 16}, {20, 8, 3, 3}, {.stride = 2, .padding = 1}});
+               Case{{37, 8, 16, 16}, {20, 8, 3, 3}, {.stride = 2, .padding = 1}},
+               Case{{21, 8, 20, 16}, {20, 8, 3, 3}, {.stride = 2, .padding = 1}});
   const DType dtype = GENERATE(DType::f32, DType::f64);
   CAPTURE(c.x, c.w, name_of(dtype));
   const Tensor x = random_tensor(c.x, dtype, 1);
@@ -305,22 +320,65 @@ TEST_CASE("conv2d by tiles keeps a NaN in the tiles that see it", "[conv2d]") {
   }
 }
 
+TEST_CASE("conv2d with stride 2 by tiles keeps a NaN in the tiles that see it", "[conv2d]") {
+  const Case c{{5, 8, 16, 16}, {8, 8, 3, 3}, {.stride = 2, .padding = 1}};
+  const Tensor w = random_tensor(c.w, DType::f32, 2);
+  const auto is_nan = [](const Tensor& t, std::int64_t image, std::int64_t row, std::int64_t column) {
+    const std::int64_t first = image * t.shape().numel_after(0) + row * t.shape()[3] + column;
+    return std::isnan(t.values<float>()[static_cast<std::size_t>(first)]);  // of channel 0
+  };
+
+  // image 2, row 3, column 15: beside it in memory begins row 4
+  Tensor x = random_tensor(c.x, DType::f32, 1);
+  x.mutable_values<float>()[static_cast<std::size_t>(2 * c.x.numel_after(0) + 3 * 16 + 15)] = NAN;
+  Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
+  kernel::conv2d(x, w, Tensor(), c.options, {}, y);
+  for (std::int64_t i = 0; i < 5 * 8 * 8; ++i) {
+    const std::int64_t image = i / 64;
+    const std::int64_t row = i / 8 % 8;
+    const std::int64_t column = i % 8;
+    if (image == 2 && (row == 1 || row == 2) && column == 7) CHECK(is_nan(y, image, row, column));
+    if (image != 2 || row >= 4 || column < 4) CHECK_FALSE(is_nan(y, image, row, column));
+  }
+
+  // image 2, row 4, column 0: before it in memory ends row 3, which sees it, and so does none on its right
+  Tensor dy = random_tensor(y.shape(), DType::f32, 3);
+  dy.mutable_values<float>()[static_cast<std::size_t>(2 * y.shape().numel_after(0) + 4 * 8)] = NAN;
+  Tensor dx(c.x, DType::f32);
+  kernel::conv2d_backward_data(dy, w, c.options, dx);
+  for (std::int64_t i = 0; i < 5 * 16 * 16; ++i) {
+    const std::int64_t image = i / 256;
+    const std::int64_t row = i / 16 % 16;
+    const std::int64_t column = i % 16;
+    if (image == 2 && row >= 7 && row <= 9 && column <= 1) CHECK(is_nan(dx, image, row, column));
+    if (image != 2 || column >= 8) CHECK_FALSE(is_nan(dx, image, row, column));
+  }
+}
+
 TEST_CASE("conv2d gives an image the same bits in every batch", "[conv2d]") {
   const std::int64_t width = GENERATE(7, 8, 16, 32);
-  const Case c{{9, 8, 8, width}, {8, 8, 3, 3}, {.padding = 1}};
+  const std::int64_t stride = GENERATE(1, 2);
+  const Case c{{9, 8, 8 * stride, width * stride}, {8, 8, 3, 3}, {.stride = stride, .padding = 1}};
   const Tensor x = random_tensor(c.x, DType::f32, 1);
   const Tensor w = random_tensor(c.w, DType::f32, 2);
-  Tensor all = like(x);
-  kernel::conv2d(x, w, Tensor(), c.options, {}, all);
-  Tensor one(c.x.with(0, 1), DType::f32);
+  Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
+  const Tensor dy = random_tensor(y.shape(), DType::f32, 3);
+  Tensor dx = like(x);
+  kernel::conv2d(x, w, Tensor(), c.options, {}, y);
+  kernel::conv2d_backward_data(dy, w, c.options, dx);
+  Tensor one_y(y.shape().with(0, 1), DType::f32);
+  Tensor one_dx(c.x.with(0, 1), DType::f32);
   for (const std::int64_t image : {0, 4, 8}) {
-    kernel::conv2d(x.slice(image, image + 1), w, Tensor(), c.options, {}, one);
-    CHECK(bit_equal(one, all.slice(image, image + 1)));
+    kernel::conv2d(x.slice(image, image + 1), w, Tensor(), c.options, {}, one_y);
+    kernel::conv2d_backward_data(dy.slice(image, image + 1), w, c.options, one_dx);
+    CHECK(bit_equal(one_y, y.slice(image, image + 1)));
+    CHECK(bit_equal(one_dx, dx.slice(image, image + 1)));
   }
 }
 
 TEST_CASE("conv2d rounds less with algorithm direct, which all three kernels heed", "[conv2d]") {
-  const Case automatic{{4, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1}};
+  const Case automatic = GENERATE(Case{{4, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1}},
+                                  Case{{4, 32, 16, 16}, {64, 32, 3, 3}, {.stride = 2, .padding = 1}});
   Case direct = automatic;
   direct.options.algorithm = Conv2dAlgorithm::direct;
   const Tensor x = random_tensor(automatic.x, DType::f64, 1);

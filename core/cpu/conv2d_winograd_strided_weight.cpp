@@ -1,0 +1,144 @@
+// The gradient of 3 x 3 filters with stride 2 and padding 1, as the adjoint of Winograd's F(4 x 4, 2 x 2) on
+// the phases of x (winograd_strided.h):
+//   du[g][c][o] = sum over the group's slabs and tiles of v[g][c][slab][tile] e[g][slab][tile][o]
+//   dw = G^T du G, with v of the inputs as in the forward pass, and in e
+//   e_oo = A dy A^T, e_oe = A dy, e_eo = dy A^T and e_ee = dy          o: odd, e: even rows, then columns
+// The lanes of v are tiles, those of e and du are output channels.
+#include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/winograd_fetch.h>
+#include <retrace/core/cpu/winograd_gradient.h>
+#include <retrace/core/cpu/winograd_strided_tiles.h>
+
+namespace retrace::cpu {
+
+namespace winograd::strided {
+
+namespace {
+
+/// Output channels that are done together, so that one slot's du stays in a core's cache. The inputs are
+/// transformed anew for each block.
+constexpr std::int64_t kBlockOutputs = 64;
+/// Output channels of e.
+constexpr std::int64_t kPartOutputs = 2 * kLane;
+
+/// Where e has a tile, for the vector of output channels that begins with o.
+struct GradientTile {
+  float* e;
+  const Groups& groups;
+  std::int64_t o;
+
+  [[gnu::always_inline]] void put(int r, int s, std::int64_t slab, const Vec<float>& value) const {
+    store<float>(e + groups.at(r, s, o) + slab * kLane * kLane, value);
+  }
+  /// The transform of a row of dy (or A dy).
+  [[gnu::always_inline]] void put_row(int r, std::int64_t slab, const Vec<float>* y) const {
+    Vec<float> row[kOdd];
+    gradient_side(y, 1, row, 1);
+#pragma GCC unroll 5
+    for (int s = 0; s < kOdd; ++s) put(r, s, slab, row[s]);
+#pragma GCC unroll 4
+    for (int k = 0; k < kTile; ++k) put(r, kOdd, (r < kOdd ? 0 : slab * kTile) + k, y[k]);
+  }
+};
+
+/// e of one vector of tiles for up to kLane channels, `plane` elements apart, of which the first is o in e.
+void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t plane, std::int64_t channels,
+                        std::int64_t o, const Groups& groups, float* e) {
+  for (int j = 0; j < kTile; ++j) {
+    Vec<float> pixels[kTile][kLane];
+    for (int r = 0; r < kTile; ++r) {
+      for (int k = 0; k < kLane; ++k)
+        pixels[r][k] = k < channels ? tiles.load_part(dy + k * plane, r, j) : Vec<float>{};
+      transpose<float>(pixels[r]);
+    }
+    for (int t = 0; t < kLane / kTile; ++t, e += kLane) {
+      const GradientTile tile{e, groups, o};
+      Vec<float> rows[kOdd][kTile];
+#pragma GCC unroll 4
+      for (int k = 0; k < kTile; ++k) gradient_side(&pixels[0][t * kTile + k], kLane, &rows[0][k], kTile);
+#pragma GCC unroll 5
+      for (int r = 0; r < kOdd; ++r) tile.put_row(r, 0, rows[r]);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTile; ++i) tile.put_row(kOdd, i, &pixels[i][t * kTile]);
+    }
+  }
+}
+
+/// The gradient of the filters to output channels [begin, end), from x: [n, c, h, w] and dy: [n, o, oh, ow].
+class FilterGradient {
+ public:
+  FilterGradient(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, std::int64_t begin,
+                 std::int64_t end)
+      : c_(g.c),
+        o_(end - begin),
+        o_stride_(whole_lanes(o_)),
+        groups_(g.c),
+        in_(g.n, g.c, g.h, g.w),
+        out_(g.n, g.o, g.oh, g.ow),
+        x_(x.data<float>()),
+        dy_(dy.data<float>() + begin * g.out_plane()) {}
+
+  std::int64_t vectors() const { return out_.vectors(); }
+  /// Of a vector of tiles.
+  std::int64_t products() const { return kProducts * c_ * o_ * kLane; }
+  /// Elements of du, and of the scratch of a vector of tiles.
+  std::int64_t sums() const { return kSlabs * c_ * o_stride_; }
+  std::int64_t scratch() const { return groups_.size() + Groups(std::min(kPartOutputs, o_stride_)).size(); }
+
+  /// Adds the products of one vector of tiles to du.
+  void add(const Unit& unit, float* v, float* du) const {
+    const StridedVector pixels(in_, unit.begin);
+    for (std::int64_t c = 0; c < c_; ++c) transform_input(pixels, x_ + c * in_.plane(), c, groups_, v);
+    const std::int64_t calls = kSlabs * product_blocks(c_, o_stride_);
+    Fetch<false> next_inputs(in_, x_, c_, unit.end, unit.next_end, calls);
+    Fetch<false> next_gradients(out_, dy_, o_, unit.end, unit.next_end, calls);
+    const auto fetch = [&] {
+      next_inputs.piece();
+      next_gradients.piece();
+    };
+    const TileVector gradients(out_, unit.begin);
+    float* e = v + groups_.size();
+    for (std::int64_t first = 0; first < o_stride_; first += kPartOutputs) {
+      const std::int64_t part = std::min(kPartOutputs, o_stride_ - first);
+      const Groups parts(part);
+      for (std::int64_t o = 0; o < part; o += kLane)
+        transform_gradient(gradients, dy_ + (first + o) * out_.plane(), out_.plane(), o_ - first - o, o,
+                           parts, e);
+      for (int r = 0; r < kSide; ++r)
+        for (int s = 0; s < kSide; ++s)
+          add_products(v + groups_.at(r, s), e + parts.at(r, s), group_slabs(r, s) * kLane, c_, part,
+                       du + (r * kSide + s) * c_ * o_stride_ + first, o_stride_, fetch);
+    }
+  }
+
+ private:
+  std::int64_t c_, o_, o_stride_;
+  Groups groups_;
+  StridedPlanes in_;
+  TilePlanes out_;
+  const float* x_;
+  const float* dy_;
+};
+
+}  // namespace
+
+}  // namespace winograd::strided
+
+void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x,
+                                      Tensor& dw) {
+  using namespace winograd::strided;
+  for (std::int64_t o = 0; o < g.o; o += kBlockOutputs) {
+    const std::int64_t block = std::min(kBlockOutputs, g.o - o);
+    const FilterGradient gradient(g, x, dy, o, o + block);
+    BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
+    slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
+      std::fill(du, du + gradient.sums(), 0.0F);
+      winograd::for_each_unit(
+          begin, end, 1, [&](const winograd::Unit& unit) { gradient.add(unit, du + gradient.sums(), du); });
+    });
+    winograd::finish_gradient(slots.sum(gradient.sums()), kG, g.c, block,
+                              dw.mutable_data<float>() + o * g.depth());
+  }
+}
+
+}  // namespace retrace::cpu

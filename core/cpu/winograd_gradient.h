@@ -1,0 +1,100 @@
+#pragma once
+// Internal: what the gradients of Winograd's filters share. The lanes are output channels.
+#include <retrace/core/cpu/parallel.h>
+#include <retrace/core/cpu/winograd.h>
+
+namespace retrace::cpu::winograd {
+
+/// A register tile: output channels in up to 2 vectors, times input channels.
+inline constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
+/// Output channels in whole vectors.
+constexpr std::int64_t whole_lanes(std::int64_t channels) { return task_count(channels, kLane) * kLane; }
+
+/// du[c][o] += sum over tiles of v[c][tile] e[tile][o] for kInputs channels c, `o_stride` elements apart in
+/// du, and kVectors vectors of o.
+template <int kVectors, int kInputs>
+void multiply_block(const float* v, const float* e, std::int64_t tiles, float* du, std::int64_t o_stride) {
+  Vec<float> sums[kInputs][kVectors] = {};  // added to du at the end: short sums round less
+  for (std::int64_t t = 0; t < tiles; ++t) {
+    Vec<float> d[kVectors];
+#pragma GCC unroll 2
+    for (int q = 0; q < kVectors; ++q) d[q] = load(e + (q * tiles + t) * kLane);
+#pragma GCC unroll 16
+    for (int c = 0; c < kInputs; ++c)
+#pragma GCC unroll 2
+      for (int q = 0; q < kVectors; ++q) sums[c][q] += v[c * tiles + t] * d[q];
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < kInputs; ++c)
+#pragma GCC unroll 2
+    for (int q = 0; q < kVectors; ++q) {
+      float* sum = du + c * o_stride + q * kLane;
+      store<float>(sum, load(sum) + sums[c][q]);
+    }
+}
+
+/// The same for all input channels, in blocks and what is left of them; calls before_block() in front of
+/// each.
+template <int kVectors, class F>
+void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
+              std::int64_t o_stride, const F& before_block) {
+  std::int64_t c = 0;
+  const auto run = [&](auto inputs) {
+    for (; c + inputs <= channels; c += inputs) {
+      before_block();
+      multiply_block<kVectors, inputs.value>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
+    }
+  };
+  constexpr int kInputs = kSums / kVectors;
+  run(std::integral_constant<int, kInputs>{});
+  run(std::integral_constant<int, kInputs / 4>{});
+  run(std::integral_constant<int, 1>{});
+}
+
+/// The same for all output channels, in whole vectors: e[vector of o][tile][lane].
+template <class F>
+void add_products(const float* v, const float* e, std::int64_t tiles, std::int64_t channels,
+                  std::int64_t outputs, float* du, std::int64_t o_stride, const F& before_block) {
+  std::int64_t o = 0;
+  for (; o + 2 * kLane <= outputs; o += 2 * kLane)
+    multiply<2>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
+  for (; o < outputs; o += kLane)
+    multiply<1>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
+}
+
+/// How often add_products calls before_block(), about.
+inline std::int64_t product_blocks(std::int64_t channels, std::int64_t outputs) {
+  return std::max<std::int64_t>(outputs / kLane * channels / kSums, 1);
+}
+
+/// dw[o][c] = G^T du G for `outputs` output channels, at most kLane, and one input channel of `channels`;
+/// slabs of du are `slab` elements apart.
+inline void finish_block(const float* du, std::int64_t slab, const float (&g)[kSide][3],
+                         std::int64_t channels, std::int64_t outputs, float* dw) {
+  Vec<float> columns[3][kSide] = {};
+  for (int r = 0; r < kSide; ++r)
+    for (int k = 0; k < kSide; ++k, du += slab) {
+      const Vec<float> d = load(du);
+      for (int i = 0; i < 3; ++i) columns[i][k] += g[r][i] * d;
+    }
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < 3; ++j) {
+      Vec<float> d{};
+      for (int k = 0; k < kSide; ++k) d += g[k][j] * columns[i][k];
+      for (int lane = 0; lane < outputs; ++lane) dw[lane * channels * 9 + i * 3 + j] = d[lane];
+    }
+}
+
+/// dw[o][c] = G^T du G of du[slab][c][o], o in whole vectors.
+inline void finish_gradient(const float* du, const float (&g)[kSide][3], std::int64_t channels,
+                            std::int64_t outputs, float* dw) {
+  const std::int64_t stride = whole_lanes(outputs);
+  parallel_for(channels, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t c = begin; c < end; ++c)
+      for (std::int64_t o = 0; o < outputs; o += kLane)
+        finish_block(du + c * stride + o, channels * stride, g, channels,
+                     std::min<std::int64_t>(kLane, outputs - o), dw + (o * channels + c) * 9);
+  });
+}
+
+}  // namespace retrace::cpu::winograd

@@ -201,9 +201,9 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
                                          bias.defined() ? bias.data<float>() : nullptr,
                                          y.mutable_data<float>(),
                                          Groups(filters.in())};
-  BatchSlots<float> slots(convolution.in.vectors(), convolution.scratch(),
+  BatchTasks<float> tasks(convolution.in.vectors(), convolution.scratch(),
                           kProducts * filters.in() * filters.out() * kLane);
-  slots.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
+  tasks.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
     for_each_unit(begin, end, 1, [&](const Unit& unit) { convolution.run(unit, scratch); });
   });
 }

@@ -93,12 +93,22 @@ def with_fused_reversal(model):
     return model
 
 
+SET = torch.Tensor.set_
+
+
+def put_back(tensor, *source):
+    """Tensor.set_, but for that call of MemCNN's. torch.compile has calls of its own."""
+    if len(source) == 1 and isinstance(source[0], torch.Tensor):
+        return tensor.data.copy_(source[0])
+    return SET(tensor, *source)
+
+
 def with_memcnn(model):
     """MemCNN's wrappers at work. It puts the inputs back with Tensor.set_, which autograd takes for a change of a tensor that
     it saved; since PyTorch 1.13 backward then stops. Copying into .data goes unnoticed, and is what makes it train here."""
     warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
     warnings.filterwarnings("ignore", message=".*torch.cuda.amp.*", category=FutureWarning)
-    torch.Tensor.set_ = lambda tensor, source: tensor.data.copy_(source)
+    torch.Tensor.set_ = put_back
     for module in model.modules():
         if isinstance(module, memcnn.InvertibleModuleWrapper):
             module.disable = False

@@ -131,7 +131,7 @@ int main(int argc, char** argv) {
   app.add_option("-b,--batch", options.batch, "images in a batch")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--steps", options.steps, "timed steps of each, after one that is not")
+  app.add_option("--steps", options.steps, "timed steps of each, after two that are not")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   add_run_options(app, options.run);

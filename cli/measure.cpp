@@ -91,16 +91,17 @@ std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch
   std::vector<Subject> subjects;
   for (const Policy policy : options.policies) subjects.emplace_back(options, policy, batch.labels.numel());
   for (Subject& subject : subjects) {
-    allocator().flush();  // what the others freed is not this one's
+    subject.step(batch, 1);
+    allocator().flush();  // what was freed until now is not this step's
     const ResidentPeak resident;
     const Counter tensors;
     const std::int64_t before = resident.bytes_before() - tensors.live();
-    subject.step(batch, 1);
+    subject.step(batch, 2);
     subject.run.resident_bytes = resident.bytes();
     subject.run.needed_bytes = before + tensors.peak();
   }
   for (std::int64_t s = 0; s < options.steps; ++s)
-    for (Subject& subject : subjects) subject.timed_step(batch, s + 2, options.profile);
+    for (Subject& subject : subjects) subject.timed_step(batch, s + 3, options.profile);
 
   std::vector<MemoryRun> runs;
   for (Subject& subject : subjects) {

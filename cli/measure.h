@@ -23,7 +23,7 @@ struct MemoryRun {
   double forward_seconds = 0;            ///< the same of the forward, with the loss
   double backward_seconds = 0;           ///< the same of the backward
   double update_seconds = 0;             ///< the same of the optimizer's step
-  std::int64_t resident_bytes = 0;       ///< most memory of the process in the first step; 0: unknown
+  std::int64_t resident_bytes = 0;       ///< most memory of the process in the second step; 0: unknown
   std::int64_t needed_bytes = 0;         ///< the process without tensors, and the most that they held then
   double loss = 0;                       ///< of the last step
   Profile profile{};                     ///< of the fastest timed step, where it was asked for
@@ -34,7 +34,7 @@ struct MeasureOptions {
   NetworkOptions network{};
   RunChoice run{};
   std::vector<Policy> policies{};
-  std::int64_t steps = 5;           ///< timed, after one that is not
+  std::int64_t steps = 5;           ///< timed, after two that are not
   double lr = 0.1;                  ///< of SGD with momentum
   ResidualNetwork* from = nullptr;  ///< start with this network's weights
   bool profile = false;             ///< time each op

@@ -1,6 +1,7 @@
 #include <retrace/core/allocator.h>
 #include <retrace/core/fail.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -49,6 +50,15 @@ class CpuAllocator final : public Allocator {
     return static_cast<std::byte*>(data);
   }
   void give_back(std::byte* data, std::int64_t) override { std::free(data); }
+  void discard(std::byte* data, std::int64_t bytes) override {
+#ifdef MADV_DONTNEED
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;
+    const std::uintptr_t end =
+        (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)) / page * page;
+    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+#endif
+  }
 };
 
 std::int64_t round_up(std::int64_t bytes) {
@@ -98,6 +108,7 @@ void Allocator::empty_cache() {
     give_back(data, bytes);
     ledger_.add_cached(-bytes);
   }
+  for (const auto& [data, bytes] : cache_.free_parts()) discard(data, bytes);
 }
 
 std::byte* Allocator::take_cached(std::int64_t bytes) {

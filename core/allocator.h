@@ -28,7 +28,7 @@ class Allocator {
   /// cache is emptied first.
   Block allocate(std::int64_t bytes, Tag tag);
   void deallocate(const Block& block);
-  /// Gives cached memory back to the system, but for segments of which a part is in use.
+  /// Gives cached memory back to the system; of segments of which a part is in use, the physical memory.
   void flush();
   Ledger& ledger() { return ledger_; }
 
@@ -36,6 +36,8 @@ class Allocator {
   /// Memory from the system, aligned; null when there is none.
   virtual std::byte* obtain(std::int64_t bytes) = 0;
   virtual void give_back(std::byte* data, std::int64_t bytes) = 0;
+  /// Memory that will be written before it is read keeps its place, but need not keep physical memory.
+  virtual void discard(std::byte*, std::int64_t) {}
 
   std::byte* take_cached(std::int64_t bytes);
   void grow(std::int64_t bytes);

@@ -57,6 +57,12 @@ void BlockCache::join(Pieces::iterator piece, Pieces::iterator next) {
   pieces_.erase(next);
 }
 
+std::vector<std::pair<std::byte*, std::int64_t>> BlockCache::free_parts() const {
+  std::vector<std::pair<std::byte*, std::int64_t>> parts;
+  for (const auto& [segment, data] : free_) parts.emplace_back(data, pieces_.at(data).bytes);
+  return parts;
+}
+
 std::vector<std::pair<std::byte*, std::int64_t>> BlockCache::remove_whole() {
   std::vector<std::pair<std::byte*, std::int64_t>> whole;
   for (auto& [bytes, blocks] : small_)

@@ -27,6 +27,8 @@ class BlockCache {
   /// Forgets, and returns, what is free and as it came from the system: a segment of which a part is in use
   /// stays.
   std::vector<std::pair<std::byte*, std::int64_t>> remove_whole();
+  /// What is free of segments of which a part is in use.
+  std::vector<std::pair<std::byte*, std::int64_t>> free_parts() const;
 
  private:
   /// A part of a segment; segments are numbered as they came.

@@ -83,7 +83,7 @@ class Training(Case):
     def test_the_process_holds_little_beside_the_tensors(self):
         for policy in ("reversible", "stored"):
             row, = json.loads(self.text(TRAINING, "--networks", "revnet38", "--policies", policy, "--steps", "1", "--json"))
-            self.assertLess(row["resident_bytes"], 1.15 * row["needed_bytes"])
+            self.assertLess(row["resident_bytes"], 1.25 * row["needed_bytes"])
             self.assertGreater(row["needed_bytes"], row["peak_bytes"])
 
     def test_only_policies_that_a_network_has(self):

@@ -32,9 +32,18 @@ struct Conv2dGeometry {
   /// The number of products of an image.
   std::int64_t products() const { return o * out_plane() * depth(); }
 
+  /// Whether filters have 3 x 3 elements, on all channels, and go so many pixels a step, with padding 1.
+  bool is_3x3(std::int64_t stride) const {
+    return kh == 3 && kw == 3 && options.stride == Size2d(stride) && options.padding == Size2d(1) &&
+           options.dilation == Size2d(1) && options.groups == 1;
+  }
+
   std::int64_t n, c, h, w, o, kh, kw, oh, ow;
   Conv2dOptions options;
 };
+
+/// Products that are worth a task of their own.
+inline constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18;
 
 /// Runs the units of a batch, whose results don't depend on each other, in tasks of some consecutive ones.
 /// Each thread has scratch of its own, for as many threads as shapes say: so the workspace does not depend on
@@ -59,7 +68,6 @@ class BatchTasks {
   }
 
  private:
-  static constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18;
   static constexpr std::int64_t kMostTasks = 16;
   static constexpr int kThreads = 8;
 
@@ -110,7 +118,6 @@ class BatchSlots {
  private:
   static constexpr std::int64_t kWorkspaceBytes = std::int64_t{2} << 20;
   static constexpr std::int64_t kFewestSlots = 4;
-  static constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18;
 
   static std::int64_t slot_count(std::int64_t images, std::int64_t elements, std::int64_t most_slots) {
     const std::int64_t bytes = std::max<std::int64_t>(1, elements) * static_cast<std::int64_t>(sizeof(T));

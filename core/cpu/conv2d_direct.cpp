@@ -65,20 +65,17 @@ void convolve(const Conv2dGeometry& g, const Tensor& x, std::int64_t out_channel
   const std::int64_t plane = height * width;
   const std::int64_t rows = strip_rows(3 * channels * width * static_cast<std::int64_t>(sizeof(T)), height);
   const ShiftedCopies<T> copies(channels, height, width, rows);
-  Tensor packed({out_channels * channels * kTaps}, dtype_of<T>(), Tag::workspace);
-  T* weights = packed.mutable_data<T>();
-  pack_filters(out_channels, channels, kTaps, filter, weights);
-
+  const PackedFilters<T> filters(out_channels, channels, kTaps, filter);
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
   const bool past_caches = streams<T>(g, width, to);
-  BatchSlots<T> slots(x.shape()[0], copies.size(), packed.numel() * plane);
+  BatchSlots<T> slots(x.shape()[0], copies.size(), out_channels * channels * kTaps * plane);
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(height, rows, [&](const Strip& strip) {
         copies.fill(from + n * channels * plane, strip, buffer);
-        convolve_tiles<kTaps>(copies.taps(), buffer, weights, bias, out_channels, strip.rows() * width, plane,
-                              to + n * out_channels * plane + strip.begin * width, {{}, past_caches});
+        convolve_tiles<kTaps>(copies.taps(), buffer, filters.data(), bias, out_channels, strip.rows() * width,
+                              plane, to + n * out_channels * plane + strip.begin * width, {{}, past_caches});
       });
     end_stream();
   });
@@ -148,11 +145,9 @@ void accumulate_taps(const T* dy, std::int64_t row_stride, const T* x, std::int6
 }  // namespace
 
 bool direct3x3_fits(const Conv2dGeometry& g) {
-  const auto& [stride, padding, dilation, groups, algorithm] = g.options;
   // Planes much smaller than a tile of pixels would waste most of it.
   const bool large = g.plane() * 2 >= kTilePixels<float>;
-  return g.kh == 3 && g.kw == 3 && stride == Size2d(1) && padding == Size2d(1) && dilation == Size2d(1) &&
-         groups == 1 && large;
+  return g.is_3x3(1) && large;
 }
 
 template <class T>

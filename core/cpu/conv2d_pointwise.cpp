@@ -222,11 +222,9 @@ template <class T>
 void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                        Tensor& y) {
   const Samples<T> samples(g);
-  Tensor packed({g.o * g.c}, dtype_of<T>(), Tag::workspace);
-  T* weights = packed.mutable_data<T>();
   const T* w = weight.data<T>();
-  pack_filters(
-      g.o, g.c, 1, [&](std::int64_t o, std::int64_t c, std::int64_t) { return w[o * g.c + c]; }, weights);
+  const PackedFilters<T> filters(
+      g.o, g.c, 1, [&](std::int64_t o, std::int64_t c, std::int64_t) { return w[o * g.c + c]; });
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   const Images<const T> from{x.data<T>(), g.n, g.c, g.h, g.w};
   const Images<T> to{y.mutable_data<T>(), g.n, g.o, g.oh, g.ow};
@@ -236,7 +234,7 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
         const T* source = samples.gather(from.at(n, 0), strip, buffer);
-        convolve_tiles<1>({g.c, samples.stride(), {0}}, source, weights, b, g.o, strip.rows() * g.ow,
+        convolve_tiles<1>({g.c, samples.stride(), {0}}, source, filters.data(), b, g.o, strip.rows() * g.ow,
                           to.plane(), to.at(n, strip.begin), {samples.later(from, n, strip), past_caches});
       });
     end_stream();
@@ -246,11 +244,9 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
 template <class T>
 void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
   const Samples<T> samples(g);
-  Tensor packed({g.c * g.o}, dtype_of<T>(), Tag::workspace);
-  T* weights = packed.mutable_data<T>();
   const T* w = weight.data<T>();
-  pack_filters(
-      g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; }, weights);
+  const PackedFilters<T> filters(
+      g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; });
   const Images<const T> from{dy.data<T>(), g.n, g.o, g.oh, g.ow};
   const Images<T> to{dx.mutable_data<T>(), g.n, g.c, g.h, g.w};
   const bool past_caches = samples.direct() && streams<T>(g, g.w, to.data);
@@ -259,7 +255,7 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
         T* out = samples.direct() ? to.at(n, strip.begin) : buffer;
-        convolve_tiles<1, T>({g.o, g.out_plane(), {0}}, from.at(n, strip.begin), weights, nullptr, g.c,
+        convolve_tiles<1, T>({g.o, g.out_plane(), {0}}, from.at(n, strip.begin), filters.data(), nullptr, g.c,
                              strip.rows() * g.ow, samples.stride(), out,
                              {after(from, n, strip, samples.rows()), past_caches});
         if (!samples.direct()) samples.scatter(buffer, strip, to.at(n, 0));

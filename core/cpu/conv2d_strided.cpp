@@ -292,24 +292,19 @@ class StridedProducts {
 }  // namespace
 
 bool strided3x3_fits(const Conv2dGeometry& g) {
-  const auto& [stride, padding, dilation, groups, algorithm] = g.options;
   // Planes much smaller than a tile of pixels would waste most of it, and so would few channels a vector.
   const bool large = g.out_plane() * 2 >= kTilePixels<float> && g.o >= 4;
-  return g.kh == 3 && g.kw == 3 && stride == Size2d(2) && padding == Size2d(1) && dilation == Size2d(1) &&
-         groups == 1 && g.h % 2 == 0 && g.w % 2 == 0 && large;
+  return g.is_3x3(2) && g.h % 2 == 0 && g.w % 2 == 0 && large;
 }
 
 template <class T>
 void strided3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         Tensor& y) {
   const SplitCopies<T> copies(g);
-  Tensor packed({g.o * g.depth()}, dtype_of<T>(), Tag::workspace);
-  T* weights = packed.mutable_data<T>();
   const T* w = weight.data<T>();
-  const auto filter = [&](std::int64_t o, std::int64_t c, std::int64_t t) {
+  const PackedFilters<T> filters(g.o, g.c, kTaps, [=](std::int64_t o, std::int64_t c, std::int64_t t) {
     return w[(o * g.c + c) * kTaps + t];
-  };
-  pack_filters(g.o, g.c, kTaps, filter, weights);
+  });
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
@@ -318,8 +313,8 @@ void strided3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& 
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(g.oh, copies.rows(), [&](const Strip& strip) {
         copies.fill(from + n * g.c * g.plane(), strip, buffer);
-        convolve_tiles<kTaps>(copies.taps(), buffer, weights, b, g.o, strip.rows() * g.ow, g.out_plane(),
-                              to + n * g.o * g.out_plane() + strip.begin * g.ow);
+        convolve_tiles<kTaps>(copies.taps(), buffer, filters.data(), b, g.o, strip.rows() * g.ow,
+                              g.out_plane(), to + n * g.o * g.out_plane() + strip.begin * g.ow);
       });
   });
 }

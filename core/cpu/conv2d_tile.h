@@ -77,6 +77,21 @@ void pack_filters(std::int64_t out_channels, std::int64_t channels, std::int64_t
   });
 }
 
+/// Filters in that order, in a workspace of their own.
+template <class T>
+class PackedFilters {
+ public:
+  template <class Filter>
+  PackedFilters(std::int64_t out_channels, std::int64_t channels, std::int64_t taps, const Filter& filter)
+      : packed_({out_channels * channels * taps}, dtype_of<T>(), Tag::workspace) {
+    pack_filters(out_channels, channels, taps, filter, packed_.mutable_data<T>());
+  }
+  const T* data() const { return packed_.data<T>(); }
+
+ private:
+  Tensor packed_;
+};
+
 /// Calls f(channel of the block, vector) for each sum of a register tile.
 template <int kBlock, class F>
 [[gnu::always_inline]] inline void for_each_sum(const F& f) {

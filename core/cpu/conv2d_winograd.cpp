@@ -45,7 +45,7 @@ void transform_output(const TileVector& tiles, const float* m, std::int64_t slab
   }
 }
 
-/// One convolution: vectors [begin, end) of tiles, at most kUnitVectors.
+/// One convolution, by units of tiles.
 struct Convolution {
   TilePlanes in, out;
   const Filters& filters;
@@ -132,11 +132,8 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const
 // result must not depend on those beside it, nor on how a bf16 batch is cut.
 bool winograd_fits(const Conv2dGeometry& g) {
   constexpr std::int64_t kFewestChannels = 8;  // below, the transforms take longer than the products
-  const Conv2dOptions& o = g.options;
-  const bool same3x3 = g.kh == 3 && g.kw == 3 && o.stride == Size2d(1) && o.padding == Size2d(1) &&
-                       o.dilation == Size2d(1) && o.groups == 1;
-  return same3x3 && o.algorithm == Conv2dAlgorithm::automatic && std::min(g.c, g.o) >= kFewestChannels &&
-         TilePlanes::fits(g.h, g.w);
+  return g.is_3x3(1) && g.options.algorithm == Conv2dAlgorithm::automatic &&
+         std::min(g.c, g.o) >= kFewestChannels && TilePlanes::fits(g.h, g.w);
 }
 
 void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,

@@ -215,11 +215,8 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
 bool winograd_strided_fits(const Conv2dGeometry& g) {
   // Below, the transforms take longer than the products, of which narrow vectors make less in the same time.
   constexpr std::int64_t kFewestChannels = kVectorBytes == 64 ? 8 : 16;
-  const Conv2dOptions& o = g.options;
-  const bool halves3x3 = g.kh == 3 && g.kw == 3 && o.stride == Size2d(2) && o.padding == Size2d(1) &&
-                         o.dilation == Size2d(1) && o.groups == 1 && g.h % 2 == 0 && g.w % 2 == 0;
-  return halves3x3 && o.algorithm == Conv2dAlgorithm::automatic && std::min(g.c, g.o) >= kFewestChannels &&
-         winograd::TilePlanes::fits(g.oh, g.ow);
+  return g.is_3x3(2) && g.h % 2 == 0 && g.w % 2 == 0 && g.options.algorithm == Conv2dAlgorithm::automatic &&
+         std::min(g.c, g.o) >= kFewestChannels && winograd::TilePlanes::fits(g.oh, g.ow);
 }
 
 void winograd_strided_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,

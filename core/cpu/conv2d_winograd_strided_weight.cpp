@@ -4,7 +4,6 @@
 //   dw = G^T du G, with v of the inputs as in the forward pass, and in e
 //   e_oo = A dy A^T, e_oe = A dy, e_eo = dy A^T and e_ee = dy          o: odd, e: even rows, then columns
 // The lanes of v are tiles, those of e and du are output channels.
-#include <retrace/core/cpu/conv2d.h>
 #include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_gradient.h>
 #include <retrace/core/cpu/winograd_strided_tiles.h>
@@ -15,8 +14,7 @@ namespace winograd::strided {
 
 namespace {
 
-/// Output channels that are done together, so that one slot's du stays in a core's cache. The inputs are
-/// transformed anew for each block.
+/// Output channels that are done together.
 constexpr std::int64_t kBlockOutputs = 64;
 /// Output channels of e.
 constexpr std::int64_t kPartOutputs = 2 * kLane;
@@ -44,24 +42,16 @@ struct GradientTile {
 /// e of one vector of tiles for up to kLane channels, `plane` elements apart, of which the first is o in e.
 void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t plane, std::int64_t channels,
                         std::int64_t o, const Groups& groups, float* e) {
-  for (int j = 0; j < kTile; ++j) {
-    Vec<float> pixels[kTile][kLane];
-    for (int r = 0; r < kTile; ++r) {
-      for (int k = 0; k < kLane; ++k)
-        pixels[r][k] = k < channels ? tiles.load_part(dy + k * plane, r, j) : Vec<float>{};
-      transpose<float>(pixels[r]);
-    }
-    for (int t = 0; t < kLane / kTile; ++t, e += kLane) {
-      const GradientTile tile{e, groups, o};
-      Vec<float> rows[kOdd][kTile];
+  for_each_gradient_tile(tiles, dy, plane, channels, [&](std::int64_t number, const Vec<float>* pixels) {
+    const GradientTile tile{e + number * kLane, groups, o};
+    Vec<float> rows[kOdd][kTile];
 #pragma GCC unroll 4
-      for (int k = 0; k < kTile; ++k) gradient_side(&pixels[0][t * kTile + k], kLane, &rows[0][k], kTile);
+    for (int k = 0; k < kTile; ++k) gradient_side(pixels + k, kLane, &rows[0][k], kTile);
 #pragma GCC unroll 5
-      for (int r = 0; r < kOdd; ++r) tile.put_row(r, 0, rows[r]);
+    for (int r = 0; r < kOdd; ++r) tile.put_row(r, 0, rows[r]);
 #pragma GCC unroll 4
-      for (int i = 0; i < kTile; ++i) tile.put_row(kOdd, i, &pixels[i][t * kTile]);
-    }
-  }
+    for (int i = 0; i < kTile; ++i) tile.put_row(kOdd, i, pixels + i * kLane);
+  });
 }
 
 /// The gradient of the filters to output channels [begin, end), from x: [n, c, h, w] and dy: [n, o, oh, ow].
@@ -79,6 +69,7 @@ class FilterGradient {
         dy_(dy.data<float>() + begin * g.out_plane()) {}
 
   std::int64_t vectors() const { return out_.vectors(); }
+  static constexpr std::int64_t most_vectors() { return 1; }
   /// Of a vector of tiles.
   std::int64_t products() const { return kProducts * c_ * o_ * kLane; }
   /// Elements of du, and of the scratch of a vector of tiles.
@@ -127,18 +118,7 @@ class FilterGradient {
 void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x,
                                       Tensor& dw) {
   using namespace winograd::strided;
-  for (std::int64_t o = 0; o < g.o; o += kBlockOutputs) {
-    const std::int64_t block = std::min(kBlockOutputs, g.o - o);
-    const FilterGradient gradient(g, x, dy, o, o + block);
-    BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
-    slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
-      std::fill(du, du + gradient.sums(), 0.0F);
-      winograd::for_each_unit(
-          begin, end, 1, [&](const winograd::Unit& unit) { gradient.add(unit, du + gradient.sums(), du); });
-    });
-    winograd::finish_gradient(slots.sum(gradient.sums()), kG, g.c, block,
-                              dw.mutable_data<float>() + o * g.depth());
-  }
+  winograd::sum_gradient<FilterGradient>(g, dy, x, kBlockOutputs, kG, dw);
 }
 
 }  // namespace retrace::cpu

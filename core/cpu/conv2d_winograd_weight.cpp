@@ -2,10 +2,8 @@
 //   du[i][c][o] = sum over tiles of v[i][c][tile] e[i][tile][o]          for each slab i of 36
 //   dw = G^T du G, with v = B^T d B of the inputs as in the forward pass, and e = A dy A^T
 // The lanes of v are tiles, those of e and du are output channels.
-#include <retrace/core/cpu/conv2d.h>
 #include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_gradient.h>
-#include <retrace/core/cpu/winograd_tiles.h>
 
 namespace retrace::cpu {
 
@@ -13,33 +11,24 @@ namespace {
 
 using namespace winograd;
 
-/// Output channels that are done together, so that one slot's du stays in a core's cache. The inputs are
-/// transformed anew for each block.
+/// Output channels that are done together.
 constexpr std::int64_t kBlockOutputs = 32;
 
 /// e[tile] = A dy A^T for up to kLane channels, `plane` elements apart, of one vector of tiles.
 void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t plane, std::int64_t channels,
                         float* e, std::int64_t slab) {
-  for (int j = 0; j < kTile; ++j) {
-    Vec<float> pixels[kTile][kLane];
-    for (int r = 0; r < kTile; ++r) {
-      for (int k = 0; k < kLane; ++k)
-        pixels[r][k] = k < channels ? tiles.load_part(dy + k * plane, r, j) : Vec<float>{};
-      transpose<float>(pixels[r]);
-    }
-    for (int q = 0; q < kLane / kTile; ++q, e += kLane) {
-      Vec<float> columns[kSide][kTile];
+  for_each_gradient_tile(tiles, dy, plane, channels, [&](std::int64_t tile, const Vec<float>* pixels) {
+    Vec<float> columns[kSide][kTile];
 #pragma GCC unroll 4
-      for (int k = 0; k < kTile; ++k) gradient_side(&pixels[0][q * kTile + k], kLane, &columns[0][k], kTile);
+    for (int k = 0; k < kTile; ++k) gradient_side(pixels + k, kLane, &columns[0][k], kTile);
 #pragma GCC unroll 6
-      for (int r = 0; r < kSide; ++r) {
-        Vec<float> row[kSide];
-        gradient_side(columns[r], 1, row, 1);
+    for (int r = 0; r < kSide; ++r) {
+      Vec<float> row[kSide];
+      gradient_side(columns[r], 1, row, 1);
 #pragma GCC unroll 6
-        for (int k = 0; k < kSide; ++k) store<float>(e + (r * kSide + k) * slab, row[k]);
-      }
+      for (int k = 0; k < kSide; ++k) store<float>(e + tile * kLane + (r * kSide + k) * slab, row[k]);
     }
-  }
+  });
 }
 
 /// The gradient of the filters to output channels [begin, end), from x: [n, c, h, w] and dy: [n, o, h, w].
@@ -66,7 +55,7 @@ class FilterGradient {
   }
 
   /// Adds the products of some vectors of tiles to du.
-  void add_unit(const Unit& unit, float* v, float* du) const {
+  void add(const Unit& unit, float* v, float* du) const {
     const std::int64_t vectors = unit.vectors();
     const std::int64_t tiles = vectors * kLane;
     const std::int64_t v_slab = slab_stride(c_, vectors);
@@ -102,17 +91,7 @@ class FilterGradient {
 }  // namespace
 
 void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw) {
-  for (std::int64_t o = 0; o < g.o; o += kBlockOutputs) {
-    const std::int64_t block = std::min(kBlockOutputs, g.o - o);
-    const FilterGradient gradient(g, x, dy, o, o + block);
-    BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
-    slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
-      std::fill(du, du + gradient.sums(), 0.0F);
-      for_each_unit(begin, end, gradient.most_vectors(),
-                    [&](const Unit& unit) { gradient.add_unit(unit, du + gradient.sums(), du); });
-    });
-    finish_gradient(slots.sum(gradient.sums()), kG, g.c, block, dw.mutable_data<float>() + o * g.depth());
-  }
+  sum_gradient<FilterGradient>(g, dy, x, kBlockOutputs, kG, dw);
 }
 
 }  // namespace retrace::cpu

@@ -1,7 +1,7 @@
 #pragma once
 // Internal: what the gradients of Winograd's filters share. The lanes are output channels.
-#include <retrace/core/cpu/parallel.h>
-#include <retrace/core/cpu/winograd.h>
+#include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/winograd_tiles.h>
 
 namespace retrace::cpu::winograd {
 
@@ -9,6 +9,23 @@ namespace retrace::cpu::winograd {
 inline constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
 /// Output channels in whole vectors.
 constexpr std::int64_t whole_lanes(std::int64_t channels) { return task_count(channels, kLane) * kLane; }
+
+/// Calls f(number, pixels) for each tile of a vector, where lane k of pixels[r kLane + c] is row r and column
+/// c of channel k of dy, or zero: up to kLane channels, `plane` elements apart.
+template <class F>
+void for_each_gradient_tile(const TileVector& tiles, const float* dy, std::int64_t plane,
+                            std::int64_t channels, const F& f) {
+  constexpr int kTiles = kLane / kTile;
+  for (int j = 0; j < kTile; ++j) {
+    Vec<float> pixels[kTile][kLane];
+    for (int r = 0; r < kTile; ++r) {
+      for (int k = 0; k < kLane; ++k)
+        pixels[r][k] = k < channels ? tiles.load_part(dy + k * plane, r, j) : Vec<float>{};
+      transpose<float>(pixels[r]);
+    }
+    for (int t = 0; t < kTiles; ++t) f(j * kTiles + t, &pixels[0][t * kTile]);
+  }
+}
 
 /// du[c][o] += sum over tiles of v[c][tile] e[tile][o] for kInputs channels c, `o_stride` elements apart in
 /// du, and kVectors vectors of o.
@@ -95,6 +112,25 @@ inline void finish_gradient(const float* du, const float (&g)[kSide][3], std::in
         finish_block(du + c * stride + o, channels * stride, g, channels,
                      std::min<std::int64_t>(kLane, outputs - o), dw + (o * channels + c) * 9);
   });
+}
+
+/// dw by a Gradient for each `block_outputs` output channels: so one slot's du stays in a core's cache. The
+/// inputs are transformed anew for each block. `g_matrix` transforms filters.
+template <class Gradient>
+void sum_gradient(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, std::int64_t block_outputs,
+                  const float (&g_matrix)[kSide][3], Tensor& dw) {
+  for (std::int64_t o = 0; o < g.o; o += block_outputs) {
+    const std::int64_t block = std::min(block_outputs, g.o - o);
+    const Gradient gradient(g, x, dy, o, o + block);
+    BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
+    slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
+      std::fill(du, du + gradient.sums(), 0.0F);
+      for_each_unit(begin, end, gradient.most_vectors(),
+                    [&](const Unit& unit) { gradient.add(unit, du + gradient.sums(), du); });
+    });
+    finish_gradient(slots.sum(gradient.sums()), g_matrix, g.c, block,
+                    dw.mutable_data<float>() + o * g.depth());
+  }
 }
 
 }  // namespace retrace::cpu::winograd

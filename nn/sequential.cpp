@@ -32,9 +32,8 @@ const std::shared_ptr<Module>& Sequential::operator[](std::size_t position) cons
 }
 
 Var Sequential::forward(const Var& x) {
-  Var y = x;
-  for (const auto& [name, module] : modules_) y = (*module)(y);
-  return y;
+  Var none;
+  return forward_onto(none, Sign::plus, x);
 }
 
 Var Sequential::forward_onto(Var& residual, Sign sign, const Var& x) {

@@ -26,9 +26,15 @@ bool fits(const Var& residual, Sign sign, const Shape& shape, const Var& x, cons
          (sign == Sign::plus || !recorded);
 }
 
-/// Takes the residual, which may be null, if it can: see conv2d_onto.
-Var convolve(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& options, Var* residual,
-             Sign sign) {
+}  // namespace
+
+Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& options) {
+  Var none;
+  return conv2d_onto(none, Sign::plus, x, w, bias, options);
+}
+
+Var conv2d_onto(Var& residual, Sign sign, const Var& x, const Var& w, const Var& bias,
+                const Conv2dOptions& options) {
   if (autocast::to_lower(x, w, bias))
     return conv2d(autocast::in_lower(x), autocast::in_lower(w), autocast::in_lower(bias), options);
   const Shape shape = conv2d_shape(x.shape(), w.shape(), options);
@@ -37,8 +43,7 @@ Var convolve(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& o
   detail::check_same_dtype("conv2d", x.value(), "bias", bias.value());
   if (bias.defined()) detail::check_per_channel("conv2d", shape[1], "bias", bias.value());
   Var addend;
-  if (residual != nullptr && fits(*residual, sign, shape, x, w, bias))
-    addend = std::exchange(*residual, Var());
+  if (fits(residual, sign, shape, x, w, bias)) addend = std::exchange(residual, Var());
   Tensor y = addend.constant() && addend.value().unique() ? addend.value() : like(x.value(), shape);
   kernel::conv2d(x.value(), w.value(), bias.value(), options, {addend.value(), sign}, y);
   const Shape x_shape = x.shape();
@@ -58,17 +63,6 @@ Var convolve(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& o
                   }
                   return {dx, dw, wants[2] ? sum_per_channel(dy) : Tensor(), wants[3] ? dy : Tensor()};
                 });
-}
-
-}  // namespace
-
-Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dOptions& options) {
-  return convolve(x, w, bias, options, nullptr, Sign::plus);
-}
-
-Var conv2d_onto(Var& residual, Sign sign, const Var& x, const Var& w, const Var& bias,
-                const Conv2dOptions& options) {
-  return convolve(x, w, bias, options, &residual, sign);
 }
 
 }  // namespace retrace

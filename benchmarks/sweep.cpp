@@ -95,8 +95,6 @@ std::vector<Row> measure_variant(const Variant& variant, const Options& options,
   return rows;
 }
 
-double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); }
-
 /// `first` is the row of the same sweep and policy that came first.
 void print_row(const Row& row, const Row& first) {
   fmt::print("| {} | {} | x {} | {} | {} | {:.0f} | {:.1f} | {:.2f} | {:.2f} | {:.0f} | {:.1f} | {:.1f} |\n",

@@ -74,8 +74,6 @@ nlohmann::ordered_json training_json(const MemoryRun& run, const std::optional<B
   return json;
 }
 
-double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); }
-
 void print_row(const MemoryRun& run, const std::optional<Bound>& bound) {
   const std::string shares =
       bound ? fmt::format("{:.2f} | {:.2f} | {:.2f} | {:.2f} | {:.2f}", bound->share, bound->r, bound->q,

@@ -75,9 +75,7 @@ struct Subject {
   }
 };
 
-std::string mebibytes(std::int64_t bytes) {
-  return fmt::format("{:.1f}", static_cast<double>(bytes) / (1024.0 * 1024.0));
-}
+std::string mebibytes_text(std::int64_t bytes) { return fmt::format("{:.1f}", mebibytes(bytes)); }
 
 }  // namespace
 
@@ -86,6 +84,8 @@ double median(std::vector<double> values) {
   const std::size_t n = values.size();
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
+
+double mebibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); }
 
 std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch) {
   std::vector<Subject> subjects;
@@ -150,12 +150,12 @@ std::string table_of(const std::vector<MemoryRun>& runs, bool with_loss) {
     std::vector<std::string> cells = {
         std::string(name_of(run.policy)),
         std::to_string(run.batch),
-        mebibytes(run.after_forward_bytes),
-        mebibytes(run.peak_bytes),
+        mebibytes_text(run.after_forward_bytes),
+        mebibytes_text(run.peak_bytes),
         fmt::format("{:.2f}", static_cast<double>(run.peak_bytes) / static_cast<double>(first->peak_bytes)),
         fmt::format("{:.1f}", 1e3 * run.step_seconds),
         fmt::format("{:.2f}", run.step_seconds / first->step_seconds),
-        run.resident_bytes > 0 ? mebibytes(run.resident_bytes) : "-"};
+        run.resident_bytes > 0 ? mebibytes_text(run.resident_bytes) : "-"};
     if (with_loss) cells.push_back(fmt::format("{:.6f}", run.loss));
     table.add(std::move(cells));
   }

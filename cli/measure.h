@@ -45,6 +45,7 @@ struct MeasureOptions {
 std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch);
 
 double median(std::vector<double> values);
+double mebibytes(std::int64_t bytes);
 
 /// The first batch of the data set's training images; `size` of them, without augmentation. Throws
 /// ArgumentError when there are fewer.

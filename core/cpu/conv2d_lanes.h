@@ -4,25 +4,34 @@
 
 namespace retrace::cpu {
 
-/// Calls put(vector) for each pixel of `channels` (at most kLanes) planes that are `stride` elements apart.
-/// Lane k holds channel k, or zero.
-template <class T, class Put>
-void for_each_pixel(const T* planes, std::int64_t stride, std::int64_t channels, std::int64_t pixels,
-                    const Put& put) {
-  std::int64_t p = 0;
-  for (; p + kLanes<T> <= pixels; p += kLanes<T>) {
+/// Calls put(vector) for each of `pixels` pixels of `channels` (at most kLanes) planes that are `stride`
+/// elements apart. Lane k holds channel k, or zero.
+template <class T, class Pixels, class Put>
+void for_each_pixel(const T* planes, std::int64_t stride, std::int64_t channels, const Pixels& of,
+                    std::int64_t begin, std::int64_t pixels, const Put& put) {
+  const std::int64_t end = begin + pixels;
+  std::int64_t p = begin;
+  for (; p + kLanes<T> <= end; p += kLanes<T>) {
+    const T* from = of.at(planes, p);
     Vec<T> square[kLanes<T>];
 #pragma GCC unroll 16
-    for (int k = 0; k < kLanes<T>; ++k) square[k] = k < channels ? load(planes + k * stride + p) : Vec<T>{};
+    for (int k = 0; k < kLanes<T>; ++k)
+      square[k] = k < channels ? Pixels::load_run(from + k * stride) : Vec<T>{};
     transpose<T>(square);
 #pragma GCC unroll 16
     for (int k = 0; k < kLanes<T>; ++k) put(square[k]);
   }
-  for (; p < pixels; ++p) {
+  for (; p < end; ++p) {
+    const T* from = of.at(planes, p);
     Vec<T> pixel{};
-    for (int k = 0; k < channels; ++k) pixel[k] = planes[k * stride + p];
+    for (int k = 0; k < channels; ++k) pixel[k] = from[k * stride];
     put(pixel);
   }
+}
+template <class T, class Put>
+void for_each_pixel(const T* planes, std::int64_t stride, std::int64_t channels, std::int64_t pixels,
+                    const Put& put) {
+  for_each_pixel(planes, stride, channels, EachPixel{}, 0, pixels, put);
 }
 
 /// dw from sums[block of kLanes output channels][c][u][v][lane].

@@ -1,7 +1,7 @@
 // Convolutions with 1 x 1 filters and no padding, of any stride: products of a matrix with planes of pixels.
 // They do little work for what they read: all output channels of a strip of rows are computed while it is in
 // a core's cache, and meanwhile the next strip is fetched. With a stride, the pixels that the filter sees are
-// copied first.
+// copied first, if vectors of them can't be read where they are.
 //
 // Backward weight: the lanes are channels of x or of dy, whichever has fewer. They are transposed to
 // [pixel][lane], and their products with pixels of the other's channels are summed in registers.
@@ -64,20 +64,32 @@ std::int64_t put_every_second(const T* from, std::int64_t n, T* to) {
 template <class T>
 class Samples {
  public:
-  explicit Samples(const Conv2dGeometry& g) : g_(g) {
+  /// `in_vectors`: they are read by load_run() alone.
+  Samples(const Conv2dGeometry& g, bool in_vectors)
+      : g_(g), second_(in_vectors && g.options.stride.w == 2 && g.w == 2 * g.ow && g.ow % kLanes<T> == 0) {
     const std::int64_t row_bytes = std::max(g.c, g.o) * g.ow * static_cast<std::int64_t>(sizeof(T));
     rows_ = std::max(strip_rows(row_bytes, g.oh), (kTilePixels<T> + g.ow - 1) / g.ow);
   }
 
   /// Elements of the buffer, with what `scatter` reads beyond it.
-  std::int64_t size() const { return direct() ? 0 : g_.c * stride() + kLanes<T>; }
+  std::int64_t size() const { return direct() || second_ ? 0 : g_.c * stride() + kLanes<T>; }
   std::int64_t rows() const { return rows_; }
   /// With stride 1, planes are read and written where they are.
   bool direct() const { return g_.options.stride == Size2d(1); }
   /// Elements from a channel's pixels to the next one's.
   std::int64_t stride() const { return direct() ? g_.plane() : rows_ * g_.ow; }
 
-  /// The pixels of a strip of an image [c, h, w], maybe in the buffer.
+  /// Calls f(taps, source) with the pixels of a strip of an image [c, h, w], maybe in the buffer.
+  template <class F>
+  void read(const T* image, const Strip& strip, T* buffer, const F& f) const {
+    if (second_) {
+      const std::int64_t row_stride = g_.options.stride.h * g_.w;
+      f(Taps<1, EverySecondPixel>{g_.c, g_.plane(), {0}, {g_.ow, row_stride}},
+        image + strip.begin * row_stride);
+    } else {
+      f(Taps<1>{g_.c, stride(), {0}}, gather(image, strip, buffer));
+    }
+  }
   const T* gather(const T* image, const Strip& strip, T* buffer) const {
     if (direct()) return image + strip.begin * g_.w;
     for_each_row(strip, [&](std::int64_t at, std::int64_t row) {
@@ -118,6 +130,7 @@ class Samples {
   }
 
   const Conv2dGeometry& g_;
+  bool second_;
   std::int64_t rows_;
 };
 
@@ -136,10 +149,11 @@ constexpr std::int64_t kManySums = std::int64_t{32} << 10;
 constexpr std::int64_t kSlotsOfManySums = 12;
 
 /// Channels of an image or of its gradients; their pixels are `stride` elements apart.
-template <class T>
+template <class T, class Pixels = EachPixel>
 struct Planes {
   const T* data;
   std::int64_t channels, stride;
+  Pixels pixels{};
 };
 
 /// Adds the products of kVectors blocks of lanes [pixel][lane] with kChannels planes to sums[channel][lane],
@@ -177,20 +191,21 @@ struct LaterStrip {
   Lines<false>& next() { return x.done() ? dy : x; }
 };
 
-/// Adds the products of all channels of a and b in some pixels to sums[block of a][channel of
-/// b][lane].
-template <int kVectors, class T>
-void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pixels, T* lanes, T* sums,
-                         LaterStrip& later) {
+/// Adds the products of all channels of a and b in pixels [begin, begin + pixels) to sums[block of a][channel
+/// of b][lane].
+template <int kVectors, class T, class Pixels>
+void accumulate_products(const Planes<T, Pixels>& a, const Planes<T>& b, std::int64_t begin,
+                         std::int64_t pixels, T* lanes, T* sums, LaterStrip& later) {
   constexpr int kChannels = kVectorBytes == 64 ? 8 : 4;
   const std::int64_t block_sums = b.channels * kLanes<T>;
+  const T* others = b.data + begin;
   for (std::int64_t first = 0; first < a.channels;
        first += kVectors * kLanes<T>, sums += kVectors * block_sums) {
     for (std::int64_t v = 0; v < kVectors; ++v) {
       const std::int64_t channel = first + v * kLanes<T>;
       T* to = lanes + v * pixels * kLanes<T>;
       for_each_pixel(a.data + channel * a.stride, a.stride,
-                     std::min<std::int64_t>(kLanes<T>, a.channels - channel), pixels,
+                     std::min<std::int64_t>(kLanes<T>, a.channels - channel), a.pixels, begin, pixels,
                      [&](const Vec<T>& pixel) {
                        store<T>(to, pixel);
                        to += kLanes<T>;
@@ -198,10 +213,10 @@ void accumulate_products(const Planes<T>& a, const Planes<T>& b, std::int64_t pi
     }
     std::int64_t k = 0;
     for (; k + kChannels <= b.channels; k += kChannels)
-      accumulate_planes<kVectors, kChannels>(lanes, b.data + k * b.stride, b.stride, pixels,
+      accumulate_planes<kVectors, kChannels>(lanes, others + k * b.stride, b.stride, pixels,
                                              sums + k * kLanes<T>, block_sums, later.next());
     for (; k < b.channels; ++k)
-      accumulate_planes<kVectors, 1>(lanes, b.data + k * b.stride, b.stride, pixels, sums + k * kLanes<T>,
+      accumulate_planes<kVectors, 1>(lanes, others + k * b.stride, b.stride, pixels, sums + k * kLanes<T>,
                                      block_sums, later.next());
   }
 }
@@ -221,7 +236,7 @@ bool pointwise_fits(const Conv2dGeometry& g) {
 template <class T>
 void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                        Tensor& y) {
-  const Samples<T> samples(g);
+  const Samples<T> samples(g, true);
   const T* w = weight.data<T>();
   const PackedFilters<T> filters(
       g.o, g.c, 1, [&](std::int64_t o, std::int64_t c, std::int64_t) { return w[o * g.c + c]; });
@@ -233,9 +248,10 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
-        const T* source = samples.gather(from.at(n, 0), strip, buffer);
-        convolve_tiles<1>({g.c, samples.stride(), {0}}, source, filters.data(), b, g.o, strip.rows() * g.ow,
-                          to.plane(), to.at(n, strip.begin), {samples.later(from, n, strip), past_caches});
+        samples.read(from.at(n, 0), strip, buffer, [&](const auto& taps, const T* source) {
+          convolve_tiles(taps, source, filters.data(), b, g.o, strip.rows() * g.ow, to.plane(),
+                         to.at(n, strip.begin), {samples.later(from, n, strip), past_caches});
+        });
       });
     end_stream();
   });
@@ -243,7 +259,7 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
 
 template <class T>
 void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
-  const Samples<T> samples(g);
+  const Samples<T> samples(g, false);
   const T* w = weight.data<T>();
   const PackedFilters<T> filters(
       g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; });
@@ -255,9 +271,9 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
         T* out = samples.direct() ? to.at(n, strip.begin) : buffer;
-        convolve_tiles<1, T>({g.o, g.out_plane(), {0}}, from.at(n, strip.begin), filters.data(), nullptr, g.c,
-                             strip.rows() * g.ow, samples.stride(), out,
-                             {after(from, n, strip, samples.rows()), past_caches});
+        convolve_tiles<1, EachPixel, T>({g.o, g.out_plane(), {0}}, from.at(n, strip.begin), filters.data(),
+                                        nullptr, g.c, strip.rows() * g.ow, samples.stride(), out,
+                                        {after(from, n, strip, samples.rows()), past_caches});
         if (!samples.direct()) samples.scatter(buffer, strip, to.at(n, 0));
       });
     end_stream();
@@ -267,8 +283,8 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
 template <class T>
 void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw) {
   constexpr std::int64_t kWide = kLanes<T>;
-  const Samples<T> samples(g);
   const bool x_lanes = g.c < g.o;
+  const Samples<T> samples(g, x_lanes);
   const std::int64_t blocks = task_count(std::min(g.c, g.o), kWide);
   const std::int64_t others = std::max(g.c, g.o);
   const std::int64_t sums_size = blocks * others * kWide;
@@ -284,16 +300,24 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
     std::fill(sums, lanes, T{0});
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(g.oh, samples.rows(), [&](const Strip& strip) {
-        const T* x_strip = samples.gather(from_x.at(n, 0), strip, lanes + lanes_size);
-        const T* dy_strip = from_dy.at(n, strip.begin);
         LaterStrip later{samples.later(from_x, n, strip), after(from_dy, n, strip, samples.rows())};
-        for (std::int64_t p = 0; p < strip.rows() * g.ow; p += chunk) {
-          const Planes<T> in{x_strip + p, g.c, samples.stride()};
-          const Planes<T> out{dy_strip + p, g.o, g.out_plane()};
-          const auto accumulate = blocks % 2 == 0 ? &accumulate_products<2, T> : &accumulate_products<1, T>;
-          accumulate(x_lanes ? in : out, x_lanes ? out : in, std::min(chunk, strip.rows() * g.ow - p), lanes,
-                     sums, later);
-        }
+        const Planes<T> out{from_dy.at(n, strip.begin), g.o, g.out_plane()};
+        const auto add = [&](const auto& a, const auto& b) {
+          for (std::int64_t p = 0; p < strip.rows() * g.ow; p += chunk) {
+            const std::int64_t pixels = std::min(chunk, strip.rows() * g.ow - p);
+            if (blocks % 2 == 0)
+              accumulate_products<2>(a, b, p, pixels, lanes, sums, later);
+            else
+              accumulate_products<1>(a, b, p, pixels, lanes, sums, later);
+          }
+        };
+        T* buffer = lanes + lanes_size;
+        if (x_lanes)
+          samples.read(from_x.at(n, 0), strip, buffer, [&](const auto& taps, const T* source) {
+            add(Planes{source, taps.channels, taps.channel_stride, taps.pixels}, out);
+          });
+        else
+          add(out, Planes<T>{samples.gather(from_x.at(n, 0), strip, buffer), g.c, samples.stride()});
       });
   });
   const T* sums = slots.sum(sums_size);

@@ -39,11 +39,38 @@ inline std::int64_t strip_rows(std::int64_t row_bytes, std::int64_t height) {
   return (height + strips - 1) / strips;
 }
 
+/// The pixels of a plane, one after another.
+struct EachPixel {
+  template <class T>
+  const T* at(const T* plane, std::int64_t pixel) const {
+    return plane + pixel;
+  }
+  /// As many pixels as a vector has, from there on.
+  template <class T>
+  [[gnu::always_inline]] static Vec<T> load_run(const T* from) {
+    return load(from);
+  }
+};
+
+/// Every second pixel of rows `row_stride` elements apart, of each `width`: whole vectors.
+struct EverySecondPixel {
+  std::int64_t width, row_stride;
+  template <class T>
+  const T* at(const T* plane, std::int64_t pixel) const {
+    return plane + pixel / width * row_stride + 2 * (pixel % width);
+  }
+  template <class T>
+  [[gnu::always_inline]] static Vec<T> load_run(const T* from) {
+    return even_lanes<T>(load(from), load(from + kLanes<T>));
+  }
+};
+
 /// Where the tile finds its inputs: `channels` planes, each with all taps.
-template <int kTaps>
+template <int kTaps, class Pixels = EachPixel>
 struct Taps {
   std::int64_t channels, channel_stride;
   std::array<std::int64_t, kTaps> offsets;
+  Pixels pixels{};
 };
 
 /// Output channels go through the register tile in blocks of 6, then 4, then 1.
@@ -103,8 +130,8 @@ template <int kBlock, class F>
 
 /// `pixels` outputs of kBlock channels, which are `plane` elements apart in y. bias may be null. Reads
 /// source as if there were at least kTilePixels<T> pixels.
-template <int kBlock, int kTaps, class T>
-void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, const T* bias,
+template <int kBlock, int kTaps, class Pixels, class T>
+void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
                     std::int64_t pixels, std::int64_t plane, T* y, Traffic& traffic) {
   const bool past_caches = traffic.past_caches;
   Lines<false> later = traffic.later;
@@ -116,7 +143,9 @@ void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, 
     if (!past_caches && p + kTilePixels<T> <= pixels) results = {y + p, kBlock, kTilePixels<T>, plane};
     Vec<T> sums[kBlock][kTileVectors];
     for_each_sum<kBlock>([&](int k, int v) { sums[k][v] = splat(bias != nullptr ? bias[k] : T{0}); });
-    const T* from = source + p;
+    const T* from[kTileVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kTileVectors; ++v) from[v] = taps.pixels.at(source, p + v * kLanes<T>);
     const T* w = weights;
     const auto add_channel = [&](auto fetches_results) {
       if constexpr (kTaps == 1) later.step();
@@ -124,11 +153,12 @@ void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, 
         if constexpr (fetches_results.value) results.step();
         Vec<T> x[kTileVectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < kTileVectors; ++v) x[v] = load(from + offset + v * kLanes<T>);
+        for (int v = 0; v < kTileVectors; ++v) x[v] = Pixels::load_run(from[v] + offset);
         for_each_sum<kBlock>([&](int k, int v) { sums[k][v] += w[k] * x[v]; });
         w += kBlock;
       }
-      from += taps.channel_stride;
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileVectors; ++v) from[v] += taps.channel_stride;
     };
     std::int64_t c = 0;
     for (; c < taps.channels && !results.done(); ++c) add_channel(std::true_type{});
@@ -148,16 +178,16 @@ void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, 
   traffic.later = later;
 }
 
-template <int kBlock, int kTaps, class T>
-void convolve_block(const Taps<kTaps>& taps, const T* source, const T* weights, const T* bias,
+template <int kBlock, int kTaps, class Pixels, class T>
+void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
                     std::int64_t pixels, std::int64_t plane, T* y) {
   Traffic traffic;
   convolve_block<kBlock>(taps, source, weights, bias, pixels, plane, y, traffic);
 }
 
 /// `pixels` outputs of all channels, from filters that were packed. bias may be null.
-template <int kTaps, class T>
-void convolve_tiles(const Taps<kTaps>& taps, const T* source, const T* weights, const T* bias,
+template <int kTaps, class Pixels, class T>
+void convolve_tiles(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
                     std::int64_t out_channels, std::int64_t pixels, std::int64_t plane, T* y,
                     Traffic traffic = {}) {
   for_each_block(out_channels, [&](std::int64_t o, auto size) {

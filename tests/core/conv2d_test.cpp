@@ -104,6 +104,9 @@ const std::vector<Case>& cases() {
       {{2, 10, 33, 20}, {36, 10, 1, 1}, {.stride = {3, 2}}},
       {{2, 33, 32, 8}, {40, 33, 1, 1}, {.stride = {4, 1}}},
       {{3, 20, 33, 63}, {33, 20, 1, 1}, {.stride = 2}},
+      {{2, 16, 32, 32}, {32, 16, 1, 1}, {.stride = 2}},  // vectors of rows of every second pixel
+      {{2, 9, 31, 96}, {41, 9, 1, 1}, {.stride = {3, 2}}},
+      {{1, 35, 70, 64}, {35, 35, 1, 1}, {.stride = {1, 2}}},
       {{15, 100, 8, 8}, {90, 100, 1, 1}},  // more sums than 32 slots are given
       {{2, 90, 8, 9}, {101, 90, 1, 1}},
       // 3 x 3 with stride 2 and padding 1

@@ -5,7 +5,11 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <numeric>
+#include <optional>
+#include <random>
+#include <type_traits>
 #include <utility>
 
 namespace retrace::cli {
@@ -14,7 +18,8 @@ namespace {
 
 constexpr double kAllowedF64 = 1e-9;
 constexpr double kTimesOwnDistance = 3;
-constexpr double kNudge = 16 * 0x1p-52;    // some roundings, as many as rebuilding a stage takes
+constexpr int kNudgedRuns = 4;
+constexpr double kNudgeRoundings = 4;      // of each weight
 constexpr double kLeastAllowedF32 = 1e-6;  // a few roundings, where the stored run happens to meet f64
 constexpr double kMomentum = 0.9;
 
@@ -32,23 +37,26 @@ void remember_first_step(ResidualNetwork& network, Trace& trace) {
     trace.buffers.emplace_back(name, buffer->clone(Tag::data));
 }
 
-/// Moves every weight a little, up and down in turn.
-void nudge(ResidualNetwork& network) {
-  for (Parameter* parameter : network.parameters()) {
-    double up = 1;
-    for (double& weight : parameter->value().mutable_values<double>()) {
-      weight *= 1 + up * kNudge;
-      up = -up;
-    }
-  }
+/// Moves every weight by some roundings, up or down as `run` says: no two runs move all alike.
+void nudge(ResidualNetwork& network, int run) {
+  std::mt19937 up(static_cast<std::uint32_t>(run));
+  for (Parameter* parameter : network.parameters())
+    visit(parameter->value().dtype(), [&]<class T>(TypeTag<T>) {
+      if constexpr (std::is_floating_point_v<T>)
+        for (T& weight : parameter->value().mutable_values<T>()) {
+          const T step = static_cast<T>(kNudgeRoundings) * std::numeric_limits<T>::epsilon();
+          weight *= up() % 2 == 0 ? 1 + step : 1 - step;
+        }
+    });
 }
 
+/// A run of one step for each batch; nudged if `nudged` is its number.
 Trace trace_of(const AgainstStoredOptions& options, const std::string& dtype, Policy policy,
-               const std::vector<Batch>& batches, bool nudged = false) {
+               const std::vector<Batch>& batches, std::optional<int> nudged = std::nullopt) {
   RunChoice run = options.run;
   run.dtype = dtype;
   const auto network = make_network(options.network, run, policy);
-  if (nudged) nudge(*network);
+  if (nudged) nudge(*network, *nudged);
   SGD optimizer(network->parameters(), {.lr = options.lr, .momentum = kMomentum});
   Trace trace;
   for (std::size_t s = 0; s < batches.size(); ++s) {
@@ -87,11 +95,10 @@ std::vector<double> scales_of(const std::vector<Named<Tensor>>& exact) {
   return norms;
 }
 
-/// Between two loss curves: at each step, the largest so far.
-std::vector<double> distances(const std::vector<double>& a, const std::vector<double>& b) {
-  std::vector<double> largest;
-  for (std::size_t s = 0; s < a.size(); ++s)
-    largest.push_back(std::max(s == 0 ? 0 : largest.back(), std::abs(a[s] - b[s])));
+/// Between two loss curves, up to a step.
+double largest_distance(const std::vector<double>& a, const std::vector<double>& b, std::size_t step) {
+  double largest = 0;
+  for (std::size_t s = 0; s <= step; ++s) largest = std::max(largest, std::abs(a[s] - b[s]));
   return largest;
 }
 
@@ -101,20 +108,21 @@ bool bit_equal(const Tensor& a, const Tensor& b) {
   });
 }
 
-/// The stored run, and the one that shows what rounding does to it: in f32 the same in f64, in f64 the same
-/// with its weights nudged.
+/// The stored run, and others that show what rounding does to it: in f32 first one in f64, then some with
+/// nudged weights.
 struct Stored {
   Trace trace;
-  Trace other;
+  std::vector<Trace> others{};
   bool f64 = false;
 
-  const Trace& exact() const { return f64 ? trace : other; }
+  const Trace& exact() const { return f64 ? trace : others.front(); }
+  /// What a run that rounds differently may differ by: `distance` of one of the others tells its own.
+  template <class Distance>
+  double allowed(double at_least, const Distance& distance) const {
+    for (const Trace& other : others) at_least = std::max(at_least, kTimesOwnDistance * distance(other));
+    return at_least;
+  }
 };
-
-/// What a run that rounds differently may differ by.
-double allowed(double own_distance, double at_least) {
-  return std::max(kTimesOwnDistance * own_distance, at_least);
-}
 
 AgainstStored compare(Policy policy, const Trace& trace, const Stored& reference) {
   const Trace& stored = reference.trace;
@@ -127,13 +135,15 @@ AgainstStored compare(Policy policy, const Trace& trace, const Stored& reference
     result.gradients.push_back(
         {.name = stored.gradients[p].first,
          .error = error(trace),
-         .allowed = reference.f64 ? kAllowedF64 : allowed(error(reference.other), kLeastAllowedF32)});
+         .allowed = reference.f64 ? kAllowedF64 : reference.allowed(kLeastAllowedF32, error)});
   }
-  const std::vector<double> own = distances(stored.losses, reference.other.losses);
   for (std::size_t s = 0; s < stored.losses.size(); ++s)
     result.losses.push_back({.name = "step " + std::to_string(s + 1),
                              .error = std::abs(trace.losses[s] - stored.losses[s]),
-                             .allowed = allowed(own[s], reference.f64 ? kAllowedF64 : kLeastAllowedF32)});
+                             .allowed = reference.allowed(
+                                 reference.f64 ? kAllowedF64 : kLeastAllowedF32, [&](const Trace& other) {
+                                   return largest_distance(other.losses, stored.losses, s);
+                                 })});
   for (std::size_t b = 0; b < stored.buffers.size(); ++b)
     if (!bit_equal(trace.buffers[b].second, stored.buffers[b].second))
       result.different_buffers.push_back(stored.buffers[b].first);
@@ -146,10 +156,10 @@ std::vector<AgainstStored> against_stored(const AgainstStoredOptions& options,
                                           const std::vector<Policy>& policies,
                                           const std::vector<Batch>& batches) {
   const std::string& dtype = options.run.dtype;
-  const bool f64 = dtype == "f64";
-  const Stored stored{.trace = trace_of(options, dtype, Policy::stored, batches),
-                      .other = trace_of(options, "f64", Policy::stored, batches, /*nudged=*/f64),
-                      .f64 = f64};
+  Stored stored{.trace = trace_of(options, dtype, Policy::stored, batches), .f64 = dtype == "f64"};
+  if (!stored.f64) stored.others.push_back(trace_of(options, "f64", Policy::stored, batches));
+  for (int run = 0; run < kNudgedRuns; ++run)
+    stored.others.push_back(trace_of(options, dtype, Policy::stored, batches, run));
   std::vector<AgainstStored> results;
   for (const Policy policy : policies)
     results.push_back(compare(policy, trace_of(options, dtype, policy, batches), stored));

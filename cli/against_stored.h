@@ -32,11 +32,12 @@ struct AgainstStoredOptions {
   double lr = 0.1;
 };
 
-/// In f64 1e-9 is allowed. In f32 it is three times the distance of the stored run from itself in f64 (of the
-/// losses: the largest so far), because two f32 runs that round differently differ in a few ReLUs. Losses in
-/// f64 may differ by three times what a nudge of 16 roundings to every first weight does to those of the
-/// stored run, where that is more: a deep network at a high learning rate is chaotic, and multiplies it by
-/// ten in each step. One step for each batch; the batches are f32.
+/// In f64 gradients may differ by 1e-9, relative. Else what is allowed is three times what rounding does to
+/// the stored run: the furthest, from it, of four stored runs whose first weights are nudged by four
+/// roundings and, in f32, of the stored run in f64 (of the losses: the largest distance so far). One such run
+/// would not do: two that round differently differ in a few ReLUs, in which is chance, and a deep network at
+/// a high learning rate is chaotic and multiplies a difference by ten in each step. One step for each batch;
+/// the batches are f32.
 std::vector<AgainstStored> against_stored(const AgainstStoredOptions& options,
                                           const std::vector<Policy>& policies,
                                           const std::vector<Batch>& batches);

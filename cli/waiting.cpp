@@ -9,7 +9,11 @@
 namespace retrace::cli {
 
 void let_threads_sleep(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  // Who binds threads to processors must have them as they are: this thread is bound already, to one of them,
+  // and the program would start again with that one alone.
+  for (const char* chosen :
+       {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"})
+    if (std::getenv(chosen) != nullptr) return;
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
   // GNU's runtime counts rounds of about 20 ns; others know the policy only.

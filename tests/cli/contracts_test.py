@@ -1,6 +1,7 @@
 """What other programs may count on: the JSON that is printed and written, and what the numbers mean."""
 
 import json
+import os
 
 import program
 from program import SMALL, log_of
@@ -59,6 +60,15 @@ class Bench(program.Case):
         for field in ("after_forward_bytes", "peak_bytes"):
             self.assertEqual(one[field], two["runs"][0][field])
         self.assertEqual((one["policy"], two["runs"][0]["threads"]), ("reversible", 2))
+
+    def test_bound_threads_have_all_processors(self):
+        processors = len(os.sched_getaffinity(0))
+        if processors == 1:
+            self.skipTest("needs two processors")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
+        done = program.call("bench", "memory", *SMALL[:-2], "--steps", 1, "--batch", 4, "--policy", "stored", "--json",
+                            environment=environment | {"OMP_PROC_BIND": "close"})
+        self.assertEqual(json.loads(done.stdout)["runs"][0]["threads"], processors)
 
     def test_table(self):
         text = self.succeeds("bench", "memory", *SMALL, "--steps", 1, "--batch", 4)
@@ -182,9 +192,12 @@ class Check(program.Case):
         self.assertLess(max(i["drift"] for i in result["inverse"]), 1e-9)
 
     def test_f32(self):
-        result = self.check("--dtype", "f32", "--seed", 1)
-        self.assertTrue(result["passed"])
-        self.assertGreater(max(i["error"] for i in result["inverse"]), 0)
+        for seed in range(6):
+            result = self.check("--dtype", "f32", "--seed", seed)
+            self.assertTrue(result["passed"], f"seed {seed}")
+            self.assertGreater(max(i["error"] for i in result["inverse"]), 0)
+            gradients = result["policies"][0]["gradients"]
+            self.assertLess(sorted(g["allowed"] for g in gradients)[len(gradients) // 2], 1e-2, f"seed {seed}")
 
     def test_losses_of_a_chaotic_training_are_held_to_its_own_measure(self):
         result = self.json("check", *SMALL[:-4], "--blocks", "12,12,12", "--threads", 1, "--batch", 4, "--steps", 30, "--lr", 2,

@@ -18,15 +18,15 @@ PROGRAM = sys.argv[1]
 SMALL = ["--network", "tiny", "--channels", "4,4,8,8", "--blocks", "2,2,2", "--threads", "1"]
 
 
-def call(*arguments, file_limit=None):
-    """Runs the program; with `file_limit` no file may grow beyond so many bytes."""
+def call(*arguments, file_limit=None, environment=None):
+    """Runs the program; with `file_limit` no file may grow beyond so many bytes, with `environment` in that one."""
 
     def limit():
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
 
     return subprocess.run(
-        [PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit
+        [PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit, env=environment
     )
 
 

@@ -14,7 +14,8 @@ namespace winograd::strided {
 
 namespace {
 
-/// Output channels that are done together.
+/// Channels that are done together.
+constexpr std::int64_t kBlockInputs = 64;
 constexpr std::int64_t kBlockOutputs = 64;
 /// Output channels of e.
 constexpr std::int64_t kPartOutputs = 2 * kLane;
@@ -54,26 +55,24 @@ void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t p
   });
 }
 
-/// The gradient of the filters to output channels [begin, end), from x: [n, c, h, w] and dy: [n, o, oh, ow].
+/// The gradient of a block of filters, from x: [n, c, h, w] and dy: [n, o, oh, ow].
 class FilterGradient {
  public:
-  FilterGradient(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, std::int64_t begin,
-                 std::int64_t end)
-      : c_(g.c),
-        o_(end - begin),
-        o_stride_(whole_lanes(o_)),
-        groups_(g.c),
+  FilterGradient(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, const FilterBlock& block)
+      : c_(block.inputs),
+        o_(block.outputs),
+        o_stride_(block.o_stride()),
+        groups_(c_),
         in_(g.n, g.c, g.h, g.w),
         out_(g.n, g.o, g.oh, g.ow),
-        x_(x.data<float>()),
-        dy_(dy.data<float>() + begin * g.out_plane()) {}
+        x_(x.data<float>() + block.input * g.plane()),
+        dy_(dy.data<float>() + block.output * g.out_plane()) {}
 
   std::int64_t vectors() const { return out_.vectors(); }
   static constexpr std::int64_t most_vectors() { return 1; }
   /// Of a vector of tiles.
   std::int64_t products() const { return kProducts * c_ * o_ * kLane; }
-  /// Elements of du, and of the scratch of a vector of tiles.
-  std::int64_t sums() const { return kSlabs * c_ * o_stride_; }
+  /// Elements of the scratch of a vector of tiles.
   std::int64_t scratch() const { return groups_.size() + Groups(std::min(kPartOutputs, o_stride_)).size(); }
 
   /// Adds the products of one vector of tiles to du.
@@ -118,7 +117,7 @@ class FilterGradient {
 void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x,
                                       Tensor& dw) {
   using namespace winograd::strided;
-  winograd::sum_gradient<FilterGradient>(g, dy, x, kBlockOutputs, kG, dw);
+  winograd::sum_gradient<FilterGradient>(g, dy, x, kBlockInputs, kBlockOutputs, kG, dw);
 }
 
 }  // namespace retrace::cpu

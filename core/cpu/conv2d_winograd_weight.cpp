@@ -11,7 +11,8 @@ namespace {
 
 using namespace winograd;
 
-/// Output channels that are done together.
+/// Channels that are done together.
+constexpr std::int64_t kBlockInputs = 64;
 constexpr std::int64_t kBlockOutputs = 32;
 
 /// e[tile] = A dy A^T for up to kLane channels, `plane` elements apart, of one vector of tiles.
@@ -31,25 +32,23 @@ void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t p
   });
 }
 
-/// The gradient of the filters to output channels [begin, end), from x: [n, c, h, w] and dy: [n, o, h, w].
+/// The gradient of a block of filters, from x: [n, c, h, w] and dy: [n, o, h, w].
 class FilterGradient {
  public:
-  FilterGradient(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, std::int64_t begin,
-                 std::int64_t end)
-      : c_(g.c),
-        o_(end - begin),
-        o_stride_(whole_lanes(o_)),
+  FilterGradient(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, const FilterBlock& block)
+      : c_(block.inputs),
+        o_(block.outputs),
+        o_stride_(block.o_stride()),
         in_(g.n, g.c, g.h, g.w),
         out_(g.n, g.o, g.h, g.w),
-        x_(x.data<float>()),
-        dy_(dy.data<float>() + begin * g.plane()) {}
+        x_(x.data<float>() + block.input * g.plane()),
+        dy_(dy.data<float>() + block.output * g.plane()) {}
 
   std::int64_t vectors() const { return in_.vectors(); }
-  std::int64_t most_vectors() const { return unit_vectors(c_ + o_stride_); }
+  std::int64_t most_vectors() const { return unit_vectors(c_ + o_stride_ + c_ * o_stride_ / kLane); }
   /// Of a vector of tiles.
   std::int64_t products() const { return kSlabs * c_ * o_ * kLane; }
-  /// Elements of du, and of the scratch of a unit.
-  std::int64_t sums() const { return kSlabs * c_ * o_stride_; }
+  /// Elements of the scratch of a unit.
   std::int64_t scratch() const {
     return kSlabs * (slab_stride(c_, most_vectors()) + slab_stride(o_stride_, most_vectors()));
   }
@@ -91,7 +90,7 @@ class FilterGradient {
 }  // namespace
 
 void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw) {
-  sum_gradient<FilterGradient>(g, dy, x, kBlockOutputs, kG, dw);
+  sum_gradient<FilterGradient>(g, dy, x, kBlockInputs, kBlockOutputs, kG, dw);
 }
 
 }  // namespace retrace::cpu

@@ -84,10 +84,10 @@ inline std::int64_t product_blocks(std::int64_t channels, std::int64_t outputs) 
   return std::max<std::int64_t>(outputs / kLane * channels / kSums, 1);
 }
 
-/// dw[o][c] = G^T du G for `outputs` output channels, at most kLane, and one input channel of `channels`;
-/// slabs of du are `slab` elements apart.
-inline void finish_block(const float* du, std::int64_t slab, const float (&g)[kSide][3],
-                         std::int64_t channels, std::int64_t outputs, float* dw) {
+/// dw[o][c] = G^T du G for `outputs` output channels, at most kLane, and one input channel; slabs of du are
+/// `slab` elements apart, output channels of dw `filters`.
+inline void finish_block(const float* du, std::int64_t slab, const float (&g)[kSide][3], std::int64_t filters,
+                         std::int64_t outputs, float* dw) {
   Vec<float> columns[3][kSide] = {};
   for (int r = 0; r < kSide; ++r)
     for (int k = 0; k < kSide; ++k, du += slab) {
@@ -98,39 +98,49 @@ inline void finish_block(const float* du, std::int64_t slab, const float (&g)[kS
     for (int j = 0; j < 3; ++j) {
       Vec<float> d{};
       for (int k = 0; k < kSide; ++k) d += g[k][j] * columns[i][k];
-      for (int lane = 0; lane < outputs; ++lane) dw[lane * channels * 9 + i * 3 + j] = d[lane];
+      for (int lane = 0; lane < outputs; ++lane) dw[lane * filters + i * 3 + j] = d[lane];
     }
 }
 
-/// dw[o][c] = G^T du G of du[slab][c][o], o in whole vectors.
-inline void finish_gradient(const float* du, const float (&g)[kSide][3], std::int64_t channels,
-                            std::int64_t outputs, float* dw) {
-  const std::int64_t stride = whole_lanes(outputs);
-  parallel_for(channels, 1, [&](std::int64_t begin, std::int64_t end) {
+/// Filters whose gradients are summed together: the elements of a slab of their du, with output channels in
+/// whole vectors, stay in a core's cache beside the tiles.
+struct FilterBlock {
+  std::int64_t input, inputs, output, outputs;
+
+  std::int64_t o_stride() const { return whole_lanes(outputs); }
+  std::int64_t sums() const { return kSlabs * inputs * o_stride(); }
+};
+
+/// dw[o][c] = G^T du G of du[slab][c][o] of a block.
+inline void finish_gradient(const float* du, const float (&g_matrix)[kSide][3], const Conv2dGeometry& g,
+                            const FilterBlock& block, float* dw) {
+  const std::int64_t stride = block.o_stride();
+  dw += block.output * g.depth() + block.input * 9;
+  parallel_for(block.inputs, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t c = begin; c < end; ++c)
-      for (std::int64_t o = 0; o < outputs; o += kLane)
-        finish_block(du + c * stride + o, channels * stride, g, channels,
-                     std::min<std::int64_t>(kLane, outputs - o), dw + (o * channels + c) * 9);
+      for (std::int64_t o = 0; o < block.outputs; o += kLane)
+        finish_block(du + c * stride + o, block.inputs * stride, g_matrix, g.depth(),
+                     std::min<std::int64_t>(kLane, block.outputs - o), dw + o * g.depth() + c * 9);
   });
 }
 
-/// dw by a Gradient for each `block_outputs` output channels: so one slot's du stays in a core's cache. The
-/// inputs are transformed anew for each block. `g_matrix` transforms filters.
+/// dw by a Gradient for each block of at most `inputs` times `outputs` channels. Inputs are transformed anew
+/// for each block of outputs, and the reverse. `g_matrix` transforms filters.
 template <class Gradient>
-void sum_gradient(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, std::int64_t block_outputs,
-                  const float (&g_matrix)[kSide][3], Tensor& dw) {
-  for (std::int64_t o = 0; o < g.o; o += block_outputs) {
-    const std::int64_t block = std::min(block_outputs, g.o - o);
-    const Gradient gradient(g, x, dy, o, o + block);
-    BatchSlots<float> slots(gradient.vectors(), gradient.sums() + gradient.scratch(), gradient.products());
-    slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
-      std::fill(du, du + gradient.sums(), 0.0F);
-      for_each_unit(begin, end, gradient.most_vectors(),
-                    [&](const Unit& unit) { gradient.add(unit, du + gradient.sums(), du); });
-    });
-    finish_gradient(slots.sum(gradient.sums()), g_matrix, g.c, block,
-                    dw.mutable_data<float>() + o * g.depth());
-  }
+void sum_gradient(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, std::int64_t inputs,
+                  std::int64_t outputs, const float (&g_matrix)[kSide][3], Tensor& dw) {
+  for (std::int64_t o = 0; o < g.o; o += outputs)
+    for (std::int64_t c = 0; c < g.c; c += inputs) {
+      const FilterBlock block{c, std::min(inputs, g.c - c), o, std::min(outputs, g.o - o)};
+      const Gradient gradient(g, x, dy, block);
+      BatchSlots<float> slots(gradient.vectors(), block.sums() + gradient.scratch(), gradient.products());
+      slots.run([&](float* du, std::int64_t begin, std::int64_t end) {
+        std::fill(du, du + block.sums(), 0.0F);
+        for_each_unit(begin, end, gradient.most_vectors(),
+                      [&](const Unit& unit) { gradient.add(unit, du + block.sums(), du); });
+      });
+      finish_gradient(slots.sum(block.sums()), g_matrix, g, block, dw.mutable_data<float>());
+    }
 }
 
 }  // namespace retrace::cpu::winograd

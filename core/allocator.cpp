@@ -69,19 +69,20 @@ std::int64_t round_up(std::int64_t bytes) {
 
 Block Allocator::allocate(std::int64_t bytes, Tag tag) {
   const std::int64_t rounded = round_up(bytes);
+  const Lifetime lifetime = kStepTags.contains(tag) ? Lifetime::step : Lifetime::longer;
   const std::lock_guard lock(mutex_);
   const std::int64_t budget = ledger_.budget();
   if (budget > 0 && ledger_.live() + rounded > budget) fail_out_of_memory(rounded);
-  std::byte* data = take_cached(rounded);
+  std::byte* data = take_cached(rounded, lifetime);
   if (data == nullptr) {
     if (budget > 0 && ledger_.live() + ledger_.cached() + rounded > budget) empty_cache();
-    grow(rounded);
-    data = take_cached(rounded);
+    grow(rounded, lifetime);
+    data = take_cached(rounded, lifetime);
   }
   if (data == nullptr) {
     empty_cache();
-    grow(rounded);
-    data = take_cached(rounded);
+    grow(rounded, lifetime);
+    data = take_cached(rounded, lifetime);
   }
   if (data == nullptr) fail_out_of_memory(rounded);
   const std::uint64_t serial = ledger_.add(
@@ -111,8 +112,8 @@ void Allocator::empty_cache() {
   for (const auto& [data, bytes] : cache_.free_parts()) discard(data, bytes);
 }
 
-std::byte* Allocator::take_cached(std::int64_t bytes) {
-  std::byte* data = cache_.take(bytes);
+std::byte* Allocator::take_cached(std::int64_t bytes, Lifetime lifetime) {
+  std::byte* data = cache_.take(bytes, lifetime);
   if (data == nullptr) return nullptr;
   permit(data, bytes);
   ledger_.add_cached(-bytes);
@@ -121,7 +122,7 @@ std::byte* Allocator::take_cached(std::int64_t bytes) {
 
 /// Gets memory for a block of that size from the system into the cache, if there is any: for a large one a
 /// segment, as large as the system gives it.
-void Allocator::grow(std::int64_t bytes) {
+void Allocator::grow(std::int64_t bytes, Lifetime lifetime) {
   const bool roomy = bytes >= BlockCache::kLarge && ledger_.budget() == 0;
   std::int64_t size = roomy ? std::max(bytes, BlockCache::kSegment) : bytes;
   std::byte* data = obtain(size);
@@ -129,7 +130,7 @@ void Allocator::grow(std::int64_t bytes) {
   if (data == nullptr) return;
   ledger_.add_cached(size);
   forbid(data, size);
-  cache_.put(data, size);
+  cache_.put(data, size, lifetime);
 }
 
 void Allocator::fail_out_of_memory(std::int64_t bytes) {

@@ -39,8 +39,8 @@ class Allocator {
   /// Memory that will be written before it is read keeps its place, but need not keep physical memory.
   virtual void discard(std::byte*, std::int64_t) {}
 
-  std::byte* take_cached(std::int64_t bytes);
-  void grow(std::int64_t bytes);
+  std::byte* take_cached(std::int64_t bytes, Lifetime lifetime);
+  void grow(std::int64_t bytes, Lifetime lifetime);
   void empty_cache();
   [[noreturn]] void fail_out_of_memory(std::int64_t bytes);
 

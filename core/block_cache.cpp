@@ -5,7 +5,7 @@
 
 namespace retrace {
 
-std::byte* BlockCache::take(std::int64_t bytes) {
+std::byte* BlockCache::take(std::int64_t bytes, Lifetime lifetime) {
   if (bytes < kLarge) {
     const auto found = small_.find(bytes);
     if (found == small_.end() || found->second.empty()) return nullptr;
@@ -13,27 +13,30 @@ std::byte* BlockCache::take(std::int64_t bytes) {
     found->second.pop_back();
     return data;
   }
-  const auto fitting = std::find_if(
-      free_.begin(), free_.end(), [&](const auto& place) { return pieces_.at(place.second).bytes >= bytes; });
-  if (fitting == free_.end()) return nullptr;
-  const auto piece = pieces_.find(fitting->second);
+  const auto fitting = free_.lower_bound({lifetime, bytes, nullptr});
+  if (fitting == free_.end() || fitting->lifetime != lifetime) return nullptr;
+  const auto piece = pieces_.find(fitting->data);
   set_free(piece, false);
   if (const std::int64_t rest = piece->second.bytes - bytes; rest > 0) {
-    const Piece cut{.bytes = rest, .segment = piece->second.segment, .free = false};
+    Piece cut = piece->second;
+    cut.bytes = rest;
     set_free(pieces_.emplace(piece->first + bytes, cut).first, true);
     piece->second.bytes = bytes;
   }
   return piece->first;
 }
 
-void BlockCache::put(std::byte* data, std::int64_t bytes) {
+void BlockCache::put(std::byte* data, std::int64_t bytes, Lifetime lifetime) {
   if (bytes < kLarge) {
     small_[bytes].push_back(data);
     return;
   }
   auto piece = pieces_.find(data);
   if (piece == pieces_.end())
-    piece = pieces_.emplace(data, Piece{.bytes = bytes, .segment = segments_++, .free = false}).first;
+    piece =
+        pieces_
+            .emplace(data, Piece{.bytes = bytes, .segment = segments_++, .lifetime = lifetime, .free = false})
+            .first;
   set_free(piece, true);
   join(piece, std::next(piece));
   if (piece != pieces_.begin()) join(std::prev(piece), piece);
@@ -41,10 +44,11 @@ void BlockCache::put(std::byte* data, std::int64_t bytes) {
 
 void BlockCache::set_free(Pieces::iterator piece, bool free) {
   piece->second.free = free;
+  const FreePiece entry{piece->second.lifetime, piece->second.bytes, piece->first};
   if (free)
-    free_.emplace(piece->second.segment, piece->first);
+    free_.insert(entry);
   else
-    free_.erase({piece->second.segment, piece->first});
+    free_.erase(entry);
 }
 
 /// Makes one of two neighbours, where both are free and of one segment.
@@ -52,14 +56,16 @@ void BlockCache::join(Pieces::iterator piece, Pieces::iterator next) {
   if (next == pieces_.end() || !piece->second.free || !next->second.free ||
       piece->second.segment != next->second.segment)
     return;
-  piece->second.bytes += next->second.bytes;
+  set_free(piece, false);
   set_free(next, false);
+  piece->second.bytes += next->second.bytes;
   pieces_.erase(next);
+  set_free(piece, true);
 }
 
 std::vector<std::pair<std::byte*, std::int64_t>> BlockCache::free_parts() const {
   std::vector<std::pair<std::byte*, std::int64_t>> parts;
-  for (const auto& [segment, data] : free_) parts.emplace_back(data, pieces_.at(data).bytes);
+  for (const FreePiece& piece : free_) parts.emplace_back(piece.data, piece.bytes);
   return parts;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -8,10 +9,13 @@
 
 namespace retrace {
 
+/// How long a block lives: until its step ends at most, or longer.
+enum class Lifetime { step, longer };
+
 /// Freed memory of one device, kept to be handed out again. Small blocks are handed out for their own size
-/// alone. Large ones are cut from segments, at the first place that fits, and join with their free neighbours
+/// alone. Large ones are cut from segments, at the place that fits best, and join with their free neighbours
 /// when they come back: so a step whose sizes change (the stages of a network) touches about as much memory
-/// as it uses at its peak.
+/// as it uses at its peak. What lives longer has segments of its own, or it would lie in a step's way.
 class BlockCache {
  public:
   /// Blocks from this size on are large.
@@ -21,9 +25,10 @@ class BlockCache {
   static constexpr std::int64_t kSegment = std::int64_t{1} << 30;
 
   /// A free block of that size; null where there is none.
-  std::byte* take(std::int64_t bytes);
-  /// Memory that was taken, or that the system gave, is free.
-  void put(std::byte* data, std::int64_t bytes);
+  std::byte* take(std::int64_t bytes, Lifetime lifetime = Lifetime::step);
+  /// Memory that was taken, or that the system gave, is free. In the second case it is for blocks that live
+  /// so long, if it is large.
+  void put(std::byte* data, std::int64_t bytes, Lifetime lifetime = Lifetime::step);
   /// Forgets, and returns, what is free and as it came from the system: a segment of which a part is in use
   /// stays.
   std::vector<std::pair<std::byte*, std::int64_t>> remove_whole();
@@ -35,7 +40,14 @@ class BlockCache {
   struct Piece {
     std::int64_t bytes;
     std::uint64_t segment;
+    Lifetime lifetime;
     bool free;
+  };
+  struct FreePiece {
+    Lifetime lifetime;
+    std::int64_t bytes;
+    std::byte* data;
+    auto operator<=>(const FreePiece&) const = default;
   };
   using Pieces = std::map<std::byte*, Piece>;  // by address
 
@@ -44,7 +56,7 @@ class BlockCache {
 
   std::map<std::int64_t, std::vector<std::byte*>> small_;
   Pieces pieces_;
-  std::set<std::pair<std::uint64_t, std::byte*>> free_;  // the free ones of pieces_, oldest segment first
+  std::set<FreePiece> free_;  // the free ones of pieces_
   std::uint64_t segments_ = 0;
 };
 

@@ -81,9 +81,9 @@ class Training(Case):
         self.assertGreater(stored["resident_bytes"], stored["peak_bytes"])
 
     def test_the_process_holds_little_beside_the_tensors(self):
-        for policy, most in (("stored", 1.15), ("reversible", 1.25)):
+        for policy in ("stored", "reversible"):
             row, = json.loads(self.text(TRAINING, "--networks", "revnet38", "--policies", policy, "--steps", "1", "--json"))
-            self.assertLess(row["resident_bytes"], most * row["needed_bytes"])
+            self.assertLess(row["resident_bytes"], 1.15 * row["needed_bytes"])
             self.assertGreater(row["needed_bytes"], row["peak_bytes"])
 
     def test_only_policies_that_a_network_has(self):

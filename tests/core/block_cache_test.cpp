@@ -51,13 +51,35 @@ TEST_CASE("a segment is cut, and its parts become one again", "[allocator]") {
   CHECK(cache.take(4 * kUnit) == place(0));
 }
 
-TEST_CASE("a block is cut from the oldest segment, at the first place that fits", "[allocator]") {
+TEST_CASE("a block is cut where the least is left", "[allocator]") {
   BlockCache cache;
-  cache.put(place(8), 4 * kUnit);
+  cache.put(place(0), 4 * kUnit);
+  cache.put(place(8), 2 * kUnit);
+  CHECK(cache.take(3 * kUnit) == place(0));
+  CHECK(cache.take(2 * kUnit) == place(8));
+  CHECK(cache.take(kUnit) == place(3));
+  CHECK(cache.take(kUnit) == nullptr);
+}
+
+TEST_CASE("of places that fit equally the first is taken", "[allocator]") {
+  BlockCache cache;
+  cache.put(place(8), 2 * kUnit);
   cache.put(place(0), 2 * kUnit);
-  CHECK(cache.take(3 * kUnit) == place(8));
-  CHECK(cache.take(2 * kUnit) == place(0));
-  CHECK(cache.take(kUnit) == place(11));
+  CHECK(cache.take(kUnit) == place(0));
+  CHECK(cache.take(2 * kUnit) == place(8));
+  CHECK(cache.take(kUnit) == place(1));
+}
+
+TEST_CASE("blocks that live longer have segments of their own", "[allocator]") {
+  BlockCache cache;
+  cache.put(place(0), 4 * kUnit);
+  CHECK(cache.take(kUnit, Lifetime::longer) == nullptr);
+  cache.put(place(8), 2 * kUnit, Lifetime::longer);
+  CHECK(cache.take(kUnit, Lifetime::longer) == place(8));
+  CHECK(cache.take(4 * kUnit) == place(0));
+  CHECK(cache.take(kUnit) == nullptr);
+  cache.put(place(8), kUnit);
+  CHECK(cache.take(2 * kUnit, Lifetime::longer) == place(8));
 }
 
 TEST_CASE("neighbours that the system gave apart stay apart", "[allocator]") {
@@ -70,13 +92,13 @@ TEST_CASE("neighbours that the system gave apart stay apart", "[allocator]") {
 TEST_CASE("only whole segments go back to the system", "[allocator]") {
   BlockCache cache;
   cache.put(place(0), 2 * kUnit);
-  cache.put(place(8), kUnit);
+  cache.put(place(8), 3 * kUnit);
   cache.put(place(16), 64);
   REQUIRE(cache.take(kUnit) == place(0));
   const auto first = cache.remove_whole();
   REQUIRE(first.size() == 2);
   CHECK(first[0] == std::pair(place(16), std::int64_t{64}));
-  CHECK(first[1] == std::pair(place(8), kUnit));
+  CHECK(first[1] == std::pair(place(8), 3 * kUnit));
   cache.put(place(0), kUnit);
   const auto rest = cache.remove_whole();
   REQUIRE(rest.size() == 1);

@@ -34,29 +34,57 @@ void permit([[maybe_unused]] std::byte* data, [[maybe_unused]] std::int64_t byte
 #endif
 }
 
-constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-/// Large memory comes in huge pages where the system has them: kernels that read many planes at once touch
-/// more small pages than the processor keeps addresses of.
+/// Memory of at least a huge page comes from the system itself, since malloc may write to all of it, and lies
+/// in huge pages where the system has them: kernels that read many planes at once touch more small pages than
+/// the processor keeps addresses of.
 class CpuAllocator final : public Allocator {
   std::byte* obtain(std::int64_t bytes) override {
-    const auto size = static_cast<std::size_t>(bytes);
+    if (bytes >= static_cast<std::int64_t>(kHugePage)) return map(bytes);
     void* data = nullptr;
-    const std::int64_t alignment = bytes < kHugePage ? kBlockAlignment : kHugePage;
-    if (::posix_memalign(&data, static_cast<std::size_t>(alignment), size) != 0) return nullptr;
-#ifdef MADV_HUGEPAGE
-    if (bytes >= kHugePage) ::madvise(data, size, MADV_HUGEPAGE);  // a wish: what it returns doesn't matter
-#endif
+    if (::posix_memalign(&data, kBlockAlignment, static_cast<std::size_t>(bytes)) != 0) return nullptr;
     return static_cast<std::byte*>(data);
   }
-  void give_back(std::byte* data, std::int64_t) override { std::free(data); }
+  void give_back(std::byte* data, std::int64_t bytes) override {
+    if (bytes >= static_cast<std::int64_t>(kHugePage))
+      ::munmap(data, static_cast<std::size_t>(bytes));
+    else
+      std::free(data);
+  }
+
+  /// Pages, the first of them at a multiple of a huge one.
+  static std::byte* map(std::int64_t bytes) {
+    const auto size = static_cast<std::size_t>(bytes);
+    void* mapped =
+        ::mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    auto* begin = static_cast<std::byte*>(mapped);
+    const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(begin) % kHugePage) % kHugePage;
+    if (before > 0) ::munmap(begin, before);
+    std::byte* data = begin + before;
+    std::byte* end = page_after(data + size);
+    if (end < begin + size + kHugePage)
+      ::munmap(end, static_cast<std::size_t>(begin + size + kHugePage - end));
+#ifdef MADV_HUGEPAGE
+    ::madvise(data, size, MADV_HUGEPAGE);  // a wish: what it returns doesn't matter
+#endif
+    return data;
+  }
+
+  /// The first page that begins there or later.
+  static std::byte* page_after(std::byte* data) {
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    return data + (page - reinterpret_cast<std::uintptr_t>(data) % page) % page;
+  }
+
   void discard(std::byte* data, std::int64_t bytes) override {
 #ifdef MADV_DONTNEED
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;
-    const std::uintptr_t end =
-        (reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes)) / page * page;
-    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    std::byte* begin = page_after(data);
+    std::byte* end = data + bytes;
+    end -= reinterpret_cast<std::uintptr_t>(end) % page;
+    if (begin < end) ::madvise(begin, static_cast<std::size_t>(end - begin), MADV_DONTNEED);
 #endif
   }
 };

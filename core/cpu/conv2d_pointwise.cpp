@@ -7,6 +7,8 @@
 // [pixel][lane], and their products with pixels of the other's channels are summed in registers.
 #include <retrace/core/cpu/conv2d_lanes.h>
 
+#include <type_traits>
+
 namespace retrace::cpu {
 
 namespace {
@@ -314,7 +316,8 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
         T* buffer = lanes + lanes_size;
         if (x_lanes)
           samples.read(from_x.at(n, 0), strip, buffer, [&](const auto& taps, const T* source) {
-            add(Planes{source, taps.channels, taps.channel_stride, taps.pixels}, out);
+            using Pixels = std::decay_t<decltype(taps.pixels)>;
+            add(Planes<T, Pixels>{source, taps.channels, taps.channel_stride, taps.pixels}, out);
           });
         else
           add(out, Planes<T>{samples.gather(from_x.at(n, 0), strip, buffer), g.c, samples.stride()});

@@ -36,56 +36,56 @@ void permit([[maybe_unused]] std::byte* data, [[maybe_unused]] std::int64_t byte
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
+/// The last multiple of `unit` that is not behind an address, and the first that is not in front of it.
+std::byte* align_down(std::byte* data, std::size_t unit) {
+  return data - reinterpret_cast<std::uintptr_t>(data) % unit;
+}
+std::byte* align_up(std::byte* data, std::size_t unit) { return align_down(data + unit - 1, unit); }
+
+std::size_t page_size() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+
 /// Memory of at least a huge page comes from the system itself, since malloc may write to all of it, and lies
 /// in huge pages where the system has them: kernels that read many planes at once touch more small pages than
 /// the processor keeps addresses of.
 class CpuAllocator final : public Allocator {
   std::byte* obtain(std::int64_t bytes) override {
-    if (bytes >= static_cast<std::int64_t>(kHugePage)) return map(bytes);
+    const auto size = static_cast<std::size_t>(bytes);
+    if (is_mapped(size)) return map(size);
     void* data = nullptr;
-    if (::posix_memalign(&data, kBlockAlignment, static_cast<std::size_t>(bytes)) != 0) return nullptr;
+    if (::posix_memalign(&data, kBlockAlignment, size) != 0) return nullptr;
     return static_cast<std::byte*>(data);
   }
   void give_back(std::byte* data, std::int64_t bytes) override {
-    if (bytes >= static_cast<std::int64_t>(kHugePage))
-      ::munmap(data, static_cast<std::size_t>(bytes));
+    const auto size = static_cast<std::size_t>(bytes);
+    if (is_mapped(size))
+      ::munmap(data, size);
     else
       std::free(data);
   }
+  void discard(std::byte* data, std::int64_t bytes) override {
+#ifdef MADV_DONTNEED
+    std::byte* begin = align_up(data, page_size());
+    std::byte* end = align_down(data + bytes, page_size());
+    if (begin < end) ::madvise(begin, static_cast<std::size_t>(end - begin), MADV_DONTNEED);
+#endif
+  }
 
-  /// Pages, the first of them at a multiple of a huge one.
-  static std::byte* map(std::int64_t bytes) {
-    const auto size = static_cast<std::size_t>(bytes);
-    void* mapped =
-        ::mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  static bool is_mapped(std::size_t size) { return size >= kHugePage; }
+
+  /// Pages, the first of them at a multiple of a huge one: cut from more than that.
+  static std::byte* map(std::size_t size) {
+    const std::size_t more = size + kHugePage;
+    void* mapped = ::mmap(nullptr, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) return nullptr;
     auto* begin = static_cast<std::byte*>(mapped);
-    const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(begin) % kHugePage) % kHugePage;
-    if (before > 0) ::munmap(begin, before);
-    std::byte* data = begin + before;
-    std::byte* end = page_after(data + size);
-    if (end < begin + size + kHugePage)
-      ::munmap(end, static_cast<std::size_t>(begin + size + kHugePage - end));
+    std::byte* data = align_up(begin, kHugePage);
+    std::byte* end = align_up(data + size, page_size());
+    if (begin < data) ::munmap(begin, static_cast<std::size_t>(data - begin));
+    ::munmap(end, static_cast<std::size_t>(begin + more - end));
 #ifdef MADV_HUGEPAGE
     ::madvise(data, size, MADV_HUGEPAGE);  // a wish: what it returns doesn't matter
 #endif
     return data;
-  }
-
-  /// The first page that begins there or later.
-  static std::byte* page_after(std::byte* data) {
-    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    return data + (page - reinterpret_cast<std::uintptr_t>(data) % page) % page;
-  }
-
-  void discard(std::byte* data, std::int64_t bytes) override {
-#ifdef MADV_DONTNEED
-    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    std::byte* begin = page_after(data);
-    std::byte* end = data + bytes;
-    end -= reinterpret_cast<std::uintptr_t>(end) % page;
-    if (begin < end) ::madvise(begin, static_cast<std::size_t>(end - begin), MADV_DONTNEED);
-#endif
   }
 };
 

@@ -1,6 +1,5 @@
 #include <retrace/core/block_cache.h>
 
-#include <algorithm>
 #include <iterator>
 
 namespace retrace {

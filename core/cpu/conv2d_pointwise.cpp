@@ -68,13 +68,14 @@ class Samples {
  public:
   /// `in_vectors`: they are read by load_run() alone.
   Samples(const Conv2dGeometry& g, bool in_vectors)
-      : g_(g), second_(in_vectors && g.options.stride.w == 2 && g.w == 2 * g.ow && g.ow % kLanes<T> == 0) {
+      : g_(g),
+        every_second_(in_vectors && g.options.stride.w == 2 && g.w == 2 * g.ow && g.ow % kLanes<T> == 0) {
     const std::int64_t row_bytes = std::max(g.c, g.o) * g.ow * static_cast<std::int64_t>(sizeof(T));
     rows_ = std::max(strip_rows(row_bytes, g.oh), (kTilePixels<T> + g.ow - 1) / g.ow);
   }
 
   /// Elements of the buffer, with what `scatter` reads beyond it.
-  std::int64_t size() const { return direct() || second_ ? 0 : g_.c * stride() + kLanes<T>; }
+  std::int64_t size() const { return direct() || every_second_ ? 0 : g_.c * stride() + kLanes<T>; }
   std::int64_t rows() const { return rows_; }
   /// With stride 1, planes are read and written where they are.
   bool direct() const { return g_.options.stride == Size2d(1); }
@@ -84,7 +85,7 @@ class Samples {
   /// Calls f(taps, source) with the pixels of a strip of an image [c, h, w], maybe in the buffer.
   template <class F>
   void read(const T* image, const Strip& strip, T* buffer, const F& f) const {
-    if (second_) {
+    if (every_second_) {
       const std::int64_t row_stride = g_.options.stride.h * g_.w;
       f(Taps<1, EverySecondPixel>{g_.c, g_.plane(), {0}, {g_.ow, row_stride}},
         image + strip.begin * row_stride);
@@ -92,6 +93,7 @@ class Samples {
       f(Taps<1>{g_.c, stride(), {0}}, gather(image, strip, buffer));
     }
   }
+  /// The same pixels, one after another.
   const T* gather(const T* image, const Strip& strip, T* buffer) const {
     if (direct()) return image + strip.begin * g_.w;
     for_each_row(strip, [&](std::int64_t at, std::int64_t row) {
@@ -132,7 +134,7 @@ class Samples {
   }
 
   const Conv2dGeometry& g_;
-  bool second_;
+  bool every_second_;
   std::int64_t rows_;
 };
 

@@ -45,6 +45,7 @@ class FilterGradient {
         dy_(dy.data<float>() + block.output * g.plane()) {}
 
   std::int64_t vectors() const { return in_.vectors(); }
+  /// du takes as much of the cache as that many channels more.
   std::int64_t most_vectors() const { return unit_vectors(c_ + o_stride_ + c_ * o_stride_ / kLane); }
   /// Of a vector of tiles.
   std::int64_t products() const { return kSlabs * c_ * o_ * kLane; }

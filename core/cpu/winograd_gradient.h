@@ -102,8 +102,9 @@ inline void finish_block(const float* du, std::int64_t slab, const float (&g)[kS
     }
 }
 
-/// Filters whose gradients are summed together: the elements of a slab of their du, with output channels in
-/// whole vectors, stay in a core's cache beside the tiles.
+/// Filters from `inputs` to `outputs` channels, from the first of each on, whose gradients are summed
+/// together: few enough that du stays in a core's cache beside the tiles. Its output channels are whole
+/// vectors, `o_stride` lanes.
 struct FilterBlock {
   std::int64_t input, inputs, output, outputs;
 

@@ -57,8 +57,7 @@ class ShiftedCopies {
 
 /// y = x * w + bias, where filter(o, c, t) is the element t of the filter from channel c to channel o.
 template <class T, class Filter>
-void convolve(const Conv2dGeometry& g, const Tensor& x, std::int64_t out_channels, const Filter& filter,
-              const T* bias, Tensor& y) {
+void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, const T* bias, Tensor& y) {
   const std::int64_t channels = x.shape()[1];
   const std::int64_t height = x.shape()[2];
   const std::int64_t width = x.shape()[3];
@@ -68,7 +67,7 @@ void convolve(const Conv2dGeometry& g, const Tensor& x, std::int64_t out_channel
   const PackedFilters<T> filters(out_channels, channels, kTaps, filter);
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
-  const bool past_caches = streams<T>(g, width, to);
+  const bool past_caches = streams<T>(x, y);
   BatchSlots<T> slots(x.shape()[0], copies.size(), out_channels * channels * kTaps * plane);
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
@@ -157,7 +156,7 @@ void direct3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
   const auto filter = [=](std::int64_t o, std::int64_t c, std::int64_t t) {
     return w[(o * g.c + c) * kTaps + t];
   };
-  convolve<T>(g, x, g.o, filter, bias.defined() ? bias.data<T>() : nullptr, y);
+  convolve<T>(x, g.o, filter, bias.defined() ? bias.data<T>() : nullptr, y);
 }
 
 template <class T>
@@ -166,7 +165,7 @@ void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
   const auto turned = [=](std::int64_t c, std::int64_t o, std::int64_t t) {
     return w[(o * g.c + c) * kTaps + kTaps - 1 - t];
   };
-  convolve<T>(g, dy, g.c, turned, nullptr, dx);
+  convolve<T>(dy, g.c, turned, nullptr, dx);
 }
 
 template <class T>

@@ -247,7 +247,7 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   const Images<const T> from{x.data<T>(), g.n, g.c, g.h, g.w};
   const Images<T> to{y.mutable_data<T>(), g.n, g.o, g.oh, g.ow};
-  const bool past_caches = streams<T>(g, g.ow, to.data);
+  const bool past_caches = streams<T>(x, y);
   BatchSlots<T> slots(g.n, samples.size(), g.products());
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
@@ -269,7 +269,7 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
       g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; });
   const Images<const T> from{dy.data<T>(), g.n, g.o, g.oh, g.ow};
   const Images<T> to{dx.mutable_data<T>(), g.n, g.c, g.h, g.w};
-  const bool past_caches = samples.direct() && streams<T>(g, g.w, to.data);
+  const bool past_caches = samples.direct() && streams<T>(dy, dx);
   BatchSlots<T> slots(g.n, samples.size(), g.products());
   slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)

@@ -59,12 +59,12 @@ struct Traffic {
 /// What x and y may have together such that results may still be in a cache when they are read.
 inline constexpr std::int64_t kCachedBytes = std::int64_t{8} << 20;
 
-/// Whether tiles write strips of rows of `width` results past the caches: not if they might stay there.
+/// Whether rows of y are written past the caches as whole vectors: not if they might stay there.
 template <class T>
-bool streams(const Conv2dGeometry& g, std::int64_t width, const T* results) {
-  const std::int64_t elements = g.n * (g.c * g.plane() + g.o * g.out_plane());
-  return elements * static_cast<std::int64_t>(sizeof(T)) > kCachedBytes && width % kLanes<T> == 0 &&
-         reinterpret_cast<std::uintptr_t>(results) % kVectorBytes == 0;
+bool streams(const Tensor& x, const Tensor& y) {
+  const std::int64_t elements = x.numel() + y.numel();
+  return elements * static_cast<std::int64_t>(sizeof(T)) > kCachedBytes && y.shape()[3] % kLanes<T> == 0 &&
+         reinterpret_cast<std::uintptr_t>(y.data<T>()) % kVectorBytes == 0;
 }
 
 }  // namespace retrace::cpu

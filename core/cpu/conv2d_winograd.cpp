@@ -23,7 +23,7 @@ struct Addend {
 
 /// y[o] = A^T m A + bias for one channel, or the addend +- that.
 void transform_output(const TileVector& tiles, const float* m, std::int64_t slab, float bias,
-                      const Addend& addend, float* channel) {
+                      const Addend& addend, float* channel, bool past_caches) {
   Vec<float> rows[kTile][kSide];
 #pragma GCC unroll 6
   for (int k = 0; k < kSide; ++k) {
@@ -38,7 +38,7 @@ void transform_output(const TileVector& tiles, const float* m, std::int64_t slab
     output_side(rows[r], 1, y, 1);
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) y[k] += bias;
-    tiles.store_row(y, r, channel, [&](const Vec<float>& v, int j) {
+    tiles.store_row(y, r, channel, past_caches, [&](const Vec<float>& v, int j) {
       if (addend.channel == nullptr) return v;
       return tiles.load_part(addend.channel, r, j) + addend.sign * v;
     });
@@ -53,6 +53,7 @@ struct Convolution {
   const float* bias;  ///< may be null
   Addend residual;    ///< of the first channel of the first image; may be y
   float* y;
+  bool past_caches;  ///< y is written so
 
   std::int64_t scratch(std::int64_t vectors) const {
     return kSlabs * (slab_stride(filters.in(), vectors) + slab_stride(filters.out(), vectors));
@@ -85,7 +86,8 @@ struct Convolution {
       for (std::int64_t c = 0; c < filters.in(); ++c)
         transform_input(tiles, x + c * in.plane(), v + (c * kVectors + q) * kLane, v_slab);
     }
-    Fetch<true> results(out, y, filters.out(), unit.begin, unit.end, kSlabs * filters.blocks());
+    Fetch<true> results(out, y, filters.out(), unit.begin, past_caches ? unit.begin : unit.end,
+                        kSlabs * filters.blocks());
     Fetch<false> next_inputs(in, x, filters.in(), unit.end, unit.next_end, kSlabs * filters.blocks());
     const bool apart = residual.channel != nullptr && residual.channel != y;
     Fetch<false> residuals(out, residual.channel, filters.out(), unit.begin, apart ? unit.end : unit.begin,
@@ -101,7 +103,7 @@ struct Convolution {
       const TileVector tiles(out, unit.begin + q);
       for (std::int64_t o = 0; o < filters.out(); ++o)
         transform_output(tiles, m + (o * kVectors + q) * kLane, m_slab, bias != nullptr ? bias[o] : 0,
-                         addend_of(o), y + o * out.plane());
+                         addend_of(o), y + o * out.plane(), past_caches);
     }
   }
 };
@@ -115,7 +117,8 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const
       x.data<float>(),
       bias.defined() ? bias.data<float>() : nullptr,
       {residual.value.defined() ? residual.value.data<float>() : nullptr, static_cast<float>(residual.sign)},
-      y.mutable_data<float>()};
+      y.mutable_data<float>(),
+      streams<float>(x, y)};
   const std::int64_t most = unit_vectors(filters.in() + filters.out());
   const std::int64_t products = kSlabs * filters.in() * filters.out() * kLane;
   const std::int64_t vectors = convolution.in.vectors();
@@ -123,6 +126,7 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const
   tasks.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
     for_each_unit(begin * most, std::min(end * most, vectors), most,
                   [&](const Unit& unit) { convolution.run_unit(unit, scratch); });
+    end_stream();
   });
 }
 

@@ -65,7 +65,8 @@ struct Products {
 };
 
 /// y = A^T (m_oo A + m_oe) + (m_eo A + m_ee) + bias for one channel.
-void transform_output(const TileVector& tiles, const Products& m, float bias, float* channel) {
+void transform_output(const TileVector& tiles, const Products& m, float bias, float* channel,
+                      bool past_caches) {
   Vec<float> rows[kOdd][kTile], y[kTile][kTile];
 #pragma GCC unroll 5
   for (int r = 0; r < kOdd; ++r) {
@@ -81,12 +82,13 @@ void transform_output(const TileVector& tiles, const Products& m, float bias, fl
     m.columns(kOdd, i, even);
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) y[i][k] += even[k] + m.at(kOdd, kOdd, i * kTile + k) + bias;
-    tiles.store_row(y[i], i, channel, [](const Vec<float>& v, int) { return v; });
+    tiles.store_row(y[i], i, channel, past_caches, [](const Vec<float>& v, int) { return v; });
   }
 }
 
 /// The phases of dx for one channel.
-void transform_output(const StridedVector& tiles, const Products& m, float /*bias*/, float* channel) {
+void transform_output(const StridedVector& tiles, const Products& m, float /*bias*/, float* channel,
+                      bool past_caches) {
   Vec<float> rows[kOdd][kTile], odd[kTile][kTile], even[kTile][kTile];
 #pragma GCC unroll 5
   for (int r = 0; r < kOdd; ++r) m.columns(r, 0, rows[r]);
@@ -100,11 +102,11 @@ void transform_output(const StridedVector& tiles, const Products& m, float /*bia
   }
 #pragma GCC unroll 4
   for (int i = 0; i < kTile; ++i) {
-    tiles.store_row(odd[i], even[i], 2 * i + 1, channel);
+    tiles.store_row(odd[i], even[i], 2 * i + 1, channel, past_caches);
     m.columns(kOdd, i, odd[i]);
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) even[i][k] = m.at(kOdd, kOdd, i * kTile + k);
-    tiles.store_row(odd[i], even[i], 2 * i, channel);
+    tiles.store_row(odd[i], even[i], 2 * i, channel, past_caches);
   }
 }
 
@@ -158,6 +160,7 @@ struct Convolution {
   const float* bias;  ///< may be null
   float* y;
   Groups groups;
+  bool past_caches;  ///< y is written so
 
   std::int64_t scratch() const {
     return groups.size() + Groups(std::min(filters.out(), kMostPartChannels)).size();
@@ -170,8 +173,8 @@ struct Convolution {
     Fetch<false> next(in, x, filters.in(), unit.end, unit.next_end, kBlockCalls * filters.blocks());
     const Out tiles(out, unit.begin);
     for_each_part(filters.out(), [&](std::int64_t begin, std::int64_t end, std::int64_t blocks) {
-      Fetch<true> results(out, y + begin * out.plane(), end - begin, unit.begin, unit.end,
-                          kBlockCalls * blocks);
+      Fetch<true> results(out, y + begin * out.plane(), end - begin, unit.begin,
+                          past_caches ? unit.begin : unit.end, kBlockCalls * blocks);
       run_part(tiles, begin, end, v, [&] {
         results.piece();
         next.piece();
@@ -188,7 +191,8 @@ struct Convolution {
       for (int s = 0; s < kSide; ++s)
         multiply_group(filters, r, s, begin, end, v + groups.at(r, s), m + parts.at(r, s), fetch);
     for (std::int64_t o = begin; o < end; ++o)
-      transform_output(tiles, {m, parts, o - begin}, bias != nullptr ? bias[o] : 0, y + o * out.plane());
+      transform_output(tiles, {m, parts, o - begin}, bias != nullptr ? bias[o] : 0, y + o * out.plane(),
+                       past_caches);
   }
 };
 
@@ -200,11 +204,13 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
                                          x.data<float>(),
                                          bias.defined() ? bias.data<float>() : nullptr,
                                          y.mutable_data<float>(),
-                                         Groups(filters.in())};
+                                         Groups(filters.in()),
+                                         streams<float>(x, y)};
   BatchTasks<float> tasks(convolution.in.vectors(), convolution.scratch(),
                           kProducts * filters.in() * filters.out() * kLane);
   tasks.run([&](float* scratch, std::int64_t begin, std::int64_t end) {
     for_each_unit(begin, end, 1, [&](const Unit& unit) { convolution.run(unit, scratch); });
+    end_stream();
   });
 }
 

@@ -64,6 +64,13 @@ template <class T>
   store<T>(to, v);
 #endif
 }
+template <class T>
+[[gnu::always_inline]] inline void write(T* to, const Vec<T>& v, bool past_caches) {
+  if (past_caches)
+    stream<T>(to, v);
+  else
+    store<T>(to, v);
+}
 inline void end_stream() {
 #if defined(__SSE2__)
   _mm_sfence();

@@ -48,16 +48,16 @@ class StridedVector {
     odd[0] = keep(previous_lanes<float>(odd[kTile]), planes_->has_left_);
   }
 
-  /// Writes row r of the tiles' pixels, 0 <= r < 8, from their columns.
-  [[gnu::always_inline]] void store_row(const Vec<float>* odd, const Vec<float>* even, int r,
-                                        float* channel) const {
+  /// Writes row r of the tiles' pixels, 0 <= r < 8, from their columns, maybe past the caches.
+  [[gnu::always_inline]] void store_row(const Vec<float>* odd, const Vec<float>* even, int r, float* channel,
+                                        bool past_caches) const {
     Vec<float> evens[kTile], odds[kTile];
     join_four<float>(even, evens);
     join_four<float>(odd, odds);
 #pragma GCC unroll 4
     for (int j = 0; j < kTile; ++j) {
-      store_part(zip_low<float>(evens[j], odds[j]), r, 2 * j, channel);
-      store_part(zip_high<float>(evens[j], odds[j]), r, 2 * j + 1, channel);
+      store_part(zip_low<float>(evens[j], odds[j]), r, 2 * j, channel, past_caches);
+      store_part(zip_high<float>(evens[j], odds[j]), r, 2 * j + 1, channel, past_caches);
     }
   }
 
@@ -67,8 +67,9 @@ class StridedVector {
     bool at_top, inside;
   };
 
-  [[gnu::always_inline]] void store_part(const Vec<float>& v, int r, int j, float* channel) const {
-    if (runs_[j].inside) store<float>(channel + (runs_[j].offset + r * planes_->w_), v);
+  [[gnu::always_inline]] void store_part(const Vec<float>& v, int r, int j, float* channel,
+                                         bool past_caches) const {
+    if (runs_[j].inside) write<float>(channel + (runs_[j].offset + r * planes_->w_), v, past_caches);
   }
 
   const StridedPlanes* planes_;

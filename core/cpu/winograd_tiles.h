@@ -82,14 +82,14 @@ class TileVector {
   }
 
   /// Writes row r of the tiles' outputs, 0 <= r < 4, where y[k] holds column k of each tile: finish(v, j) for
-  /// its vectors j = 0, ..., 3 as they lie in memory.
+  /// its vectors j = 0, ..., 3 as they lie in memory. Whole vectors may go past the caches.
   template <class Finish>
-  [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel,
+  [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel, bool past_caches,
                                         const Finish& finish) const {
     Vec<float> pixels[kTile];
     join_four<float>(y, pixels);
 #pragma GCC unroll 4
-    for (int j = 0; j < kTile; ++j) store_part(finish(pixels[j], j), r, j, channel);
+    for (int j = 0; j < kTile; ++j) store_part(finish(pixels[j], j), r, j, channel, past_caches);
   }
 
   /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.
@@ -123,10 +123,11 @@ class TileVector {
     return v;
   }
 
-  [[gnu::always_inline]] void store_part(const Vec<float>& v, int r, int j, float* channel) const {
+  [[gnu::always_inline]] void store_part(const Vec<float>& v, int r, int j, float* channel,
+                                         bool past_caches) const {
     float* to = channel + r * planes_->w_;
     if (!halves_) {
-      if (runs_[j].inside) store<float>(to + runs_[j].offset, v);
+      if (runs_[j].inside) write<float>(to + runs_[j].offset, v, past_caches);
       return;
     }
     if (runs_[2 * j].inside) std::memcpy(to + runs_[2 * j].offset, &v, sizeof v / 2);

@@ -51,54 +51,66 @@ inline constexpr std::int64_t kTaskProducts = std::int64_t{1} << 18;
 template <class T>
 class BatchTasks {
  public:
-  /// `elements` of scratch a thread; `products` of a unit tell which batches are too small for several tasks.
+  /// `elements` of scratch a thread, or none; `products` of a unit tell which batches are too small for
+  /// several tasks.
   BatchTasks(std::int64_t units, std::int64_t elements, std::int64_t products)
       : units_(units),
         elements_(elements),
         tasks_(std::clamp<std::int64_t>(units * products / kTaskProducts, 1, std::min(units, kMostTasks))),
-        scratch_({std::min<std::int64_t>(tasks_, kThreads), elements}, dtype_of<T>(), Tag::workspace) {}
+        threads_(elements > 0 ? std::min(tasks_, kMostThreads) : tasks_) {
+    if (elements > 0) scratch_ = Tensor({threads_, elements}, dtype_of<T>(), Tag::workspace);
+  }
 
   /// Runs body(scratch, first unit, end unit) for each task.
   template <class Body>
   void run(const Body& body) {
-    T* scratch = scratch_.mutable_data<T>();
-    parallel_tasks(tasks_, kThreads, [&](int slot, std::int64_t task) {
-      body(scratch + slot * elements_, task * units_ / tasks_, (task + 1) * units_ / tasks_);
+    T* scratch = elements_ > 0 ? scratch_.mutable_data<T>() : nullptr;
+    parallel_tasks(tasks_, threads_, [&](int slot, std::int64_t task) {
+      body(scratch + slot * elements_, first_unit(task), first_unit(task + 1));
     });
   }
 
  private:
   static constexpr std::int64_t kMostTasks = 16;
-  static constexpr int kThreads = 8;
+  static constexpr std::int64_t kMostThreads = 8;
+
+  /// Earlier tasks have more units, so that threads which take one after another end at about the same time:
+  /// the trapezoid of T. Tzen and L. Ni, "Trapezoid self-scheduling", 1993.
+  std::int64_t first_unit(std::int64_t task) const {
+    if (units_ < 2 * tasks_) return task * units_ / tasks_;
+    const std::int64_t later = tasks_ - task;
+    return units_ - units_ * later * later / (tasks_ * tasks_);
+  }
 
   std::int64_t units_;
   std::int64_t elements_;
   std::int64_t tasks_;
+  std::int64_t threads_;
   Tensor scratch_;
 };
 
-/// Cuts a batch into slots, each with scratch of its own; a slot's images run one after another. Their number
-/// depends on shapes alone, and so do the size of the workspace and the order of sums over the batch.
+/// Cuts a batch over which sums are made into slots, each with sums and scratch of its own; a slot's images
+/// run one after another. Their number depends on shapes alone, and so do the size of the workspace and the
+/// order of the sums.
 template <class T>
 class BatchSlots {
  public:
   static constexpr std::int64_t kMostSlots = 32;
 
-  /// `elements` of scratch a slot; `products` of an image tell which batches are too small for several
-  /// threads. Fewer slots than usual where their sums are many.
+  /// `elements` of sums and scratch a slot; `products` of an image tell which batches are too small for
+  /// several threads. Fewer slots than usual where their sums are many.
   BatchSlots(std::int64_t images, std::int64_t elements, std::int64_t products,
              std::int64_t most_slots = kMostSlots)
       : images_(images),
         elements_(elements),
         count_(slot_count(images, elements, most_slots)),
-        grain_(std::clamp<std::int64_t>(kTaskProducts * count_ / (images * products), 1, count_)) {
-    if (elements > 0) workspace_ = Tensor({count_, elements}, dtype_of<T>(), Tag::workspace);
-  }
+        grain_(std::clamp<std::int64_t>(kTaskProducts * count_ / (images * products), 1, count_)),
+        workspace_({count_, elements}, dtype_of<T>(), Tag::workspace) {}
 
   /// Runs body(scratch, first image, end image) for each slot.
   template <class Body>
   void run(const Body& body) {
-    T* scratch = elements_ > 0 ? workspace_.mutable_data<T>() : nullptr;
+    T* scratch = workspace_.mutable_data<T>();
     parallel_for(count_, grain_, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t slot = first; slot < last; ++slot)
         body(scratch + slot * elements_, slot * images_ / count_, (slot + 1) * images_ / count_);
@@ -120,7 +132,7 @@ class BatchSlots {
   static constexpr std::int64_t kFewestSlots = 4;
 
   static std::int64_t slot_count(std::int64_t images, std::int64_t elements, std::int64_t most_slots) {
-    const std::int64_t bytes = std::max<std::int64_t>(1, elements) * static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(T));
     return std::min(images, std::clamp(kWorkspaceBytes / bytes, kFewestSlots, most_slots));
   }
 

@@ -68,8 +68,8 @@ void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, 
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
   const bool past_caches = streams<T>(x, y);
-  BatchSlots<T> slots(x.shape()[0], copies.size(), out_channels * channels * kTaps * plane);
-  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+  BatchTasks<T> tasks(x.shape()[0], copies.size(), out_channels * channels * kTaps * plane);
+  tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(height, rows, [&](const Strip& strip) {
         copies.fill(from + n * channels * plane, strip, buffer);

@@ -113,8 +113,8 @@ void im2col_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weig
   const T* w = weight.data<T>();
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   T* to = y.mutable_data<T>();
-  BatchSlots<T> slots(g.n, columns.size(), g.products());
-  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+  BatchTasks<T> tasks(g.n, columns.size(), g.products());
+  tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin * g.options.groups; i < end * g.options.groups; ++i) {
       const std::int64_t first = i % g.options.groups * g.group_o();
       const auto filters = matrix(w + first * g.depth(), g.group_o(), g.depth(), g.depth());
@@ -134,8 +134,8 @@ void im2col_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tenso
   const T* from = dy.data<T>();
   const T* w = weight.data<T>();
   T* to = dx.mutable_data<T>();
-  BatchSlots<T> slots(g.n, columns.size(), g.products());
-  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+  BatchTasks<T> tasks(g.n, columns.size(), g.products());
+  tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin * g.options.groups; i < end * g.options.groups; ++i) {
       const std::int64_t first = i % g.options.groups * g.group_o();
       const auto filters = matrix(w + first * g.depth(), g.group_o(), g.depth(), g.depth());

@@ -44,7 +44,7 @@ void write_lane_sums(const Conv2dGeometry& g, const T* sums, T* dw) {
       T* to = dw + o * g.depth() + k;
       // The elements of a filter are to a lane what channels are to a pixel.
       for_each_pixel(sums, kWide, elements, std::min(kWide, g.o - o), [&](const Vec<T>& filter) {
-        std::memcpy(to, &filter, static_cast<std::size_t>(elements) * sizeof(T));
+        store_some<T>(to, filter, elements);
         to += g.depth();
       });
       sums += elements * kWide;

@@ -248,8 +248,8 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
   const Images<const T> from{x.data<T>(), g.n, g.c, g.h, g.w};
   const Images<T> to{y.mutable_data<T>(), g.n, g.o, g.oh, g.ow};
   const bool past_caches = streams<T>(x, y);
-  BatchSlots<T> slots(g.n, samples.size(), g.products());
-  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+  BatchTasks<T> tasks(g.n, samples.size(), g.products());
+  tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
         samples.read(from.at(n, 0), strip, buffer, [&](const auto& taps, const T* source) {
@@ -270,8 +270,8 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
   const Images<const T> from{dy.data<T>(), g.n, g.o, g.oh, g.ow};
   const Images<T> to{dx.mutable_data<T>(), g.n, g.c, g.h, g.w};
   const bool past_caches = samples.direct() && streams<T>(dy, dx);
-  BatchSlots<T> slots(g.n, samples.size(), g.products());
-  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+  BatchTasks<T> tasks(g.n, samples.size(), g.products());
+  tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
         T* out = samples.direct() ? to.at(n, strip.begin) : buffer;

@@ -308,8 +308,8 @@ void strided3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& 
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
-  BatchSlots<T> slots(g.n, copies.size(), g.products());
-  slots.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
+  BatchTasks<T> tasks(g.n, copies.size(), g.products());
+  tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(g.oh, copies.rows(), [&](const Strip& strip) {
         copies.fill(from + n * g.c * g.plane(), strip, buffer);
@@ -336,8 +336,8 @@ void strided3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const T
   const std::int64_t parts_size = 4 * kTileChannels * copies.rows() * g.ow;
   const T* from = dy.data<T>();
   T* to = dx.mutable_data<T>();
-  BatchSlots<T> slots(g.n, copies.size() + parts_size, g.products());
-  slots.run([&](T* parts, std::int64_t begin, std::int64_t end) {
+  BatchTasks<T> tasks(g.n, copies.size() + parts_size, g.products());
+  tasks.run([&](T* parts, std::int64_t begin, std::int64_t end) {
     T* buffer = parts + parts_size;
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(g.oh, copies.rows(), [&](const Strip& strip) {

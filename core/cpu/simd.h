@@ -45,6 +45,15 @@ template <class T>
   std::memcpy(to, &v, sizeof v);
 }
 
+/// Writes the first `lanes` lanes.
+template <class T>
+[[gnu::always_inline]] inline void store_some(T* to, const Vec<T>& v, std::int64_t lanes) {
+  if (lanes == kLanes<T>)
+    store<T>(to, v);
+  else
+    std::memcpy(to, &v, static_cast<std::size_t>(lanes) * sizeof(T));
+}
+
 /// Writes past the caches, to a multiple of kVectorBytes. `end_stream` before another thread reads it.
 template <class T>
 [[gnu::always_inline]] inline void stream(T* to, const Vec<T>& v) {

@@ -87,10 +87,7 @@ class Filters {
 #pragma GCC unroll 6
         for (int j = 0; j < kSide; ++j, to += out_ * in_) {
           const Vec<float> value = g_[j][0] * rows[i][0] + g_[j][1] * rows[i][1] + g_[j][2] * rows[i][2];
-          if (lanes == kLane)
-            store<float>(to, value);
-          else
-            std::memcpy(to, &value, static_cast<std::size_t>(lanes) * sizeof(float));
+          store_some<float>(to, value, lanes);
         }
     }
   }

@@ -2,23 +2,33 @@
 #include <retrace/core/cpu/conv2d.h>
 #include <retrace/core/kernels.h>
 
-#include <type_traits>
-
 namespace retrace {
 
 namespace {
 
 using cpu::Conv2dGeometry;
 
-/// f64 is for golden values and finite differences, where rounding counts more than time.
-template <class T>
-constexpr bool kMayUseWinograd = std::is_same_v<T, float>;
-
 using kernel::Residual;
 
-/// Whether `forward` adds a residual in its last pass.
+enum class Algorithm { winograd, winograd_strided, direct3x3, strided3x3, pointwise, im2col };
+
+/// The fastest algorithm for these shapes.
+Algorithm algorithm_of(const Conv2dGeometry& g, DType dtype) {
+  // f64 is for golden values and finite differences, where rounding counts more than time.
+  const bool may_round_more = dtype == DType::f32;
+  if (may_round_more && cpu::winograd_fits(g)) return Algorithm::winograd;
+  if (may_round_more && cpu::winograd_strided_fits(g)) return Algorithm::winograd_strided;
+  if (cpu::direct3x3_fits(g)) return Algorithm::direct3x3;
+  if (cpu::strided3x3_fits(g)) return Algorithm::strided3x3;
+  return cpu::pointwise_fits(g) ? Algorithm::pointwise : Algorithm::im2col;
+}
+
+/// Whether `forward` adds a residual while it writes its result.
 bool adds_residual(const Conv2dGeometry& g, DType dtype) {
-  return dtype == DType::f32 && cpu::winograd_fits(g);
+  if (dtype == DType::bf16) return false;
+  const Algorithm algorithm = algorithm_of(g, dtype);
+  return algorithm == Algorithm::winograd || algorithm == Algorithm::direct3x3 ||
+         algorithm == Algorithm::pointwise;
 }
 
 /// The residual is undefined unless `adds_residual`.
@@ -26,52 +36,58 @@ template <class T>
 void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
              const Residual& residual, Tensor& y) {
   const Conv2dGeometry g(x.shape(), w.shape(), y.shape(), options);
-  if (kMayUseWinograd<T> && cpu::winograd_fits(g))
-    cpu::winograd_forward(g, x, w, bias, residual, y);
-  else if (kMayUseWinograd<T> && cpu::winograd_strided_fits(g))
-    cpu::winograd_strided_forward(g, x, w, bias, y);
-  else if (cpu::direct3x3_fits(g))
-    cpu::direct3x3_forward<T>(g, x, w, bias, y);
-  else if (cpu::strided3x3_fits(g))
-    cpu::strided3x3_forward<T>(g, x, w, bias, y);
-  else if (cpu::pointwise_fits(g))
-    cpu::pointwise_forward<T>(g, x, w, bias, y);
-  else
-    cpu::im2col_forward<T>(g, x, w, bias, y);
+  switch (algorithm_of(g, x.dtype())) {
+    case Algorithm::winograd:
+      return cpu::winograd_forward(g, x, w, bias, residual, y);
+    case Algorithm::winograd_strided:
+      return cpu::winograd_strided_forward(g, x, w, bias, y);
+    case Algorithm::direct3x3:
+      return cpu::direct3x3_forward<T>(g, x, w, bias, residual, y);
+    case Algorithm::strided3x3:
+      return cpu::strided3x3_forward<T>(g, x, w, bias, y);
+    case Algorithm::pointwise:
+      return cpu::pointwise_forward<T>(g, x, w, bias, residual, y);
+    case Algorithm::im2col:
+      return cpu::im2col_forward<T>(g, x, w, bias, y);
+  }
 }
 
 template <class T>
 void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
   const Conv2dGeometry g(dx.shape(), w.shape(), dy.shape(), options);
-  if (kMayUseWinograd<T> && cpu::winograd_fits(g))
-    cpu::winograd_backward_data(g, dy, w, dx);
-  else if (kMayUseWinograd<T> && cpu::winograd_strided_fits(g))
-    cpu::winograd_strided_backward_data(g, dy, w, dx);
-  else if (cpu::direct3x3_fits(g))
-    cpu::direct3x3_backward_data<T>(g, dy, w, dx);
-  else if (cpu::strided3x3_fits(g))
-    cpu::strided3x3_backward_data<T>(g, dy, w, dx);
-  else if (cpu::pointwise_fits(g))
-    cpu::pointwise_backward_data<T>(g, dy, w, dx);
-  else
-    cpu::im2col_backward_data<T>(g, dy, w, dx);
+  switch (algorithm_of(g, dy.dtype())) {
+    case Algorithm::winograd:
+      return cpu::winograd_backward_data(g, dy, w, dx);
+    case Algorithm::winograd_strided:
+      return cpu::winograd_strided_backward_data(g, dy, w, dx);
+    case Algorithm::direct3x3:
+      return cpu::direct3x3_backward_data<T>(g, dy, w, dx);
+    case Algorithm::strided3x3:
+      return cpu::strided3x3_backward_data<T>(g, dy, w, dx);
+    case Algorithm::pointwise:
+      return cpu::pointwise_backward_data<T>(g, dy, w, dx);
+    case Algorithm::im2col:
+      return cpu::im2col_backward_data<T>(g, dy, w, dx);
+  }
 }
 
 template <class T>
 void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {
   const Conv2dGeometry g(x.shape(), dw.shape(), dy.shape(), options);
-  if (kMayUseWinograd<T> && cpu::winograd_fits(g))
-    cpu::winograd_backward_weight(g, dy, x, dw);
-  else if (kMayUseWinograd<T> && cpu::winograd_strided_fits(g))
-    cpu::winograd_strided_backward_weight(g, dy, x, dw);
-  else if (cpu::direct3x3_fits(g))
-    cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
-  else if (cpu::strided3x3_fits(g))
-    cpu::strided3x3_backward_weight<T>(g, dy, x, dw);
-  else if (cpu::pointwise_fits(g))
-    cpu::pointwise_backward_weight<T>(g, dy, x, dw);
-  else
-    cpu::im2col_backward_weight<T>(g, dy, x, dw);
+  switch (algorithm_of(g, dy.dtype())) {
+    case Algorithm::winograd:
+      return cpu::winograd_backward_weight(g, dy, x, dw);
+    case Algorithm::winograd_strided:
+      return cpu::winograd_strided_backward_weight(g, dy, x, dw);
+    case Algorithm::direct3x3:
+      return cpu::direct3x3_backward_weight<T>(g, dy, x, dw);
+    case Algorithm::strided3x3:
+      return cpu::strided3x3_backward_weight<T>(g, dy, x, dw);
+    case Algorithm::pointwise:
+      return cpu::pointwise_backward_weight<T>(g, dy, x, dw);
+    case Algorithm::im2col:
+      return cpu::im2col_backward_weight<T>(g, dy, x, dw);
+  }
 }
 
 // bf16: a few images at a time are widened, so that scratch space does not grow with the batch.

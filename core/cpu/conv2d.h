@@ -156,7 +156,7 @@ void im2col_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Ten
 bool direct3x3_fits(const Conv2dGeometry& g);
 template <class T>
 void direct3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                       Tensor& y);
+                       const kernel::Residual& residual, Tensor& y);
 template <class T>
 void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
 template <class T>
@@ -191,7 +191,7 @@ void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy,
 bool pointwise_fits(const Conv2dGeometry& g);
 template <class T>
 void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                       Tensor& y);
+                       const kernel::Residual& residual, Tensor& y);
 template <class T>
 void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
 template <class T>

@@ -57,7 +57,8 @@ class ShiftedCopies {
 
 /// y = x * w + bias, where filter(o, c, t) is the element t of the filter from channel c to channel o.
 template <class T, class Filter>
-void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, const T* bias, Tensor& y) {
+void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, const T* bias,
+              const kernel::Residual& residual, Tensor& y) {
   const std::int64_t channels = x.shape()[1];
   const std::int64_t height = x.shape()[2];
   const std::int64_t width = x.shape()[3];
@@ -66,15 +67,14 @@ void convolve(const Tensor& x, std::int64_t out_channels, const Filter& filter, 
   const ShiftedCopies<T> copies(channels, height, width, rows);
   const PackedFilters<T> filters(out_channels, channels, kTaps, filter);
   const T* from = x.data<T>();
-  T* to = y.mutable_data<T>();
-  const bool past_caches = streams<T>(x, y);
+  const BatchOutputs<T> outputs(x, y, residual);
   BatchTasks<T> tasks(x.shape()[0], copies.size(), out_channels * channels * kTaps * plane);
   tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(height, rows, [&](const Strip& strip) {
         copies.fill(from + n * channels * plane, strip, buffer);
-        convolve_tiles<kTaps>(copies.taps(), buffer, filters.data(), bias, out_channels, strip.rows() * width,
-                              plane, to + n * out_channels * plane + strip.begin * width, {{}, past_caches});
+        convolve_tiles<kTaps>(copies.taps(), buffer, filters.data(), bias, out_channels,
+                              outputs.at(n, strip));
       });
     end_stream();
   });
@@ -151,12 +151,12 @@ bool direct3x3_fits(const Conv2dGeometry& g) {
 
 template <class T>
 void direct3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                       Tensor& y) {
+                       const kernel::Residual& residual, Tensor& y) {
   const T* w = weight.data<T>();
   const auto filter = [=](std::int64_t o, std::int64_t c, std::int64_t t) {
     return w[(o * g.c + c) * kTaps + t];
   };
-  convolve<T>(x, g.o, filter, bias.defined() ? bias.data<T>() : nullptr, y);
+  convolve<T>(x, g.o, filter, bias.defined() ? bias.data<T>() : nullptr, residual, y);
 }
 
 template <class T>
@@ -165,7 +165,7 @@ void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
   const auto turned = [=](std::int64_t c, std::int64_t o, std::int64_t t) {
     return w[(o * g.c + c) * kTaps + kTaps - 1 - t];
   };
-  convolve<T>(dy, g.c, turned, nullptr, dx);
+  convolve<T>(dy, g.c, turned, nullptr, {}, dx);
 }
 
 template <class T>
@@ -200,9 +200,9 @@ void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
 }
 
 template void direct3x3_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
-                                       Tensor&);
+                                       const kernel::Residual&, Tensor&);
 template void direct3x3_forward<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
-                                        Tensor&);
+                                        const kernel::Residual&, Tensor&);
 template void direct3x3_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 template void direct3x3_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 template void direct3x3_backward_weight<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);

@@ -138,10 +138,13 @@ class Samples {
   std::int64_t rows_;
 };
 
-/// Calls f(strip) for strips of `rows` rows each. The last one begins earlier where too few rows are left.
+/// Calls f(strip, rows of it that were in the strip before) for strips of `rows` rows each. The last one
+/// begins earlier where too few rows are left.
 template <class F>
 void for_each_full_strip(std::int64_t height, std::int64_t rows, const F& f) {
-  for_each_strip(height, rows, [&](const Strip& strip) { f(Strip{strip.end - rows, strip.end}); });
+  for_each_strip(height, rows, [&](const Strip& strip) {
+    f(Strip{strip.end - rows, strip.end}, rows - strip.rows());
+  });
 }
 
 /// Pixels of which transposed channels stay in a core's first-level cache.
@@ -239,22 +242,21 @@ bool pointwise_fits(const Conv2dGeometry& g) {
 
 template <class T>
 void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                       Tensor& y) {
+                       const kernel::Residual& residual, Tensor& y) {
   const Samples<T> samples(g, true);
   const T* w = weight.data<T>();
   const PackedFilters<T> filters(
       g.o, g.c, 1, [&](std::int64_t o, std::int64_t c, std::int64_t) { return w[o * g.c + c]; });
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   const Images<const T> from{x.data<T>(), g.n, g.c, g.h, g.w};
-  const Images<T> to{y.mutable_data<T>(), g.n, g.o, g.oh, g.ow};
-  const bool past_caches = streams<T>(x, y);
+  const BatchOutputs<T> outputs(x, y, residual);
   BatchTasks<T> tasks(g.n, samples.size(), g.products());
   tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
-      for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
+      for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip, std::int64_t written_rows) {
         samples.read(from.at(n, 0), strip, buffer, [&](const auto& taps, const T* source) {
-          convolve_tiles(taps, source, filters.data(), b, g.o, strip.rows() * g.ow, to.plane(),
-                         to.at(n, strip.begin), {samples.later(from, n, strip), past_caches});
+          convolve_tiles(taps, source, filters.data(), b, g.o, outputs.at(n, strip, written_rows),
+                         samples.later(from, n, strip));
         });
       });
     end_stream();
@@ -269,15 +271,15 @@ void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Te
       g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; });
   const Images<const T> from{dy.data<T>(), g.n, g.o, g.oh, g.ow};
   const Images<T> to{dx.mutable_data<T>(), g.n, g.c, g.h, g.w};
-  const bool past_caches = samples.direct() && streams<T>(dy, dx);
+  const BatchOutputs<T> outputs(dy, dx);
   BatchTasks<T> tasks(g.n, samples.size(), g.products());
   tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
-      for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip) {
-        T* out = samples.direct() ? to.at(n, strip.begin) : buffer;
+      for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip, std::int64_t) {
+        const Outputs<T> out = samples.direct() ? outputs.at(n, strip)
+                                                : Outputs<T>{buffer, strip.rows() * g.ow, samples.stride()};
         convolve_tiles<1, EachPixel, T>({g.o, g.out_plane(), {0}}, from.at(n, strip.begin), filters.data(),
-                                        nullptr, g.c, strip.rows() * g.ow, samples.stride(), out,
-                                        {after(from, n, strip, samples.rows()), past_caches});
+                                        nullptr, g.c, out, after(from, n, strip, samples.rows()));
         if (!samples.direct()) samples.scatter(buffer, strip, to.at(n, 0));
       });
     end_stream();
@@ -333,9 +335,9 @@ void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
 }
 
 template void pointwise_forward<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
-                                       Tensor&);
+                                       const kernel::Residual&, Tensor&);
 template void pointwise_forward<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
-                                        Tensor&);
+                                        const kernel::Residual&, Tensor&);
 template void pointwise_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 template void pointwise_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 template void pointwise_backward_weight<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);

@@ -181,8 +181,9 @@ void convolve_parities(const Conv2dGeometry& g, const GradientCopies<T>& copies,
   const std::int64_t pixels = strip.rows() * g.ow;
   const std::int64_t part = kBlock * pixels;
   const auto run = [&](const auto& taps, std::size_t k) {
-    convolve_block<kBlock>(taps, source, weights[k], static_cast<const T*>(nullptr), pixels, pixels,
-                           parts + static_cast<std::int64_t>(k) * part);
+    Lines<false> none;
+    convolve_block<kBlock>(taps, source, weights[k], static_cast<const T*>(nullptr),
+                           Outputs<T>{parts + static_cast<std::int64_t>(k) * part, pixels, pixels}, none);
   };
   run(copies.template taps<1>(kParities[0]), 0);
   run(copies.template taps<2>(kParities[1]), 1);
@@ -307,15 +308,15 @@ void strided3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& 
   });
   const T* b = bias.defined() ? bias.data<T>() : nullptr;
   const T* from = x.data<T>();
-  T* to = y.mutable_data<T>();
+  const BatchOutputs<T> outputs(x, y);
   BatchTasks<T> tasks(g.n, copies.size(), g.products());
   tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
       for_each_strip(g.oh, copies.rows(), [&](const Strip& strip) {
         copies.fill(from + n * g.c * g.plane(), strip, buffer);
-        convolve_tiles<kTaps>(copies.taps(), buffer, filters.data(), b, g.o, strip.rows() * g.ow,
-                              g.out_plane(), to + n * g.o * g.out_plane() + strip.begin * g.ow);
+        convolve_tiles<kTaps>(copies.taps(), buffer, filters.data(), b, g.o, outputs.at(n, strip));
       });
+    end_stream();
   });
 }
 

@@ -128,19 +128,75 @@ template <int kBlock, class F>
     for (int v = 0; v < kTileVectors; ++v) f(k, v);
 }
 
-/// `pixels` outputs of kBlock channels, which are `plane` elements apart in y. bias may be null. Reads
-/// source as if there were at least kTilePixels<T> pixels.
+/// Where the outputs of a strip go: channels of y. With a residual, which is laid out as y and may be y
+/// itself, they are residual + sign * them.
+template <class T>
+struct Outputs {
+  T* y;
+  std::int64_t pixels;       ///< of the strip
+  std::int64_t plane;        ///< elements from a channel to the next
+  bool past_caches = false;  ///< y, its planes and `pixels` are multiples of a vector
+  const T* residual = nullptr;
+  T sign = 1;
+  std::int64_t written = 0;  ///< the strip's first pixels, which the strip before has written
+
+  /// From a channel on.
+  Outputs from(std::int64_t channel) const {
+    Outputs outputs = *this;
+    outputs.y += channel * plane;
+    if (residual != nullptr) outputs.residual += channel * plane;
+    return outputs;
+  }
+  /// What a sum becomes for the pixel at an offset.
+  T finished(T sum, std::int64_t at) const { return residual != nullptr ? residual[at] + sign * sum : sum; }
+};
+
+/// The outputs of a batch [n, channels, h, w].
+template <class T>
+class BatchOutputs {
+ public:
+  BatchOutputs(const Tensor& x, Tensor& y, const kernel::Residual& residual = {})
+      : image_(y.shape().numel_after(0)),
+        width_(y.shape()[3]),
+        whole_{y.mutable_data<T>(), 0, y.shape().numel_after(1), streams<T>(x, y, residual)} {
+    if (!residual.value.defined()) return;
+    whole_.residual = residual.value.data<T>();
+    whole_.sign = static_cast<T>(residual.sign);
+  }
+
+  bool past_caches() const { return whole_.past_caches; }
+  /// Rows of an image, of which the first ones may have been written before.
+  Outputs<T> at(std::int64_t image, const Strip& strip, std::int64_t written_rows = 0) const {
+    Outputs<T> outputs = whole_;
+    const std::int64_t offset = image * image_ + strip.begin * width_;
+    outputs.y += offset;
+    if (outputs.residual != nullptr) outputs.residual += offset;
+    outputs.pixels = strip.rows() * width_;
+    outputs.written = written_rows * width_;
+    return outputs;
+  }
+
+ private:
+  std::int64_t image_, width_;
+  Outputs<T> whole_;
+};
+
+/// The outputs of kBlock channels. bias may be null. Reads source as if there were at least kTilePixels<T>
+/// pixels.
 template <int kBlock, int kTaps, class Pixels, class T>
 void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
-                    std::int64_t pixels, std::int64_t plane, T* y, Traffic& traffic) {
-  const bool past_caches = traffic.past_caches;
-  Lines<false> later = traffic.later;
-  for (std::int64_t tile = 0; tile < pixels; tile += kTilePixels<T>) {
+                    const Outputs<T>& out, Lines<false>& later_reads) {
+  Lines<false> later = later_reads;
+  for (std::int64_t tile = 0; tile < out.pixels; tile += kTilePixels<T>) {
     // A last tile that would reach beyond the pixels begins earlier, and computes some of them again.
-    const std::int64_t p = std::min(tile, std::max<std::int64_t>(pixels - kTilePixels<T>, 0));
+    const std::int64_t p = std::min(tile, std::max<std::int64_t>(out.pixels - kTilePixels<T>, 0));
+    const std::int64_t end = std::min(p + kTilePixels<T>, out.pixels);
+    // A residual that is y has only one value to be added to.
+    const std::int64_t first = out.residual != nullptr ? std::min(std::max(tile, out.written), end) : p;
+    const bool whole = end - first == kTilePixels<T>;
     // Results are often far from the caches.
     Lines<true> results;
-    if (!past_caches && p + kTilePixels<T> <= pixels) results = {y + p, kBlock, kTilePixels<T>, plane};
+    if (!out.past_caches && whole) results = {out.y + p, kBlock, kTilePixels<T>, out.plane};
     Vec<T> sums[kBlock][kTileVectors];
     for_each_sum<kBlock>([&](int k, int v) { sums[k][v] = splat(bias != nullptr ? bias[k] : T{0}); });
     const T* from[kTileVectors];
@@ -164,36 +220,33 @@ void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* w
     for (; c < taps.channels && !results.done(); ++c) add_channel(std::true_type{});
     for (; c < taps.channels; ++c) add_channel(std::false_type{});
     // Each case has constant indices into sums alone, or they would live in memory.
-    const bool whole = p + kTilePixels<T> <= pixels;
-    if (whole && past_caches) {
-      for_each_sum<kBlock>([&](int k, int v) { stream<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });
+    const auto at = [&](int k, int v) { return k * out.plane + p + v * kLanes<T>; };
+    if (whole && out.residual != nullptr)
+      for_each_sum<kBlock>(
+          [&](int k, int v) { sums[k][v] = load(out.residual + at(k, v)) + out.sign * sums[k][v]; });
+    if (whole && out.past_caches) {
+      for_each_sum<kBlock>([&](int k, int v) { stream<T>(out.y + at(k, v), sums[k][v]); });
     } else if (whole) {
-      for_each_sum<kBlock>([&](int k, int v) { store<T>(y + k * plane + p + v * kLanes<T>, sums[k][v]); });
+      for_each_sum<kBlock>([&](int k, int v) { store<T>(out.y + at(k, v), sums[k][v]); });
     } else {
       T tile_pixels[kBlock][kTilePixels<T>];
       for_each_sum<kBlock>([&](int k, int v) { store<T>(tile_pixels[k] + v * kLanes<T>, sums[k][v]); });
-      for (int k = 0; k < kBlock; ++k) std::copy(tile_pixels[k], tile_pixels[k] + pixels, y + k * plane);
+      for (int k = 0; k < kBlock; ++k)
+        for (std::int64_t i = first; i < end; ++i)
+          out.y[k * out.plane + i] = out.finished(tile_pixels[k][i - p], k * out.plane + i);
     }
   }
-  traffic.later = later;
+  later_reads = later;
 }
 
-template <int kBlock, int kTaps, class Pixels, class T>
-void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
-                    std::int64_t pixels, std::int64_t plane, T* y) {
-  Traffic traffic;
-  convolve_block<kBlock>(taps, source, weights, bias, pixels, plane, y, traffic);
-}
-
-/// `pixels` outputs of all channels, from filters that were packed. bias may be null.
+/// The outputs of all channels, from filters that were packed. bias may be null. Meanwhile inputs of a later
+/// strip are fetched.
 template <int kTaps, class Pixels, class T>
 void convolve_tiles(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
-                    std::int64_t out_channels, std::int64_t pixels, std::int64_t plane, T* y,
-                    Traffic traffic = {}) {
+                    std::int64_t out_channels, const Outputs<T>& out, Lines<false> later = {}) {
   for_each_block(out_channels, [&](std::int64_t o, auto size) {
     convolve_block<decltype(size)::value>(taps, source, weights + o * taps.channels * kTaps,
-                                          bias != nullptr ? bias + o : nullptr, pixels, plane, y + o * plane,
-                                          traffic);
+                                          bias != nullptr ? bias + o : nullptr, out.from(o), later);
   });
 }
 

@@ -49,22 +49,17 @@ class Lines {
   std::int64_t skip_ = 0;
 };
 
-/// How the tiles of a strip see memory.
-struct Traffic {
-  Lines<false> later{};
-  /// Results go past the caches: y, its planes and `pixels` are multiples of a vector.
-  bool past_caches = false;
-};
-
 /// What x and y may have together such that results may still be in a cache when they are read.
 inline constexpr std::int64_t kCachedBytes = std::int64_t{8} << 20;
 
-/// Whether rows of y are written past the caches as whole vectors: not if they might stay there.
+/// Whether rows of y are written past the caches as whole vectors: not if they might stay there, or are there
+/// already.
 template <class T>
-bool streams(const Tensor& x, const Tensor& y) {
+bool streams(const Tensor& x, const Tensor& y, const kernel::Residual& residual = {}) {
   const std::int64_t elements = x.numel() + y.numel();
-  return elements * static_cast<std::int64_t>(sizeof(T)) > kCachedBytes && y.shape()[3] % kLanes<T> == 0 &&
-         reinterpret_cast<std::uintptr_t>(y.data<T>()) % kVectorBytes == 0;
+  const bool in_place = residual.value.defined() && residual.value.data<T>() == y.data<T>();
+  return !in_place && elements * static_cast<std::int64_t>(sizeof(T)) > kCachedBytes &&
+         y.shape()[3] % kLanes<T> == 0 && reinterpret_cast<std::uintptr_t>(y.data<T>()) % kVectorBytes == 0;
 }
 
 }  // namespace retrace::cpu

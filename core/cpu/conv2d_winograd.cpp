@@ -118,7 +118,7 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const
       bias.defined() ? bias.data<float>() : nullptr,
       {residual.value.defined() ? residual.value.data<float>() : nullptr, static_cast<float>(residual.sign)},
       y.mutable_data<float>(),
-      streams<float>(x, y)};
+      streams<float>(x, y, residual)};
   const std::int64_t most = unit_vectors(filters.in() + filters.out());
   const std::int64_t products = kSlabs * filters.in() * filters.out() * kLane;
   const std::int64_t vectors = convolution.in.vectors();

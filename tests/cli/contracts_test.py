@@ -49,6 +49,14 @@ class Bench(program.Case):
             self.assertLess(shallow[1][field], deep[1][field])
         self.assertLess(shallow[0]["parameters"], deep[0]["parameters"])
 
+    def test_the_named_reversible_networks(self):
+        mib = 2**20
+        for name, after_forward, most in (("revnet38", 22_667_392, 80 * mib), ("revnet110", 23_096_320, 80 * mib),
+                                          ("revnet164", 105_480_192, 300 * mib)):
+            run = self.json("bench", "memory", "--network", name, "--batch", 100, "--steps", 1, "--policy", "reversible")["runs"][0]
+            self.assertEqual(run["after_forward_bytes"], after_forward)
+            self.assertLessEqual(run["peak_bytes"], most)  # scratch space in it depends on the width of the vectors
+
     def test_f64_takes_about_twice(self):
         f32, f64 = (self.bench("--batch", 4, "--policy", "stored", "--dtype", dtype)[0] for dtype in ("f32", "f64"))
         # the peak of so few images is that of scratch space, which is another algorithm's

@@ -243,18 +243,30 @@ TEST_CASE("conv2d of a batch whose results go past the caches equals that of its
                           Case{{4, 8, 128, 272}, {8, 8, 1, 1}},   // in strips of rows
                           Case{{40, 16, 64, 64}, {8, 16, 1, 1}, {.stride = 2}},
                           Case{{4900, 1, 3, 16}, {8, 1, 3, 3}, {.padding = 1}},  // planes below a tile
-                          Case{{8, 3, 112, 112}, {20, 3, 3, 3}, {.padding = 1}});
+                          Case{{8, 3, 112, 112}, {20, 3, 3, 3}, {.padding = 1}},
+                          Case{{140, 8, 32, 32}, {8, 8, 3, 3}, {.padding = 1}},  // by tiles of 4 x 4, in f32
+                          Case{{1000, 8, 8, 32}, {8, 8, 3, 3}, {.stride = 2, .padding = 1}});
   const DType dtype = GENERATE(DType::f32, DType::f64);
   CAPTURE(c.x, c.w, name_of(dtype));
   const Tensor x = random_tensor(c.x, dtype, 1);
   const Tensor w = random_tensor(c.w, dtype, 2);
   const Tensor dy = random_tensor(conv2d_shape(c.x, c.w, c.options), dtype, 3);
+  const auto onto = [&](const Tensor& inputs, const Tensor& residual) {
+    Tensor y = like(residual);
+    kernel::conv2d(inputs, w, Tensor(), c.options, {residual, Sign::minus}, y);
+    return y;
+  };
   const Results whole = run(c, x, w, Tensor(), dy);
+  const Tensor sum = onto(x, dy);
+  Tensor in_place = dy.clone(Tag::activation);
+  kernel::conv2d(x, w, Tensor(), c.options, {in_place, Sign::minus}, in_place);
+  CHECK(bit_equal(in_place, sum));
   for (std::int64_t begin = 0; begin < c.x[0]; begin += c.x[0] / 4) {
     const std::int64_t end = begin + c.x[0] / 4;
     const Results quarter = run(c, x.slice(begin, end), w, Tensor(), dy.slice(begin, end));
     CHECK(bit_equal(whole.y.slice(begin, end), quarter.y));
     CHECK(bit_equal(whole.dx.slice(begin, end), quarter.dx));
+    CHECK(bit_equal(sum.slice(begin, end), onto(x.slice(begin, end), dy.slice(begin, end))));
   }
 }
 

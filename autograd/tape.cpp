@@ -102,7 +102,7 @@ Vars Tape::attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook>
 void Tape::backward(const Var& y, BackwardOptions options) {
   if (y.value().numel() != 1)
     fail<ShapeError>("backward", "without dy, y must have one element, got {}", y.shape());
-  backward(Vars{y}, {Tensor::full(y.shape(), 1, y.dtype(), Tag::gradient)}, options);
+  backward(Vars{y}, {Tensor::full(y.shape(), 1, y.dtype(), Tag::gradient, y.value().device())}, options);
 }
 
 void Tape::backward(const Var& y, const Tensor& dy, BackwardOptions options) {

@@ -202,7 +202,8 @@ void add_pools(std::vector<KernelCase>& cases) {
                      }});
   };
   add("max_pool2d forward", true, [](Pool& p) { kernel::max_pool2d(p.x, kOptions, p.y, p.indices); });
-  add("max_pool2d backward", true, [](Pool& p) { kernel::max_pool2d_backward(p.y, p.indices, p.x); });
+  add("max_pool2d backward", true,
+      [](Pool& p) { kernel::max_pool2d_backward(p.y, p.indices, kOptions, p.x); });
   add("avg_pool2d forward", false, [](Pool& p) { kernel::avg_pool2d(p.x, kOptions, p.y); });
   add("avg_pool2d backward", false, [](Pool& p) { kernel::avg_pool2d_backward(p.y, kOptions, p.x); });
 }

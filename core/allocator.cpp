@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <cstring>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define RETRACE_ASAN 1
@@ -48,6 +50,15 @@ std::size_t page_size() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE
 /// in huge pages where the system has them: kernels that read many planes at once touch more small pages than
 /// the processor keeps addresses of.
 class CpuAllocator final : public Allocator {
+ public:
+  void upload(const std::byte* host, std::byte* device, std::int64_t bytes) override {
+    std::memcpy(device, host, static_cast<std::size_t>(bytes));
+  }
+  void download(const std::byte* device, std::byte* host, std::int64_t bytes) override {
+    std::memcpy(host, device, static_cast<std::size_t>(bytes));
+  }
+
+ private:
   std::byte* obtain(std::int64_t bytes) override {
     const auto size = static_cast<std::size_t>(bytes);
     if (is_mapped(size)) return map(size);
@@ -152,7 +163,7 @@ std::byte* Allocator::take_cached(std::int64_t bytes, Lifetime lifetime) {
 /// segment, as large as the system gives it.
 void Allocator::grow(std::int64_t bytes, Lifetime lifetime) {
   const bool roomy = bytes >= BlockCache::kLarge && ledger_.budget() == 0;
-  std::int64_t size = roomy ? std::max(bytes, BlockCache::kSegment) : bytes;
+  std::int64_t size = roomy ? std::max(bytes, segment_bytes()) : bytes;
   std::byte* data = obtain(size);
   while (data == nullptr && size > bytes) data = obtain(size = std::max(bytes, size / 2));
   if (data == nullptr) return;
@@ -169,10 +180,22 @@ void Allocator::fail_out_of_memory(std::int64_t bytes) {
                          limit, format_bytes(ledger_.live()), table_of(ledger_.alive()));
 }
 
-Allocator& allocator(Device) {
+namespace {
+
+Allocator& cpu_allocator(Device) {
   static CpuAllocator& cpu =
       *new CpuAllocator;  // never destroyed: tensors in static objects outlive it otherwise
   return cpu;
+}
+
+constinit std::array<Allocator& (*)(Device), kDeviceKinds> allocators{&cpu_allocator};
+
+}  // namespace
+
+Allocator& allocator(Device device) { return allocators[static_cast<std::size_t>(device.kind())](device); }
+
+void install_allocators(DeviceKind kind, Allocator& (*of)(Device device)) {
+  allocators[static_cast<std::size_t>(kind)] = of;
 }
 
 }  // namespace retrace

@@ -30,6 +30,9 @@ class Allocator {
   void deallocate(const Block& block);
   /// Gives cached memory back to the system; of segments of which a part is in use, the physical memory.
   void flush();
+  /// Copies bytes between the device's memory and the host's.
+  virtual void upload(const std::byte* host, std::byte* device, std::int64_t bytes) = 0;
+  virtual void download(const std::byte* device, std::byte* host, std::int64_t bytes) = 0;
   Ledger& ledger() { return ledger_; }
 
  private:
@@ -38,6 +41,9 @@ class Allocator {
   virtual void give_back(std::byte* data, std::int64_t bytes) = 0;
   /// Memory that will be written before it is read keeps its place, but need not keep physical memory.
   virtual void discard(std::byte*, std::int64_t) {}
+
+  /// What to ask the system for when a large block does not fit anywhere.
+  virtual std::int64_t segment_bytes() const { return BlockCache::kSegment; }
 
   std::byte* take_cached(std::int64_t bytes, Lifetime lifetime);
   void grow(std::int64_t bytes, Lifetime lifetime);
@@ -51,5 +57,7 @@ class Allocator {
 
 /// The allocator of a device.
 Allocator& allocator(Device device = Device::cpu());
+/// For the backend of a kind of device: what `allocator` asks for it.
+void install_allocators(DeviceKind kind, Allocator& (*of)(Device device));
 
 }  // namespace retrace

@@ -1,5 +1,6 @@
 #pragma once
 // Internal: not installed.
+#include <retrace/core/device.h>
 #include <retrace/core/dtype.h>
 #include <retrace/core/error.h>
 #include <retrace/core/format.h>
@@ -32,6 +33,14 @@ struct fmt::formatter<retrace::DType> : retrace::detail::PlainFormatter {
   template <class Context>
   auto format(retrace::DType dtype, Context& context) const {
     return fmt::format_to(context.out(), "{}", retrace::name_of(dtype));
+  }
+};
+
+template <>
+struct fmt::formatter<retrace::Device> : retrace::detail::PlainFormatter {
+  template <class Context>
+  auto format(retrace::Device device, Context& context) const {
+    return fmt::format_to(context.out(), "{}", retrace::to_string(device));
   }
 };
 

@@ -7,11 +7,17 @@
 
 namespace retrace {
 
+namespace detail {
+/// Throws the DeviceError of tensors that are on two devices.
+[[noreturn]] void fail_two_devices(Device first, Device other);
+/// Throws the NotImplementedError of the running operation, which has no function for this device.
+[[noreturn]] void fail_no_kernel(Device device);
+}  // namespace detail
+
 template <class Signature>
 class Kernel;
 
-/// One operation on raw tensors: a function for each kind of device, chosen by the first argument that has
-/// one.
+/// One operation on raw tensors, which are on one device: a function for each kind of device.
 ///
 /// Kernels write into tensors that the caller allocated and never allocate a result. The constructor is
 /// consteval and takes the CPU's function, so a kernel without one does not link, and nothing depends on the
@@ -23,18 +29,30 @@ class Kernel<void(Args...)> {
 
   explicit consteval Kernel(Function cpu) : functions_{cpu} {}
 
-  void operator()(Args... args) const { functions_[device_index(args...)](args...); }
+  /// Throws DeviceError for tensors on two devices, and NotImplementedError where it does not run on theirs.
+  void operator()(Args... args) const {
+    const Device device = first_device(args...);
+    (check_device(device, args), ...);
+    const Function function = functions_[static_cast<std::size_t>(device.kind())];
+    if (function == nullptr) detail::fail_no_kernel(device);
+    function(args...);
+  }
 
   /// Sets the function for another kind of device.
   void install(DeviceKind kind, Function function) { functions_[static_cast<std::size_t>(kind)] = function; }
 
  private:
   template <class First, class... Rest>
-  static std::size_t device_index(const First& first, const Rest&... rest) {
+  static Device first_device(const First& first, const Rest&... rest) {
     if constexpr (requires { first.device(); })
-      return static_cast<std::size_t>(first.device().kind());
+      return first.device();
     else
-      return device_index(rest...);
+      return first_device(rest...);
+  }
+  template <class Arg>
+  static void check_device(Device device, const Arg& arg) {
+    if constexpr (std::is_same_v<Arg, Tensor>)
+      if (arg.defined() && !(arg.device() == device)) detail::fail_two_devices(device, arg.device());
   }
 
   std::array<Function, kDeviceKinds> functions_;

@@ -188,7 +188,10 @@ extern constinit Kernel<void(const Tensor& dy, const Tensor& indices, std::int64
 /// indices (i32, y's shape, may be undefined): where in x's plane each maximum is.
 extern constinit Kernel<void(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& indices)>
     max_pool2d;
-extern constinit Kernel<void(const Tensor& dy, const Tensor& indices, Tensor& dx)> max_pool2d_backward;
+/// options: those of forward, by which a GPU finds the windows that hold an element.
+extern constinit Kernel<void(const Tensor& dy, const Tensor& indices, const Pool2dOptions& options,
+                             Tensor& dx)>
+    max_pool2d_backward;
 extern constinit Kernel<void(const Tensor& x, const Pool2dOptions& options, Tensor& y)> avg_pool2d;
 extern constinit Kernel<void(const Tensor& dy, const Pool2dOptions& options, Tensor& dx)> avg_pool2d_backward;
 /// The grid is y's plane.

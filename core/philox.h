@@ -8,39 +8,59 @@
 
 namespace retrace::detail {
 
+/// The words of one block: first its counter, after all rounds random ones.
+struct PhiloxBlock {
+  std::uint32_t word[4];
+};
+
+inline constexpr std::uint32_t kPhiloxWeyl[2] = {0x9E3779B9, 0xBB67AE85};
+inline constexpr int kPhiloxRounds = 10;
+
+constexpr std::uint32_t low_word(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
+constexpr std::uint32_t high_word(std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); }
+
+/// One round, in place.
+constexpr void philox_round(std::uint32_t& c0, std::uint32_t& c1, std::uint32_t& c2, std::uint32_t& c3,
+                            std::uint32_t key0, std::uint32_t key1) {
+  const std::uint64_t p0 = std::uint64_t{0xD2511F53} * c0;
+  const std::uint64_t p1 = std::uint64_t{0xCD9E8D57} * c2;
+  c0 = high_word(p1) ^ c1 ^ key0;
+  c1 = low_word(p1);
+  c2 = high_word(p0) ^ c3 ^ key1;
+  c3 = low_word(p0);
+}
+
+/// The random words of one block of a stream. Kernels for GPUs draw with it, too.
+constexpr PhiloxBlock philox_block(const RandomStream& stream, std::uint64_t block) {
+  PhiloxBlock c{{low_word(block), high_word(block), low_word(stream.stream), high_word(stream.stream)}};
+  std::uint32_t key0 = low_word(stream.seed);
+  std::uint32_t key1 = high_word(stream.seed);
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    philox_round(c.word[0], c.word[1], c.word[2], c.word[3], key0, key1);
+    key0 += kPhiloxWeyl[0];
+    key1 += kPhiloxWeyl[1];
+  }
+  return c;
+}
+
 /// The random words of N neighbouring blocks of a stream, [word][block]: blocks `first` to `first + N - 1`.
 /// The loops over blocks are written for vector instructions.
 template <std::size_t N>
 std::array<std::array<std::uint32_t, N>, 4> philox_blocks(const RandomStream& stream, std::uint64_t first) {
-  constexpr std::uint64_t kMultiplier0 = 0xD2511F53;
-  constexpr std::uint64_t kMultiplier1 = 0xCD9E8D57;
-  constexpr std::uint32_t kWeyl0 = 0x9E3779B9;
-  constexpr std::uint32_t kWeyl1 = 0xBB67AE85;
-  constexpr int kRounds = 10;
-  const auto low = [](std::uint64_t word) { return static_cast<std::uint32_t>(word); };
-  const auto high = [](std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); };
-
   std::array<std::array<std::uint32_t, N>, 4> c;
   for (std::size_t n = 0; n < N; ++n) {
-    c[0][n] = low(first + n);
-    c[1][n] = high(first + n);
-    c[2][n] = low(stream.stream);
-    c[3][n] = high(stream.stream);
+    c[0][n] = low_word(first + n);
+    c[1][n] = high_word(first + n);
+    c[2][n] = low_word(stream.stream);
+    c[3][n] = high_word(stream.stream);
   }
-  std::uint32_t key0 = low(stream.seed);
-  std::uint32_t key1 = high(stream.seed);
-  for (int round = 0; round < kRounds; ++round) {
+  std::uint32_t key0 = low_word(stream.seed);
+  std::uint32_t key1 = high_word(stream.seed);
+  for (int round = 0; round < kPhiloxRounds; ++round) {
 #pragma omp simd
-    for (std::size_t n = 0; n < N; ++n) {
-      const std::uint64_t p0 = kMultiplier0 * c[0][n];
-      const std::uint64_t p1 = kMultiplier1 * c[2][n];
-      c[0][n] = high(p1) ^ c[1][n] ^ key0;
-      c[1][n] = low(p1);
-      c[2][n] = high(p0) ^ c[3][n] ^ key1;
-      c[3][n] = low(p0);
-    }
-    key0 += kWeyl0;
-    key1 += kWeyl1;
+    for (std::size_t n = 0; n < N; ++n) philox_round(c[0][n], c[1][n], c[2][n], c[3][n], key0, key1);
+    key0 += kPhiloxWeyl[0];
+    key1 += kPhiloxWeyl[1];
   }
   return c;
 }

@@ -29,8 +29,8 @@ RandomStream next_stream() {
 }
 
 std::array<std::uint32_t, 4> philox(const RandomStream& stream, std::uint64_t block) {
-  const auto words = detail::philox_blocks<1>(stream, block);
-  return {words[0][0], words[1][0], words[2][0], words[3][0]};
+  const auto [words] = detail::philox_block(stream, block);
+  return {words[0], words[1], words[2], words[3]};
 }
 
 float uniform_at(const RandomStream& stream, std::uint64_t index) {

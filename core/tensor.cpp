@@ -1,8 +1,8 @@
 #include <retrace/core/fail.h>
+#include <retrace/core/kernels.h>
 #include <retrace/core/tensor.h>
 
 #include <algorithm>
-#include <cstring>
 
 namespace retrace {
 
@@ -36,17 +36,17 @@ template Tensor Tensor::from(std::span<const std::uint8_t>, const Shape&, Tag);
 template Tensor Tensor::from(std::span<const std::int32_t>, const Shape&, Tag);
 template Tensor Tensor::from(std::span<const std::int64_t>, const Shape&, Tag);
 
-Tensor Tensor::full(const Shape& shape, double value, DType dtype, Tag tag) {
-  Tensor result(shape, dtype, tag);
-  visit(dtype,
-        [&]<class T>(TypeTag<T>) { std::ranges::fill(result.mutable_values<T>(), static_cast<T>(value)); });
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Tag tag, Device device) {
+  Tensor result(shape, dtype, tag, device);
+  kernel::fill(result, value);
   return result;
 }
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
+  const Tensor x = on_cpu(*this);
   std::vector<T> result(static_cast<std::size_t>(numel()));
-  visit(dtype_, [&]<class From>(TypeTag<From>) { convert<From>(*this, result.data()); });
+  visit(dtype_, [&]<class From>(TypeTag<From>) { convert<From>(x, result.data()); });
   return result;
 }
 
@@ -83,16 +83,45 @@ Tensor Tensor::slice(std::int64_t begin, std::int64_t end) const {
 
 Tensor Tensor::clone(Tag tag) const {
   Tensor result(shape_, dtype_, tag, device());
-  visit(dtype_, [&]<class T>(TypeTag<T>) { std::ranges::copy(values<T>(), result.mutable_data<T>()); });
+  kernel::copy(*this, result);
   return result;
 }
 
 Tensor Tensor::to(DType dtype, Tag tag) const {
+  if (!(device() == Device::cpu()) && !(is_float(dtype_) && is_float(dtype)))
+    return to(Device::cpu(), Tag::data).to(dtype, Tag::data).to(device(), tag);
   Tensor result(shape_, dtype, tag, device());
+  if (is_float(dtype_) && is_float(dtype)) {
+    kernel::cast(*this, result);
+    return result;
+  }
   visit(dtype_, [&]<class From>(TypeTag<From>) {
     visit(dtype, [&]<class To>(TypeTag<To>) { convert<From>(*this, result.mutable_data<To>()); });
   });
   return result;
+}
+
+Tensor Tensor::to(Device to, Tag tag) const {
+  if (to == device()) return clone(tag);
+  const bool host_to_device = device() == Device::cpu();
+  if (!host_to_device && !(to == Device::cpu())) return this->to(Device::cpu(), Tag::data).to(to, tag);
+  Tensor result(shape_, dtype_, tag, to);
+  visit(dtype_, [&]<class T>(TypeTag<T>) {
+    const auto* from = reinterpret_cast<const std::byte*>(data<T>());
+    auto* copy = reinterpret_cast<std::byte*>(result.mutable_data<T>());
+    if (host_to_device)
+      allocator(to).upload(from, copy, bytes());
+    else
+      allocator(device()).download(from, copy, bytes());
+  });
+  return result;
+}
+
+void Tensor::check_on_cpu() const {
+  if (!(device() == Device::cpu()))
+    fail<DeviceError>("tensor",
+                      "elements that the program reads must be on the CPU, got {}; Tensor::to copies them",
+                      device());
 }
 
 Storage& Tensor::storage() const {
@@ -111,5 +140,7 @@ Tensor like(const Tensor& x, Tag tag) { return like(x, x.shape(), tag); }
 Tensor like(const Tensor& x, const Shape& shape, Tag tag) {
   return Tensor(shape, x.dtype(), tag, x.device());
 }
+
+Tensor on_cpu(const Tensor& x) { return x.device() == Device::cpu() ? x : x.to(Device::cpu(), Tag::data); }
 
 }  // namespace retrace

@@ -26,9 +26,10 @@ class Tensor {
   static Tensor from(std::initializer_list<T> values, const Shape& shape, Tag tag = Tag::data) {
     return from(std::span<const T>(values.begin(), values.size()), shape, tag);
   }
-  static Tensor full(const Shape& shape, double value, DType dtype, Tag tag = Tag::data);
-  static Tensor zeros(const Shape& shape, DType dtype, Tag tag = Tag::data) {
-    return full(shape, 0, dtype, tag);
+  static Tensor full(const Shape& shape, double value, DType dtype, Tag tag = Tag::data,
+                     Device device = Device::cpu());
+  static Tensor zeros(const Shape& shape, DType dtype, Tag tag = Tag::data, Device device = Device::cpu()) {
+    return full(shape, 0, dtype, tag, device);
   }
 
   bool defined() const { return storage_ != nullptr; }
@@ -38,7 +39,8 @@ class Tensor {
   std::int64_t numel() const { return shape_.numel(); }
   std::int64_t bytes() const { return numel() * static_cast<std::int64_t>(size_of(dtype_)); }
 
-  /// The elements, to read. Throws DTypeError for another T, ReleasedError, and ArgumentError when undefined.
+  /// The elements, to read, where they are: those on a GPU are for its kernels alone. Throws DTypeError for
+  /// another T, ReleasedError, and ArgumentError when undefined.
   template <class T>
   const T* data() const {
     return reinterpret_cast<const T*>(checked(dtype_of<T>()).data() + offset_);
@@ -48,15 +50,18 @@ class Tensor {
   T* mutable_data() {
     return reinterpret_cast<T*>(checked(dtype_of<T>()).mutable_data() + offset_);
   }
+  /// The elements of a tensor on the CPU. Throws DeviceError for others, and what `data` throws.
   template <class T>
   std::span<const T> values() const {
+    check_on_cpu();
     return {data<T>(), static_cast<std::size_t>(numel())};
   }
   template <class T>
   std::span<T> mutable_values() {
+    check_on_cpu();
     return {mutable_data<T>(), static_cast<std::size_t>(numel())};
   }
-  /// The elements as numbers of any arithmetic type.
+  /// The elements as numbers of any arithmetic type, from any device.
   template <class T>
   std::vector<T> to_vector() const;
   /// The one element of a tensor with numel() == 1, as a double. Throws ShapeError for others.
@@ -70,6 +75,8 @@ class Tensor {
   Tensor clone(Tag tag) const;
   /// A copy with elements converted; the narrower type rounds.
   Tensor to(DType dtype, Tag tag) const;
+  /// A copy on that device.
+  Tensor to(Device device, Tag tag) const;
 
   Storage& storage() const;
   bool shares_storage(const Tensor& other) const { return storage_ != nullptr && storage_ == other.storage_; }
@@ -78,6 +85,7 @@ class Tensor {
 
  private:
   Storage& checked(DType wanted) const;
+  void check_on_cpu() const;
 
   std::shared_ptr<Storage> storage_;
   Shape shape_;
@@ -91,6 +99,9 @@ using Tensors = std::vector<Tensor>;
 Tensor like(const Tensor& x, Tag tag = Tag::activation);
 /// The same with another shape.
 Tensor like(const Tensor& x, const Shape& shape, Tag tag = Tag::activation);
+
+/// x where it is on the CPU, else a copy of it there.
+Tensor on_cpu(const Tensor& x);
 
 /// `tensor([[1, 2], [3, 4]], f32)`; long dimensions are abbreviated.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);

@@ -39,9 +39,11 @@ void print_dimension(std::string& text, const Tensor& x, const T* values, int di
 std::string to_string(const Tensor& x) {
   if (!x.defined()) return "tensor(undefined)";
   if (x.storage().released()) return fmt::format("tensor({}, {}, released)", x.shape(), x.dtype());
+  const Tensor host = on_cpu(x);
   std::string text = "tensor(";
-  visit(x.dtype(), [&]<class T>(TypeTag<T>) { print_dimension(text, x, x.data<T>(), 0); });
-  return text + fmt::format(", {})", x.dtype());
+  visit(x.dtype(), [&]<class T>(TypeTag<T>) { print_dimension(text, host, host.data<T>(), 0); });
+  return text +
+         fmt::format(", {}{})", x.dtype(), x.device() == Device::cpu() ? "" : ", " + to_string(x.device()));
 }
 
 std::ostream& operator<<(std::ostream& out, const Tensor& x) { return out << to_string(x); }

@@ -17,7 +17,7 @@ std::int64_t count_correct(const Tensor& logits, const Tensor& labels, std::int6
                         logits.shape()[1], k);
   Tensor ranks(labels.shape(), DType::i64, Tag::workspace, logits.device());
   kernel::label_rank(logits, labels, ranks);
-  return std::ranges::count_if(ranks.values<std::int64_t>(), [k](std::int64_t rank) { return rank < k; });
+  return std::ranges::count_if(ranks.to_vector<std::int64_t>(), [k](std::int64_t rank) { return rank < k; });
 }
 
 double accuracy(const Tensor& logits, const Tensor& labels, std::int64_t k) {

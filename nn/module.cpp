@@ -144,15 +144,27 @@ void Module::zero_grad() {
   for (Parameter* parameter : parameters()) parameter->zero_grad();
 }
 
-void Module::to(DType dtype) {
-  if (!is_float(dtype)) fail_not_float("module", dtype);
-  for (Parameter* parameter : parameters()) {
-    parameter->value() = parameter->value().to(dtype, Tag::parameter);
+namespace {
+
+/// Parameters become parameter.to(target), and so do floating-point buffers.
+template <class Target>
+void convert(Module& module, Target target) {
+  for (Parameter* parameter : module.parameters()) {
+    parameter->value() = parameter->value().to(target, Tag::parameter);
     parameter->zero_grad();
   }
-  for (const auto& [name, buffer] : named_buffers())
-    if (is_float(buffer->dtype())) *buffer = buffer->to(dtype, Tag::buffer);
+  for (const auto& [name, buffer] : module.named_buffers())
+    if (is_float(buffer->dtype())) *buffer = buffer->to(target, Tag::buffer);
 }
+
+}  // namespace
+
+void Module::to(DType dtype) {
+  if (!is_float(dtype)) fail_not_float("module", dtype);
+  convert(*this, dtype);
+}
+
+void Module::to(Device device) { convert(*this, device); }
 
 std::shared_ptr<Module> Module::clone() const {
   std::shared_ptr<Module> twin = copy();

@@ -103,6 +103,9 @@ class Module {
   void zero_grad();
   /// Converts parameters and floating-point buffers.
   void to(DType dtype);
+  /// Moves parameters and floating-point buffers to a device and forgets the gradients. Counts stay on the
+  /// CPU, which alone reads them. An optimizer keeps its states where the parameters were at its first step.
+  void to(Device device);
 
   /// Tells the children their names; done by operator(), and by containers that call `forward` in a scope of
   /// their own.

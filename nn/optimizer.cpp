@@ -86,7 +86,8 @@ void Optimizer::allocate_states() {
     if (!parameter.has_grad() || steps_[i] > 0) continue;
     Tensors& states = made.emplace_back(i, Tensors()).second;
     for (std::size_t s = 0; s < state_names_.size(); ++s)
-      states.push_back(Tensor::zeros(parameter.shape(), parameter.value().dtype(), Tag::optimizer));
+      states.push_back(Tensor::zeros(parameter.shape(), parameter.value().dtype(), Tag::optimizer,
+                                     parameter.value().device()));
   }
   for (auto& [index, states] : made) states_[index] = std::move(states);
 }
@@ -129,7 +130,7 @@ void Optimizer::load_state(const std::vector<Named<Tensor>>& state) {
       const std::string name = name_at(state_name, i);
       const Tensor& tensor = take(name);
       check_fits(name_, name, tensor, parameters_[i]->value());
-      states[i].push_back(tensor.clone(Tag::optimizer));
+      states[i].push_back(tensor.to(parameters_[i]->value().device(), Tag::optimizer));
     }
   }
   if (!given.empty())

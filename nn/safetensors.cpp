@@ -257,7 +257,10 @@ void save_tensors(const std::filesystem::path& path, const std::vector<Named<Ten
   write_file_atomically(path, [&](FileWriter& file) {
     file.write(std::as_bytes(std::span(&length, 1)));
     file.write(header);
-    for (const std::size_t i : order) file.write(bytes_of(tensors[i].second));
+    for (const std::size_t i : order) {
+      const Tensor host = on_cpu(tensors[i].second);
+      file.write(bytes_of(host));
+    }
   });
 }
 

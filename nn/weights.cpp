@@ -1,4 +1,5 @@
 #include <retrace/core/fail.h>
+#include <retrace/core/kernels.h>
 #include <retrace/nn/weights.h>
 
 #include <algorithm>
@@ -78,12 +79,11 @@ void check_fit(const std::vector<Named<Assignment>>& assignments, std::string_vi
 }
 
 void assign(Assignment& assignment) {
-  visit(assignment.from.dtype(), [&]<class From>(TypeTag<From>) {
-    visit(assignment.to.dtype(), [&]<class To>(TypeTag<To>) {
-      std::ranges::transform(assignment.from.values<From>(), assignment.to.mutable_data<To>(),
-                             [](From value) { return static_cast<To>(value); });
-    });
-  });
+  Tensor& to = assignment.to;
+  Tensor value = assignment.from;
+  if (value.dtype() != to.dtype()) value = value.to(to.dtype(), Tag::workspace);
+  if (!(value.device() == to.device())) value = value.to(to.device(), Tag::workspace);
+  kernel::copy(value, to);
 }
 
 void load(const std::vector<Named<Tensor>>& tensors, const std::vector<Named<Tensor>>& state,

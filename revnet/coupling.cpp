@@ -174,7 +174,8 @@ Rewound Coupling::rewind_streams(Tensors y, Tensors dy, Direction direction) {
   Stream second{std::move(y[1]), std::move(dy[1])};
   for (Stream* stream : {&first, &second})
     if (!stream->gradient.defined())
-      stream->gradient = Tensor::zeros(stream->value.shape(), stream->value.dtype(), Tag::gradient);
+      stream->gradient =
+          Tensor::zeros(stream->value.shape(), stream->value.dtype(), Tag::gradient, stream->value.device());
   if (direction == Direction::forward) {
     rewind_half_step(*G_, second, first, direction);
     rewind_half_step(*F_, first, second, direction);

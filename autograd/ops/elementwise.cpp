@@ -113,7 +113,7 @@ Var scale_shift(const Var& x, double scale, double shift) {
 
 Var reciprocal(const Var& x, double a) {
   if (autocast::to_f32(x)) return reciprocal(autocast::in_f32(x), a);
-  return div(Tensor::full({}, a, x.dtype(), Tag::activation), x);
+  return div(Tensor::full({}, a, x.dtype(), Tag::activation, x.value().device()), x);
 }
 
 Var neg(const Var& x) { return scale_shift(x, -1, 0); }

@@ -15,8 +15,9 @@ void check_indices(const Tensor& indices, const Var& weight) {
   detail::check_float(kOp, weight);
   if (indices.dtype() != DType::i64) fail<DTypeError>(kOp, "indices must be i64, got {}", indices.dtype());
   const std::int64_t rows = weight.shape()[0];
+  const Tensor readable = on_cpu(indices);
   std::int64_t n = 0;
-  for (const std::int64_t index : indices.values<std::int64_t>()) {
+  for (const std::int64_t index : readable.values<std::int64_t>()) {
     if (index < 0 || index >= rows)
       fail<ArgumentError>(kOp, "indices must be in [0,{0}) for {0} rows, got {1} at index {2}", rows, index,
                           n);

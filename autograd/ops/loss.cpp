@@ -91,11 +91,12 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
     wide.weight = in_f32(options.weight);
     return cross_entropy(autocast::in_f32(logits), labels, wide);
   }
-  check_labels(logits.shape(), labels, options.ignore_index);
+  const Tensor readable = on_cpu(labels);
+  check_labels(logits.shape(), readable, options.ignore_index);
   check_options(logits, options);
   const double smoothing = options.label_smoothing;
   const std::int64_t ignored = options.ignore_index;
-  const double divisor = divisor_of(labels, options);
+  const double divisor = divisor_of(readable, options);
   Tensor y = like(logits.value(), options.reduction == Reduction::none ? labels.shape() : Shape{});
   kernel::cross_entropy(logits.value(), labels, options.weight, smoothing, ignored, divisor, y);
   return record(kCrossEntropy, {logits}, y, /*save=*/{logits.value(), labels, options.weight},

@@ -13,9 +13,9 @@ Var max_pool2d(const Var& x, const Pool2dOptions& options) {
       make_saved(needs_gradient(x), [&] { return Tensor(shape, DType::i32, Tag::saved, y.device()); });
   kernel::max_pool2d(x.value(), options, y, indices);
   return record("max_pool2d", {x}, y, /*save=*/{indices},
-                [x_shape = x.shape()](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+                [x_shape = x.shape(), options](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
                   Tensor dx = like(dy, x_shape, Tag::gradient);
-                  kernel::max_pool2d_backward(dy, saved[0], dx);
+                  kernel::max_pool2d_backward(dy, saved[0], options, dx);
                   return {dx};
                 });
 }

@@ -1,6 +1,6 @@
-#include <retrace/core/cpu/loops.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/loops.h>
 
 #include <algorithm>
 
@@ -120,7 +120,7 @@ constexpr std::int64_t kTile = 32;
 /// y's rows, of its innermost dimension, are runs in x or combs in x. Neighbouring combs lie side by side in
 /// x, so that a row is cut into tiles which the cache holds until the neighbours have read their part too.
 template <class T>
-void permute_rows(const cpu::Loops<1>& loops, const T* x, T* y, std::int64_t begin, std::int64_t end) {
+void permute_rows(const detail::Loops<1>& loops, const T* x, T* y, std::int64_t begin, std::int64_t end) {
   const std::int64_t row = loops.innermost().extent;
   const std::int64_t step = loops.innermost().strides[0];
   if (step == 1) {
@@ -142,7 +142,7 @@ void permute_rows(const cpu::Loops<1>& loops, const T* x, T* y, std::int64_t beg
 }
 
 void permute_cpu(const Tensor& x, const Permutation& dims, Tensor& y) {
-  cpu::Loops<1> loops;
+  detail::Loops<1> loops;
   for (int d = 0; d < dims.rank; ++d)
     loops.push({.extent = y.shape()[d], .strides = {x.shape().numel_after(dims[d])}});
   const std::int64_t row = loops.innermost().extent;

@@ -1,8 +1,8 @@
 #include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/exp.h>
-#include <retrace/core/cpu/loops.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/loops.h>
 
 #include <algorithm>
 #include <array>
@@ -61,12 +61,12 @@ void broadcast(const Tensor& x, const Tensor& y, Tensor& out, F f) {
     return;
   }
   const Shape& shape = out.shape();
-  const auto x_strides = cpu::broadcast_strides(x.shape(), shape);
-  const auto y_strides = cpu::broadcast_strides(y.shape(), shape);
-  cpu::Loops<2> loops;
+  const auto x_strides = detail::broadcast_strides(x.shape(), shape);
+  const auto y_strides = detail::broadcast_strides(y.shape(), shape);
+  detail::Loops<2> loops;
   for (std::size_t d = 0; d < static_cast<std::size_t>(shape.rank()); ++d)
     loops.push({.extent = shape.begin()[d], .strides = {x_strides[d], y_strides[d]}});
-  const cpu::Loops<2>::Axis row = loops.innermost();
+  const detail::Loops<2>::Axis row = loops.innermost();
   const T* a = x.data<T>();
   const T* b = y.data<T>();
   T* to = out.mutable_data<T>();

@@ -97,9 +97,11 @@ void max_pool2d_cpu(const Tensor& x, const Pool2dOptions& options, Tensor& y, Te
   });
 }
 
-void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& indices, Tensor& dx) {
+void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& indices, const Pool2dOptions& options,
+                             Tensor& dx) {
   if (dy.dtype() == DType::bf16)
-    return cpu::in_f32(dy, dx, [&](const Tensor& a, Tensor& b) { max_pool2d_backward_cpu(a, indices, b); });
+    return cpu::in_f32(dy, dx,
+                       [&](const Tensor& a, Tensor& b) { max_pool2d_backward_cpu(a, indices, options, b); });
   visit_float("max_pool2d", dy.dtype(), [&]<class T>(TypeTag<T>) {
     const Planes p(dx.shape(), dy.shape());
     const T* from = dy.data<T>();

@@ -1,6 +1,6 @@
-#include <retrace/core/cpu/loops.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/loops.h>
 
 #include <algorithm>
 #include <array>
@@ -20,8 +20,8 @@ constexpr std::int64_t kMaxParts = 1024;
 
 /// How sum_to walks x: over the elements of `out` (kept) and over the terms of each (reduced).
 struct Reduction {
-  cpu::Loops<1> kept;
-  cpu::Loops<1> reduced;
+  detail::Loops<1> kept;
+  detail::Loops<1> reduced;
   bool by_rows = true;         // the innermost dimension of x is reduced
   std::int64_t columns = 1;    // else: elements of `out` that lie side by side in x
   std::int64_t parts = 1;      // pieces of the terms, a function of the shapes alone

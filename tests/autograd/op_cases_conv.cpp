@@ -35,8 +35,10 @@ OpCase batch_norm_case(const char* name, const Shape& shape, bool training,
           .function =
               [training, op](const Vars& v) {
                 const Shape channels{v[0].shape()[1]};
-                Tensor mean = Tensor::full(channels, 0.25, wider(v[0].dtype(), DType::f32));
-                Tensor var = Tensor::full(channels, 0.5, wider(v[0].dtype(), DType::f32));
+                Tensor mean = Tensor::full(channels, 0.25, wider(v[0].dtype(), DType::f32), Tag::data,
+                                           v[0].value().device());
+                Tensor var = Tensor::full(channels, 0.5, wider(v[0].dtype(), DType::f32), Tag::data,
+                                          v[0].value().device());
                 return op(v[0], v[1], v[2], mean, var, {.training = training});
               },
           .inputs = {uniform(shape, -2, 3), uniform({shape[1]}, 0.5, 1.5, 2), uniform({shape[1]}, -1, 1, 3)}};
@@ -115,8 +117,10 @@ std::vector<OpCase> batch_norm_cases() {
       {.name = "batch_norm training, literals",
        .function =
            [](const Vars& v) {
-             Tensor mean = Tensor::zeros({1}, wider(v[0].dtype(), DType::f32));
-             Tensor var = Tensor::full({1}, 1, wider(v[0].dtype(), DType::f32));
+             Tensor mean =
+                 Tensor::zeros({1}, wider(v[0].dtype(), DType::f32), Tag::data, v[0].value().device());
+             Tensor var =
+                 Tensor::full({1}, 1, wider(v[0].dtype(), DType::f32), Tag::data, v[0].value().device());
              return batch_norm(v[0], v[1], v[2], mean, var, {.eps = 0.25});
            },
        .inputs = {values({3, 1}, {1, 2.5, 4}), values({1}, {3}), values({1}, {10})},
@@ -126,8 +130,10 @@ std::vector<OpCase> batch_norm_cases() {
       {.name = "batch_norm evaluation, literals",
        .function =
            [](const Vars& v) {
-             Tensor mean = Tensor::full({1}, 1, wider(v[0].dtype(), DType::f32));
-             Tensor var = Tensor::full({1}, 3.75, wider(v[0].dtype(), DType::f32));
+             Tensor mean =
+                 Tensor::full({1}, 1, wider(v[0].dtype(), DType::f32), Tag::data, v[0].value().device());
+             Tensor var =
+                 Tensor::full({1}, 3.75, wider(v[0].dtype(), DType::f32), Tag::data, v[0].value().device());
              return batch_norm(v[0], v[1], v[2], mean, var, {.training = false, .eps = 0.25});
            },
        .inputs = {values({2, 1}, {1, 2}), values({1}, {3}), values({1}, {10})},
@@ -141,8 +147,10 @@ std::vector<OpCase> batch_norm_cases() {
       {.name = "batch_norm_relu training, literals",
        .function =
            [](const Vars& v) {
-             Tensor mean = Tensor::zeros({1}, wider(v[0].dtype(), DType::f32));
-             Tensor var = Tensor::full({1}, 1, wider(v[0].dtype(), DType::f32));
+             Tensor mean =
+                 Tensor::zeros({1}, wider(v[0].dtype(), DType::f32), Tag::data, v[0].value().device());
+             Tensor var =
+                 Tensor::full({1}, 1, wider(v[0].dtype(), DType::f32), Tag::data, v[0].value().device());
              return batch_norm_relu(v[0], v[1], v[2], mean, var, {.eps = 0.25});
            },
        .inputs = {values({3, 1}, {1, 2.5, 4}), values({1}, {3}), values({1}, {1})},

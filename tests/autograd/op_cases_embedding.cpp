@@ -19,7 +19,7 @@ std::vector<OpCase> embedding_cases() {
       {.name = "embedding, literals",
        .function =
            [](const Vars& x) {
-             return embedding(Tensor::from<std::int64_t>({2, 0, 2, 1}, {2, 2}), x[0]);
+             return embedding(beside(x[0], Tensor::from<std::int64_t>({2, 0, 2, 1}, {2, 2})), x[0]);
            },
        .inputs = {table()},
        .expected = {4, -5, 0.5, -1, 4, -5, 2, 3},
@@ -27,7 +27,8 @@ std::vector<OpCase> embedding_cases() {
       {.name = "embedding with padding, literals",
        .function =
            [](const Vars& x) {
-             return embedding(Tensor::from<std::int64_t>({2, 0, 2}, {3}), x[0], {.padding_idx = 2});
+             return embedding(beside(x[0], Tensor::from<std::int64_t>({2, 0, 2}, {3})), x[0],
+                              {.padding_idx = 2});
            },
        .inputs = {table()},
        .expected = {4, -5, 0.5, -1, 4, -5},

@@ -12,7 +12,8 @@ namespace {
 Var rising(const Var& y) {
   std::vector<double> factors(static_cast<std::size_t>(y.shape().numel()));
   std::iota(factors.begin(), factors.end(), 1.0);
-  return y * Var(Tensor::from(std::span<const double>(factors), y.shape()).to(y.dtype(), Tag::data));
+  return y *
+         Var(beside(y, Tensor::from(std::span<const double>(factors), y.shape()).to(y.dtype(), Tag::data)));
 }
 
 /// The literals are PyTorch's, of f64.

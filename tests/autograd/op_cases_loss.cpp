@@ -20,8 +20,8 @@ OpCase three_rows_with(std::string name, std::initializer_list<std::int64_t> lab
           .function =
               [labels = Tensor::from(labels, {3}), options, weighted](const Vars& x) {
                 CrossEntropyOptions with = options;
-                if (weighted) with.weight = class_weights(x[0].dtype());
-                return cross_entropy(x[0], labels, with);
+                if (weighted) with.weight = beside(x[0], class_weights(x[0].dtype()));
+                return cross_entropy(x[0], beside(x[0], labels), with);
               },
           .inputs = {three_rows()},
           .expected = std::move(expected),
@@ -70,7 +70,7 @@ OpCase binary_with(std::string name, bool weighted, Reduction reduction, std::ve
                    std::vector<double> gradient) {
   const auto function = [weighted, reduction](const Vars& x) {
     const auto constant = [&](std::initializer_list<double> numbers, const Shape& shape) {
-      return Tensor::from(numbers, shape).to(x[0].dtype(), Tag::data);
+      return beside(x[0], Tensor::from(numbers, shape).to(x[0].dtype(), Tag::data));
     };
     BinaryCrossEntropyOptions options{.reduction = reduction};
     if (weighted) {
@@ -137,7 +137,7 @@ std::vector<OpCase> sizes() {
   // Weights and targets are constants, not inputs: they get no gradient.
   const auto full = [](const Vars& x) {
     return cross_entropy(x[0], x[1].value(),
-                         {.weight = uniform({x[0].shape()[1]}, 0.5, 2, 3)(x[0].dtype()),
+                         {.weight = beside(x[0], uniform({x[0].shape()[1]}, 0.5, 2, 3)(x[0].dtype())),
                           .ignore_index = 2,
                           .label_smoothing = 0.3});
   };
@@ -147,15 +147,16 @@ std::vector<OpCase> sizes() {
   const auto binary = [](const Vars& x) {
     const Shape shape = x[0].shape();
     const DType dtype = x[0].dtype();
-    return binary_cross_entropy_with_logits(x[0], uniform(shape, 0, 1, 2)(dtype),
-                                            {.weight = uniform({shape[0], 1}, 0.5, 2, 3)(dtype),
-                                             .pos_weight = uniform({shape[1]}, 0.5, 2, 4)(dtype)});
+    const auto made = [&](const InputMaker& make) { return beside(x[0], make(dtype)); };
+    return binary_cross_entropy_with_logits(x[0], made(uniform(shape, 0, 1, 2)),
+                                            {.weight = made(uniform({shape[0], 1}, 0.5, 2, 3)),
+                                             .pos_weight = made(uniform({shape[1]}, 0.5, 2, 4))});
   };
   std::vector<OpCase> rows = {
       {.name = "cross_entropy, literals",
        .function =
            [](const Vars& x) {
-             return cross_entropy(x[0], Tensor::from<std::int64_t>({1, 0}, {2}));
+             return cross_entropy(x[0], beside(x[0], Tensor::from<std::int64_t>({1, 0}, {2})));
            },
        .inputs = {values({2, 2}, {0, 1.0986122886681098, 0, 0})},
        .expected = {0.49041462650586315},

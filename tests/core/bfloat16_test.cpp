@@ -166,8 +166,8 @@ TEST_CASE("bf16 sums and products are exact up to the last rounding", "[bfloat16
     const Tensor dy = in_bf16(shape, 3);
     Tensor got = like(x);
     Tensor exact = like(wide(x));
-    kernel::max_pool2d_backward(dy, indices, got);
-    kernel::max_pool2d_backward(wide(dy), indices, exact);
+    kernel::max_pool2d_backward(dy, indices, options, got);
+    kernel::max_pool2d_backward(wide(dy), indices, options, exact);
     CHECK(bit_equal(got, rounded(exact)));
   }
 }

@@ -69,7 +69,7 @@ TEST_CASE("max_pool2d takes the largest value and sends the gradient there", "[p
   std::vector<double> expected_dx = filled(c.x, 0);
   for (std::size_t out = 0; out < places.size(); ++out) expected_dx[places[out]] += dys[out];
   Tensor dx(c.x, dtype);
-  kernel::max_pool2d_backward(dy, indices, dx);
+  kernel::max_pool2d_backward(dy, indices, c.options, dx);
   CHECK(relative_error(dx, expected_dx) < tolerance(dtype));
 
   Tensor without_indices(shape, dtype);
@@ -145,7 +145,7 @@ TEST_CASE("pooling is bit-equal for any number of threads", "[pool]") {
   };
   Tensor indices(dy.shape(), DType::i32);
   check(dy.shape(), [&](Tensor& y) { kernel::max_pool2d(x, {}, y, indices); });
-  check(x.shape(), [&](Tensor& dx) { kernel::max_pool2d_backward(dy, indices, dx); });
+  check(x.shape(), [&](Tensor& dx) { kernel::max_pool2d_backward(dy, indices, {}, dx); });
   check(dy.shape(), [&](Tensor& y) { kernel::avg_pool2d(x, {}, y); });
   check(x.shape(), [&](Tensor& dx) { kernel::avg_pool2d_backward(dy, {}, dx); });
   check({4, 9, 5, 3}, [&](Tensor& y) { kernel::adaptive_avg_pool2d(x, y); });

@@ -80,6 +80,8 @@ InputMaker labels(const Shape& shape, std::int64_t classes, std::uint64_t seed) 
   };
 }
 
+Tensor beside(const Var& x, const Tensor& t) { return t.to(x.value().device(), Tag::data); }
+
 Tensors make_inputs(const OpCase& op_case, DType dtype) {
   Tensors inputs;
   for (const InputMaker& make : op_case.inputs) inputs.push_back(make(dtype));
@@ -97,7 +99,7 @@ Outcome run_recorded(const OpCase& op_case, const Tensors& inputs, double pertur
   const Var y = op_case.function(xs);
   Outcome outcome{.y = y.value().clone(Tag::data), .gradients = {}};
   if (perturbation != 0) perturb(tape.saved(), perturbation);
-  tape.backward(y, dy.defined() ? dy : make_cotangent(y.value()));
+  tape.backward(y, dy.defined() ? dy : beside(y, make_cotangent(y.value())));
   for (const Var& x : xs) outcome.gradients.push_back(x.constant() ? Tensor() : tape.grad(x));
   return outcome;
 }

@@ -50,6 +50,9 @@ InputMaker distinct(const Shape& shape, std::uint64_t seed = 1);
 /// Integers in [0, classes) of type i64, whatever `dtype` is.
 InputMaker labels(const Shape& shape, std::int64_t classes, std::uint64_t seed = 1);
 
+/// t on x's device.
+Tensor beside(const Var& x, const Tensor& t);
+
 // What the checks of a row are made of.
 
 Tensors make_inputs(const OpCase& op_case, DType dtype);

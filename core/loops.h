@@ -1,10 +1,11 @@
 #pragma once
+// Internal: not installed.
 #include <retrace/core/shape.h>
 
 #include <array>
 #include <cstdint>
 
-namespace retrace::cpu {
+namespace retrace::detail {
 
 /// Steps in elements for walking a contiguous tensor of shape `x` as if it had the shape `out`: 0 in the
 /// dimensions that are broadcast.
@@ -19,7 +20,7 @@ inline std::array<std::int64_t, Shape::kMaxRank> broadcast_strides(const Shape& 
 }
 
 /// Nested loops over N operands, as few as possible: extents of 1 are dropped, and neighbouring dimensions
-/// that every operand walks in even steps become one.
+/// that every operand walks in even steps become one. Kernels for GPUs read them, too.
 template <std::size_t N>
 class Loops {
  public:
@@ -38,20 +39,24 @@ class Loops {
       at(count_++) = axis;
     }
   }
-  int count() const { return count_; }
-  const Axis& operator[](int axis) const { return axes_[static_cast<std::size_t>(axis)]; }
+  constexpr int count() const { return count_; }
+  constexpr const Axis& operator[](int axis) const { return axes_[static_cast<std::size_t>(axis)]; }
   /// The innermost loop; of one step where there is none.
-  Axis innermost() const { return count_ == 0 ? Axis{} : (*this)[count_ - 1]; }
-  std::int64_t numel() const {
+  constexpr Axis innermost() const { return count_ == 0 ? Axis{} : (*this)[count_ - 1]; }
+  constexpr std::int64_t numel() const {
     std::int64_t product = 1;
     for (int d = 0; d < count_; ++d) product *= (*this)[d].extent;
     return product;
   }
 
   /// Where the operands are at the start of innermost loop number `row`.
-  std::array<std::int64_t, N> row_offsets(std::int64_t row) const { return offsets(row, count_ - 1); }
+  constexpr std::array<std::int64_t, N> row_offsets(std::int64_t row) const {
+    return offsets(row, count_ - 1);
+  }
   /// Where the operands are at step `index` of all loops.
-  std::array<std::int64_t, N> step_offsets(std::int64_t index) const { return offsets(index, count_); }
+  constexpr std::array<std::int64_t, N> step_offsets(std::int64_t index) const {
+    return offsets(index, count_);
+  }
 
  private:
   Axis& at(int axis) { return axes_[static_cast<std::size_t>(axis)]; }
@@ -60,7 +65,7 @@ class Loops {
       if (innermost().strides[n] != axis.extent * axis.strides[n]) return false;
     return true;
   }
-  std::array<std::int64_t, N> offsets(std::int64_t index, int count) const {
+  constexpr std::array<std::int64_t, N> offsets(std::int64_t index, int count) const {
     std::array<std::int64_t, N> result{};
     for (int d = count - 1; d >= 0; --d) {
       const Axis& axis = (*this)[d];
@@ -75,4 +80,4 @@ class Loops {
   int count_ = 0;
 };
 
-}  // namespace retrace::cpu
+}  // namespace retrace::detail

@@ -1,0 +1,46 @@
+#pragma once
+// Internal: what is made once for each GPU, and how calls of CUDA report their errors.
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+#include <retrace/core/device.h>
+
+namespace retrace::cuda {
+
+/// A line of the sources.
+struct Place {
+  const char* file;
+  int line;
+  static constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
+// Each throws DeviceError for what is not success: `[cuda] cudaMalloc must succeed, got ...`.
+void check(cudaError_t status, const char* call, Place place = Place::here());
+void check(cublasStatus_t status, const char* call, Place place = Place::here());
+void check(cudnnStatus_t status, const char* call, Place place = Place::here());
+
+/// A GPU's stream, in which all its work runs in order, and the handles of the libraries that work in it. For
+/// one thread at a time.
+class Context {
+ public:
+  explicit Context(int index);
+  ~Context() = delete;  // lives as long as the program: tensors in static objects need it
+
+  cudaStream_t stream() const { return stream_; }
+  /// Made at the first use.
+  cublasHandle_t cublas();
+  cudnnHandle_t cudnn();
+
+ private:
+  int index_;
+  cudaStream_t stream_ = nullptr;
+  cublasHandle_t cublas_ = nullptr;
+  cudnnHandle_t cudnn_ = nullptr;
+};
+
+/// The context of a GPU that `device` gave; makes that GPU the current one.
+Context& context(Device device);
+
+}  // namespace retrace::cuda

@@ -1,0 +1,190 @@
+// One launch takes the pieces of many parameters. Their addresses travel in the kernel's arguments, which
+// hold 4 KiB.
+#include <retrace/core/kernels.h>
+#include <retrace/cuda/gpu.h>
+#include <retrace/cuda/install.h>
+
+#include <cmath>
+#include <vector>
+
+namespace retrace::cuda {
+
+namespace {
+
+using kernel::ParameterStep;
+using kernel::ParameterSteps;
+
+constexpr std::int64_t kPiece = 8 * kThreads;  // elements of a block
+
+/// One parameter, or what is left of it.
+template <class T>
+struct Piece {
+  const T* gradient;
+  T* parameter;
+  T* state[3];          ///< as many as the optimizer keeps
+  std::int64_t number;  ///< of the parameter's step
+  std::int64_t elements;
+  std::int64_t first_block;
+};
+
+template <class T>
+struct Pieces {
+  static constexpr int kMost = 56;
+  Piece<T> piece[kMost];
+  int count;
+};
+static_assert(sizeof(Pieces<double>) <= 3700, "beside an optimizer's numbers in 4 KiB");
+
+/// Calls f.update(piece, i) for all elements of all pieces.
+template <class T, class F>
+__global__ void step_kernel(Pieces<T> pieces, F f) {
+  int p = pieces.count - 1;
+  while (pieces.piece[p].first_block > static_cast<std::int64_t>(blockIdx.x)) --p;
+  const Piece<T>& piece = pieces.piece[p];
+  const std::int64_t begin = (static_cast<std::int64_t>(blockIdx.x) - piece.first_block) * kPiece;
+  const std::int64_t end = std::min(begin + kPiece, piece.elements);
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += kThreads) f.update(piece, i);
+}
+
+struct Sgd {
+  SgdOptions options;
+
+  template <class T>
+  __device__ void update(const Piece<T>& piece, std::int64_t i) const {
+    T& p = piece.parameter[i];
+    const T g = piece.gradient[i] + static_cast<T>(options.weight_decay) * p;
+    const T lr = static_cast<T>(options.lr);
+    if (piece.state[0] == nullptr) {
+      p -= lr * g;
+      return;
+    }
+    const T momentum = static_cast<T>(options.momentum);
+    const T fresh = static_cast<T>(piece.number == 1 ? 1 : 1 - options.dampening);
+    T& buffer = piece.state[0][i];
+    buffer = momentum * buffer + fresh * g;
+    p -= lr * (options.nesterov ? g + momentum * buffer : buffer);
+  }
+};
+
+struct Adam {
+  AdamOptions options;
+
+  template <class T>
+  __device__ void update(const Piece<T>& piece, std::int64_t i) const {
+    const auto t = static_cast<double>(piece.number);
+    const T step_size = static_cast<T>(options.lr / (1 - std::pow(options.beta1, t)));
+    const T root_correction = static_cast<T>(std::sqrt(1 - std::pow(options.beta2, t)));
+    const bool decoupled = options.decoupled_weight_decay;
+    T& p = piece.parameter[i];
+    T& m = piece.state[0][i];
+    T& v = piece.state[1][i];
+    const T g = piece.gradient[i] + static_cast<T>(decoupled ? 0 : options.weight_decay) * p;
+    m = static_cast<T>(options.beta1) * m + static_cast<T>(1 - options.beta1) * g;
+    v = static_cast<T>(options.beta2) * v + static_cast<T>(1 - options.beta2) * g * g;
+    const T kept = static_cast<T>(decoupled ? 1 - options.lr * options.weight_decay : 1);
+    p = kept * p - step_size * m / (std::sqrt(v) / root_correction + static_cast<T>(options.eps));
+  }
+};
+
+struct Rmsprop {
+  RmspropOptions options;
+
+  template <class T>
+  __device__ void update(const Piece<T>& piece, std::int64_t i) const {
+    T& p = piece.parameter[i];
+    const T g = piece.gradient[i] + static_cast<T>(options.weight_decay) * p;
+    const T alpha = static_cast<T>(options.alpha);
+    const T fresh = static_cast<T>(1 - options.alpha);
+    T& square = piece.state[0][i];
+    square = alpha * square + fresh * g * g;
+    T variance = square;
+    if (options.centered) {
+      T& average = piece.state[1][i];
+      average = alpha * average + fresh * g;
+      variance = std::max(variance - average * average, T{0});  // rounding may take it below 0
+    }
+    T change = g / (std::sqrt(variance) + static_cast<T>(options.eps));
+    if (options.momentum > 0) {
+      T& buffer = piece.state[options.centered ? 2 : 1][i];
+      change = buffer = static_cast<T>(options.momentum) * buffer + change;
+    }
+    p -= static_cast<T>(options.lr) * change;
+  }
+};
+
+template <class T, class F>
+void step_all(ParameterSteps& steps, F f) {
+  Pieces<T> pieces{};
+  std::int64_t blocks = 0;
+  const auto run = [&] {
+    if (pieces.count > 0) launch(steps.device(), blocks, kThreads, &step_kernel<T, F>, pieces, f);
+    pieces.count = 0;
+    blocks = 0;
+  };
+  for (ParameterStep& step : steps.steps) {
+    Tensor& parameter = step.parameter;
+    if (parameter.dtype() != dtype_of<T>()) continue;
+    Piece<T> piece{
+        step.gradient.data<T>(), parameter.mutable_data<T>(), {}, step.number, parameter.numel(), blocks};
+    for (std::size_t k = 0; k < step.state.size(); ++k) piece.state[k] = step.state[k].mutable_data<T>();
+    pieces.piece[pieces.count++] = piece;
+    blocks += (piece.elements + kPiece - 1) / kPiece;
+    if (pieces.count == Pieces<T>::kMost) run();
+  }
+  run();
+}
+
+template <class F>
+void step(const char* op, ParameterSteps& steps, F f) {
+  for (const ParameterStep& one : steps.steps) visit_float(op, one.parameter.dtype(), [](auto) {});
+  step_all<float>(steps, f);
+  step_all<double>(steps, f);
+}
+
+void sgd_step(const SgdOptions& options, ParameterSteps& steps) { step("sgd", steps, Sgd{options}); }
+void adam_step(const AdamOptions& options, ParameterSteps& steps) { step("adam", steps, Adam{options}); }
+void rmsprop_step(const RmspropOptions& options, ParameterSteps& steps) {
+  step("rmsprop", steps, Rmsprop{options});
+}
+
+/// sums[b] = the squares of piece b.
+template <class T>
+__global__ void squares_kernel(std::int64_t n, std::int64_t piece, const T* x, double* sums) {
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * piece;
+  double sum = 0;
+  for (std::int64_t i = begin + threadIdx.x; i < std::min(begin + piece, n); i += kThreads) {
+    const auto v = static_cast<double>(x[i]);
+    sum += v * v;
+  }
+  const double total = block_sum<kThreads>(sum);
+  if (threadIdx.x == 0) sums[blockIdx.x] = total;
+}
+
+__global__ void add_sums_kernel(std::int64_t n, const double* sums, double* out) {
+  double sum = 0;
+  for (std::int64_t i = threadIdx.x; i < n; i += kThreads) sum += sums[i];
+  const double total = block_sum<kThreads>(sum);
+  if (threadIdx.x == 0) *out = total;
+}
+
+void square_sum(const Tensor& x, Tensor& out) {
+  constexpr std::int64_t kSquares = 64 * kThreads;  // of a block
+  const std::int64_t blocks = (x.numel() + kSquares - 1) / kSquares;
+  Tensor partial({blocks}, DType::f64, Tag::workspace, x.device());
+  double* sums = partial.mutable_data<double>();
+  visit_any_float("square_sum", x.dtype(), [&]<class T>(TypeTag<T>) {
+    launch(x.device(), blocks, kThreads, &squares_kernel<T>, x.numel(), kSquares, x.data<T>(), sums);
+  });
+  launch(x.device(), 1, kThreads, &add_sums_kernel, blocks, sums, out.mutable_data<double>());
+}
+
+}  // namespace
+
+void install_optimizer() {
+  kernel::sgd_step.install(DeviceKind::cuda, &sgd_step);
+  kernel::adam_step.install(DeviceKind::cuda, &adam_step);
+  kernel::rmsprop_step.install(DeviceKind::cuda, &rmsprop_step);
+  kernel::square_sum.install(DeviceKind::cuda, &square_sum);
+}
+
+}  // namespace retrace::cuda

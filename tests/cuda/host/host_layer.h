@@ -1,0 +1,48 @@
+#pragma once
+// What the tests ask of the layer that stands for a GPU.
+#include <cstddef>
+#include <cstdint>
+
+namespace retrace::gpu_host {
+
+/// In which order the threads of a block run between two barriers: a barrier that is missing shows in one of
+/// them.
+enum class Order { forward, reversed };
+void set_order(Order order);
+
+/// What the runtime finds.
+enum class Machine { one_gpu, no_gpu, no_driver };
+void set_machine(Machine machine);
+
+/// What was asked of the device since the program began.
+struct Counts {
+  std::int64_t launches = 0;
+  std::int64_t library_calls = 0;  ///< of cuBLAS and cuDNN that compute
+  std::int64_t uploaded = 0;       ///< bytes
+  std::int64_t downloaded = 0;     ///< bytes
+};
+const Counts& counts();
+void count_library_call();
+
+/// What cuDNN was asked about convolutions.
+struct ConvolutionCalls {
+  std::int64_t questions = 0;  ///< to the heuristics
+  int algorithm = -1;          ///< of the last convolution
+  std::size_t workspace = 0;   ///< that it was given
+};
+const ConvolutionCalls& convolution_calls();
+
+/// While one exists, the device's memory can be touched; at other times the host faults there, as it would
+/// with a GPU.
+class DeviceAccess {
+ public:
+  DeviceAccess();
+  ~DeviceAccess();
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+};
+
+/// Whether all of these bytes are the device's.
+bool is_device_memory(const void* data, std::size_t bytes);
+
+}  // namespace retrace::gpu_host

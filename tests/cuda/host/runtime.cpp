@@ -1,0 +1,173 @@
+// The functions of the CUDA runtime that the backend calls, on the host. The compiler checks them against the
+// real header.
+#include "gpu_host.h"
+#include "host_layer.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <utility>
+
+namespace retrace::gpu_host {
+
+Counts& mutable_counts();
+
+namespace {
+
+/// The memory of the device: a range of addresses that is forbidden but while a kernel or a copy runs.
+class Memory {
+ public:
+  static Memory& get() {
+    static Memory& memory = *new Memory;
+    return memory;
+  }
+
+  /// Null when there is no place.
+  void* allocate(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const std::size_t size = (bytes + kPage - 1) / kPage * kPage;
+    std::size_t at = used_;
+    const auto hole =
+        std::find_if(holes_.begin(), holes_.end(), [size](const auto& h) { return h.second == size; });
+    if (hole != holes_.end()) {
+      at = hole->first;
+      holes_.erase(hole);
+    } else if (used_ + size > kBytes) {
+      return nullptr;
+    } else {
+      used_ += size;
+    }
+    taken_[at] = size;
+    open();
+    std::memset(base_ + at, 0xff, size);  // NaN: what is read before it is written shows
+    if (accesses_ == 0) close();
+    return base_ + at;
+  }
+
+  bool free(void* data) {
+    const std::lock_guard lock(mutex_);
+    const auto found = taken_.find(offset_of(data));
+    if (found == taken_.end()) return false;
+    holes_[found->first] = found->second;
+    taken_.erase(found);
+    return true;
+  }
+
+  bool contains(const void* data, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const std::size_t at = offset_of(data);
+    auto block = taken_.upper_bound(at);
+    if (block == taken_.begin()) return false;
+    --block;
+    return at >= block->first && at + bytes <= block->first + block->second;
+  }
+
+  void begin_access() {
+    const std::lock_guard lock(mutex_);
+    if (accesses_++ == 0) open();
+  }
+  void end_access() {
+    const std::lock_guard lock(mutex_);
+    if (--accesses_ == 0) close();
+  }
+
+ private:
+  static constexpr std::size_t kPage = 4096;
+  static constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  static constexpr std::size_t kBytes = std::size_t{16} << 30;
+
+  Memory() {
+    void* mapped =
+        ::mmap(nullptr, kBytes + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) std::abort();
+    base_ = static_cast<std::byte*>(mapped);
+    base_ += kHugePage - reinterpret_cast<std::uintptr_t>(base_) % kHugePage;
+    ::madvise(base_, kBytes, MADV_HUGEPAGE);  // of which there are fewer to open and close
+  }
+
+  std::size_t offset_of(const void* data) const {
+    return static_cast<std::size_t>(static_cast<const std::byte*>(data) - base_);
+  }
+  void open() { protect(PROT_READ | PROT_WRITE); }
+  void close() { protect(PROT_NONE); }
+  void protect(int how) { ::mprotect(base_, (used_ + kHugePage - 1) / kHugePage * kHugePage, how); }
+
+  std::mutex mutex_;
+  std::byte* base_;
+  std::size_t used_ = 0;
+  int accesses_ = 0;
+  std::map<std::size_t, std::size_t> taken_;  // offset, bytes
+  std::map<std::size_t, std::size_t> holes_;
+};
+
+Machine chosen_machine = Machine::one_gpu;
+thread_local cudaError_t last_error = cudaSuccess;
+
+cudaError_t remember(cudaError_t status) {
+  if (status != cudaSuccess) last_error = status;
+  return status;
+}
+
+}  // namespace
+
+void set_machine(Machine machine) { chosen_machine = machine; }
+
+DeviceAccess::DeviceAccess() { Memory::get().begin_access(); }
+DeviceAccess::~DeviceAccess() { Memory::get().end_access(); }
+
+bool is_device_memory(const void* data, std::size_t bytes) { return Memory::get().contains(data, bytes); }
+
+}  // namespace retrace::gpu_host
+
+using namespace retrace::gpu_host;
+
+extern "C" {
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = chosen_machine == Machine::one_gpu ? 1 : 0;
+  return chosen_machine == Machine::no_driver ? cudaErrorInsufficientDriver : cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return remember(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "an error of the host layer";
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = reinterpret_cast<cudaStream_t>(new char);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+
+cudaError_t cudaMalloc(void** data, std::size_t bytes) {
+  *data = Memory::get().allocate(bytes);
+  return remember(*data == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+}
+cudaError_t cudaFree(void* data) {
+  return remember(data == nullptr || Memory::get().free(data) ? cudaSuccess : cudaErrorInvalidValue);
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t) {
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (is_device_memory(to, bytes) != to_device || is_device_memory(from, bytes) != from_device)
+    return remember(cudaErrorInvalidValue);
+  (to_device ? mutable_counts().uploaded : mutable_counts().downloaded) +=
+      static_cast<std::int64_t>(to_device && from_device ? 0 : bytes);
+  const DeviceAccess access;
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t) {
+  if (!is_device_memory(data, bytes)) return remember(cudaErrorInvalidValue);
+  const DeviceAccess access;
+  std::memset(data, value, bytes);
+  return cudaSuccess;
+}
+
+}  // extern "C"

@@ -1,0 +1,230 @@
+// Kernels of the GPU at shapes and values that the table of op cases leaves out, against the CPU's: rows that
+// a block takes, sums in parts of parts, NaNs, and windows of every kind.
+#include "../support/catch.h"
+#include "../support/op_case.h"
+#include "host/host_layer.h"
+
+#include <retrace/core/kernels.h>
+#include <retrace/cuda/device.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// Equal, NaNs and infinities included, up to `tolerance`.
+bool close(const Tensor& got, const Tensor& expected, double tolerance) {
+  const std::vector<double> a = got.to_vector<double>();
+  const std::vector<double> b = expected.to_vector<double>();
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    const bool same = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]));
+    if (!same && !(std::abs(a[i] - b[i]) <= tolerance * (1 + std::abs(b[i])))) return false;
+  }
+  return a.size() == b.size() && got.dtype() == expected.dtype();
+}
+
+/// Results of kernels, made where the inputs are.
+using Run = std::function<Tensors(const Tensors& inputs)>;
+
+/// Runs it on the CPU and, in both orders of threads, on the GPU's kernels. A tolerance of 0 asks for all
+/// bits.
+void compare(const Tensors& inputs, double tolerance, const Run& run) {
+  const Tensors expected = run(inputs);
+  Tensors moved;
+  for (const Tensor& x : inputs) moved.push_back(x.defined() ? x.to(cuda::device(0), Tag::data) : x);
+  for (const gpu_host::Order order : {gpu_host::Order::forward, gpu_host::Order::reversed}) {
+    gpu_host::set_order(order);
+    const Tensors got = run(moved);
+    REQUIRE(got.size() == expected.size());
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      INFO("result " << i);
+      CHECK(got[i].device() == cuda::device(0));
+      CHECK(close(got[i], expected[i], tolerance));
+    }
+  }
+}
+
+double tolerance_of(DType dtype) {
+  if (dtype == DType::f64) return 1e-12;
+  return dtype == DType::f32 ? 1e-5 : 0.01;
+}
+
+constexpr auto kEachType = {DType::f64, DType::f32, DType::bf16};
+constexpr auto kWideTypes = {DType::f64, DType::f32};
+
+/// Uniform numbers with some others in their place.
+Tensor with(const Shape& shape, DType dtype, std::initializer_list<std::pair<std::size_t, double>> others) {
+  Tensor x = uniform(shape, -3, 3)(DType::f64);
+  for (const auto& [at, value] : others) x.mutable_values<double>()[at] = value;
+  return x.to(dtype, Tag::data);
+}
+
+}  // namespace
+
+TEST_CASE("sums of many terms are made of parts on the GPU, too", "[cuda][reduce]") {
+  struct Case {
+    Shape x, out;
+  };
+  for (const Case& c : {Case{{20011}, {1}}, Case{{20011, 3}, {1, 3}}, Case{{3, 5003}, {3, 1}},
+                        Case{{4, 3, 33, 37}, {1, 3, 1, 1}}, Case{{2, 300, 2, 30}, {2, 1, 2, 1}},
+                        Case{{7, 9}, {7, 1}}, Case{{7, 9}, {7, 9}}, Case{{}, {}}})
+    for (const DType dtype : kEachType) {
+      INFO(c.x << " to " << c.out << ' ' << name_of(dtype));
+      compare({uniform(c.x)(dtype)}, tolerance_of(dtype), [&](const Tensors& x) {
+        Tensor out = like(x[0], c.out);
+        kernel::sum_to(x[0], out);
+        return Tensors{out};
+      });
+    }
+}
+
+TEST_CASE("argmax on the GPU takes the first of the largest, as the CPU does", "[cuda][reduce]") {
+  const auto check = [](const Tensor& x) {
+    compare({x}, 0, [](const Tensors& inputs) {
+      Tensor y(inputs[0].shape().without(-1), DType::i64, Tag::data, inputs[0].device());
+      kernel::argmax(inputs[0], y);
+      return Tensors{y};
+    });
+  };
+  for (const DType dtype : kEachType) {
+    INFO(name_of(dtype));
+    check(uniform({5, 7})(dtype));
+    check(uniform({5, 1})(dtype));
+    check(uniform({4, 3, 301})(dtype));
+    check(with({2, 5}, dtype, {{1, 9}, {3, 9}, {5, kNaN}, {8, kNaN}}));
+    check(with({3, 300}, dtype, {{270, 9}, {290, 9}, {300, kNaN}, {700, kNaN}}));
+    check(Tensor::full({2, 300}, -kInfinity, dtype));
+  }
+}
+
+TEST_CASE("label_rank on the GPU counts as the CPU does", "[cuda][reduce]") {
+  for (const DType dtype : kEachType)
+    for (const std::int64_t classes : {7, 300}) {
+      INFO(name_of(dtype) << ' ' << classes);
+      const Tensor x = with({6, classes}, dtype, {{0, 9}, {3, 9}, {5, kNaN}, {8, kNaN}});
+      const Tensor labels = Tensor::from<std::int64_t>({3, 1, -1, classes, 4, classes - 1}, {6});
+      compare({x, labels}, 0, [](const Tensors& inputs) {
+        Tensor y = like(inputs[1]);
+        kernel::label_rank(inputs[0], inputs[1], y);
+        return Tensors{y};
+      });
+    }
+}
+
+TEST_CASE("softmax on the GPU takes long lines and NaNs", "[cuda][softmax]") {
+  for (const DType dtype : kWideTypes)
+    for (const int dim : {0, 1, 2}) {
+      INFO(name_of(dtype) << " dim " << dim);
+      const Tensor x = with({5, 67, 70}, dtype, {{3, kNaN}, {10000, kInfinity}, {20000, -kInfinity}});
+      compare({x, uniform(x.shape(), -1, 1, 2)(dtype)}, tolerance_of(dtype), [dim](const Tensors& inputs) {
+        Tensors y(4);
+        for (Tensor& result : y) result = like(inputs[0]);
+        kernel::softmax(inputs[0], dim, y[0]);
+        kernel::softmax_backward(y[0], inputs[1], dim, y[1]);
+        kernel::log_softmax(inputs[0], dim, y[2]);
+        kernel::log_softmax_backward(y[2], inputs[1], dim, y[3]);
+        return y;
+      });
+    }
+}
+
+TEST_CASE("cross entropy on the GPU takes many classes", "[cuda][softmax]") {
+  const Shape shape{6, 331};
+  const Tensor labels = Tensor::from<std::int64_t>({3, 330, -100, 0, 17, 2}, {6});
+  for (const DType dtype : kWideTypes)
+    for (const double smoothing : {0.0, 0.2})
+      for (const bool weighted : {false, true})
+        for (const bool each : {false, true}) {
+          INFO(name_of(dtype) << ' ' << smoothing << (weighted ? " weighted" : "") << (each ? " each" : ""));
+          const Tensor x = with(shape, dtype, {{5, -kInfinity}, {331 + 5, kNaN}, {2 * 331, kNaN}});
+          const Tensor weight = weighted ? uniform({shape[1]}, 0.5, 2, 3)(dtype) : Tensor();
+          const Shape result = each ? Shape{shape[0]} : Shape{};
+          compare({x, labels, weight, uniform(result, -1, 1, 4)(dtype)}, tolerance_of(dtype),
+                  [&](const Tensors& in) {
+                    Tensor loss = like(in[0], result);
+                    Tensor dx = like(in[0]);
+                    kernel::cross_entropy(in[0], in[1], in[2], smoothing, -100, 4.5, loss);
+                    kernel::cross_entropy_backward(in[0], in[1], in[2], smoothing, -100, 4.5, in[3], dx);
+                    return Tensors{loss, dx};
+                  });
+        }
+}
+
+TEST_CASE("pooling on the GPU sees the CPU's windows", "[cuda][pool]") {
+  struct Case {
+    Shape x;
+    Pool2dOptions options;
+  };
+  for (const Case& c : {Case{{2, 3, 7, 9}, {.kernel = 2}},
+                        Case{{1, 2, 9, 8}, {.kernel = 3, .stride = Size2d(1), .padding = 1}},
+                        Case{{1, 2, 9, 8}, {.kernel = {4, 2}, .stride = Size2d(3, 1), .padding = {2, 1}}},
+                        Case{{2, 1, 11, 12}, {.kernel = 2, .stride = Size2d(4, 5)}},
+                        Case{{2, 1, 30, 20}, {.kernel = {9, 8}, .stride = Size2d(2), .padding = 4}}})
+    for (const DType dtype : kEachType) {
+      INFO(c.x << ' ' << name_of(dtype));
+      const Shape shape = pool2d_shape("pool", c.x, c.options);
+      const Tensor x = with(c.x, dtype, {{3, 9}, {4, 9}, {40, kNaN}, {41, kNaN}, {60, -kInfinity}});
+      const Tensor dy = uniform(shape, -1, 1, 2)(dtype);
+      compare({x, dy}, 0, [&](const Tensors& in) {
+        Tensor y = like(in[0], shape);
+        Tensor indices(shape, DType::i32, Tag::data, in[0].device());
+        Tensor dx = like(in[0]);
+        Tensor mean_dx = like(in[0]);
+        kernel::max_pool2d(in[0], c.options, y, indices);
+        kernel::max_pool2d_backward(in[1], indices, c.options, dx);
+        kernel::avg_pool2d_backward(in[1], c.options, mean_dx);
+        return Tensors{y, indices, dx, mean_dx};
+      });
+      compare({x}, tolerance_of(dtype), [&](const Tensors& in) {
+        Tensor y = like(in[0], shape);
+        kernel::avg_pool2d(in[0], c.options, y);
+        return Tensors{y};
+      });
+    }
+}
+
+TEST_CASE("adaptive pooling on the GPU sees the CPU's cells", "[cuda][pool]") {
+  for (const Size2d out : {Size2d(1), Size2d(2, 3), Size2d(17, 19), Size2d(23, 40), Size2d(1, 5)})
+    for (const DType dtype : kEachType) {
+      const Shape shape{2, 2, out.h, out.w};
+      INFO(shape << ' ' << name_of(dtype));
+      const Tensor x = uniform({2, 2, 17, 19})(dtype);
+      compare({x}, tolerance_of(dtype), [&](const Tensors& in) {
+        Tensor y = like(in[0], shape);
+        kernel::adaptive_avg_pool2d(in[0], y);
+        return Tensors{y};
+      });
+      compare({uniform(shape, -1, 1, 2)(dtype)}, 0, [&](const Tensors& in) {
+        Tensor dx = like(in[0], x.shape());
+        kernel::adaptive_avg_pool2d_backward(in[0], dx);
+        return Tensors{dx};
+      });
+    }
+}
+
+TEST_CASE("group_norm on the GPU makes each gradient alone", "[cuda][group_norm]") {
+  for (const auto& [shape, groups] : {std::pair{Shape{40, 6, 3}, 2}, std::pair{Shape{20, 4, 70}, 4}})
+    for (const DType dtype : kWideTypes)
+      for (const bool want_dx : {false, true}) {
+        INFO(shape << ' ' << name_of(dtype) << ' ' << want_dx);
+        compare({uniform(shape, 5, 6)(dtype), uniform(shape, -1, 1, 2)(dtype)}, tolerance_of(dtype),
+                [&, groups = groups](const Tensors& in) {
+                  Tensor y = like(in[0]);
+                  Tensor mean = like(in[0], {in[0].shape()[0] * groups});
+                  Tensor rstd = like(mean);
+                  const Tensor none;
+                  kernel::group_norm(in[0], none, none, groups, 1e-5, mean, rstd, y);
+                  Tensor dx = want_dx ? like(in[0]) : Tensor();
+                  Tensor dgamma = want_dx ? Tensor() : like(in[0], {in[0].shape()[1]});
+                  kernel::group_norm_backward(in[1], in[0], none, mean, rstd, groups, dx, dgamma);
+                  return Tensors{y, mean, rstd, want_dx ? dx : dgamma};
+                });
+      }
+}

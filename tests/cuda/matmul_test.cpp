@@ -1,0 +1,51 @@
+#include "../support/catch.h"
+#include "../support/random_tensor.h"
+#include "host/host_layer.h"
+
+#include <retrace/core/kernels.h>
+#include <retrace/cuda/device.h>
+
+using namespace retrace;
+using namespace retrace::test;
+
+TEST_CASE("cuda matmul: matrices at even steps are multiplied by one call", "[cuda][matmul]") {
+  const Device gpu = cuda::device(0);
+  struct Case {
+    Shape a, b;
+    std::int64_t calls;
+  };
+  const auto [a, b, calls] = GENERATE(values<Case>({{{3, 4}, {4, 5}, 1},
+                                                    {{2, 3, 3, 4}, {2, 3, 4, 5}, 1},
+                                                    {{6, 3, 4}, {4, 5}, 1},
+                                                    {{3, 4}, {2, 3, 4, 5}, 1},
+                                                    {{2, 1, 3, 4}, {2, 1, 4, 5}, 1},
+                                                    {{2, 1, 3, 4}, {1, 3, 4, 5}, 2},
+                                                    {{2, 3, 3, 4}, {3, 4, 5}, 2},
+                                                    {{2, 3, 5, 3, 4}, {2, 1, 5, 4, 5}, 6}}));
+  CAPTURE(a, b);
+  const Tensor x = random_tensor(a, DType::f64, 1);
+  const Tensor y = random_tensor(b, DType::f64, 2);
+  Tensor expected(matmul_shape(a, b), DType::f64);
+  kernel::matmul(x, y, {}, expected);
+  Tensor got = like(expected.to(gpu, Tag::data));
+  const std::int64_t before = gpu_host::counts().library_calls;
+  kernel::matmul(x.to(gpu, Tag::data), y.to(gpu, Tag::data), {}, got);
+  CHECK(gpu_host::counts().library_calls - before == calls);
+  CHECK(relative_error(got, expected.to_vector<double>()) <= tolerance(DType::f64));
+}
+
+TEST_CASE("cuda matmul: sums of bf16 are rounded once", "[cuda][matmul]") {
+  const Device gpu = cuda::device(0);
+  const Tensor a =
+      Tensor::from<double>({256, 1, -256, 0}, {1, 4}).to(DType::bf16, Tag::data).to(gpu, Tag::data);
+  const Tensor b = Tensor::full({4, 1}, 1, DType::bf16, Tag::data, gpu);
+  Tensor out({1, 1}, DType::bf16, Tag::data, gpu);
+  kernel::matmul(a, b, {}, out);  // 256 + 1 is 256 in bf16
+  CHECK(out.to_vector<double>() == std::vector<double>{1});
+}
+
+TEST_CASE("cuda matmul: integers are refused", "[cuda][matmul]") {
+  const Tensor a = Tensor::full({1, 1}, 1, DType::i32, Tag::data, cuda::device(0));
+  Tensor out = like(a);
+  CHECK_THROWS_AS(kernel::matmul(a, a, {}, out), DTypeError);
+}

@@ -1,0 +1,99 @@
+// Networks that train on a GPU, or on its kernels as the host layer runs them, beside the same ones on the
+// CPU.
+#include "../support/catch.h"
+#include "../support/op_case.h"
+#include "../support/random_tensor.h"
+#include "gpu.h"
+
+#include <retrace/autograd/ops.h>
+#include <retrace/autograd/tape.h>
+#include <retrace/core/memory.h>
+#include <retrace/core/random.h>
+#include <retrace/nn/optimizer.h>
+#include <retrace/nn/weights.h>
+#include <retrace/revnet/networks.h>
+
+#include <cmath>
+
+using namespace retrace;
+using namespace retrace::test;
+
+namespace {
+
+constexpr int kSteps = 10;
+constexpr std::int64_t kBatch = 4;
+constexpr TagSet kCounted = Tag::activation | Tag::saved | Tag::gradient;
+
+/// revnet38, narrower.
+NetworkOptions small_revnet38() {
+  NetworkOptions options = network_options("revnet38");
+  options.channels = {8, 8, 16, 28};
+  options.dropout = 0.1;
+  return options;
+}
+
+struct Run {
+  std::vector<double> losses;
+  std::int64_t after_forward = 0;  // of the last step, as what follows
+  std::int64_t peak = 0;
+  std::int64_t workspace = 0;
+  std::vector<Named<Tensor>> state;
+};
+
+Run train(Device device, Policy policy) {
+  manual_seed(3);
+  ResidualNetwork network(small_revnet38());
+  network.to(DType::f64);
+  network.to(device);
+  network.set_policy(policy);
+  SGD optimizer(network.parameters(), {.lr = 0.05, .momentum = 0.9, .weight_decay = 2e-4});
+  Run run;
+  for (int step = 0; step < kSteps; ++step) {
+    const auto seed = static_cast<std::uint64_t>(10 + step);
+    const Tensor images = random_tensor({kBatch, 3, 8, 8}, DType::f64, seed).to(device, Tag::data);
+    const Tensor labels =
+        Tensor::from<std::int64_t>({step % 10, 1, 2, 9 - step}, {kBatch}).to(device, Tag::data);
+    const Counter counted(kCounted, /*remember=*/false, device);
+    const Counter workspace(Tag::workspace, /*remember=*/false, device);
+    Tape tape;
+    const Var loss = cross_entropy(network(images), labels);
+    run.after_forward = counted.live();
+    run.losses.push_back(loss.value().item());
+    tape.backward(loss);
+    optimizer.step();
+    optimizer.zero_grad();
+    run.peak = counted.peak();
+    run.workspace = workspace.peak();
+  }
+  for (const auto& [name, tensor] : state_dict(network))
+    run.state.emplace_back(name, tensor.to(Device::cpu(), Tag::data));
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE("a network trains on the GPU's kernels as on the CPU, in the same bytes", "[cuda][training]") {
+  const Policy policy = GENERATE(Policy::stored, Policy::checkpoint, Policy::reversible);
+  const std::optional<Device> found = gpu_or_skip();
+  if (!found) return;
+  const Run cpu = train(Device::cpu(), policy);
+  for (const gpu_host::Order order : thread_orders()) {
+    gpu_host::set_order(order);
+    const Run gpu = train(*found, policy);
+    REQUIRE(gpu.losses.size() == kSteps);
+    for (std::size_t step = 0; step < kSteps; ++step) {
+      INFO("step " << step);
+      CHECK(std::abs(gpu.losses[step] - cpu.losses[step]) <= 1e-9);
+    }
+    CHECK(gpu.losses.back() != gpu.losses.front());
+    for (std::size_t i = 0; i < cpu.state.size(); ++i) {
+      INFO(cpu.state[i].first);
+      // not relative: a bias in front of a batch norm has no gradient but rounding
+      CHECK(distance(gpu.state[i].second.to_vector<double>(), cpu.state[i].second.to_vector<double>()) <
+            1e-9);
+    }
+    CHECK(gpu.after_forward == cpu.after_forward);
+    CHECK(gpu.peak == cpu.peak);
+    CHECK(gpu.workspace > 0);
+  }
+}

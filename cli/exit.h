@@ -25,6 +25,8 @@ decltype(auto) check_use(F&& f) {
     throw UsageError(error.what());
   } catch (const ShapeError& error) {
     throw UsageError(error.what());
+  } catch (const DeviceError& error) {
+    throw UsageError(error.what());
   }
 }
 

@@ -79,6 +79,7 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
       ->type_name("FILE");
   add_names_option(app, o.names);
   add_run_options(app, o.run);
+  add_device_option(app, o.run);
   app.add_option("--autocast", o.autocast,
                  "bf16: convolutions and products in bf16, weights and streams in f32; or none")
       ->check(CLI::IsMember({kNoAutocast, "bf16"}).description(""))
@@ -167,6 +168,7 @@ void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
       ->capture_default_str()
       ->type_name("N");
   add_run_options(app, o.run);
+  add_device_option(app, o.run);
   add_json(app, o.json);
   app.footer(
       "Examples:\n"

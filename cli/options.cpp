@@ -4,6 +4,7 @@
 #include <retrace/core/memory.h>
 #include <retrace/core/random.h>
 #include <retrace/core/threads.h>
+#include <retrace/cuda/device.h>
 #include <retrace/nn/data/load.h>
 
 #include <CLI/CLI.hpp>
@@ -87,6 +88,12 @@ void add_run_options(CLI::App& app, RunChoice& choice) {
       ->type_name("BYTES");
 }
 
+void add_device_option(CLI::App& app, RunChoice& choice) {
+  app.add_option("--device", choice.device, "where the network is: cpu, cuda (the first GPU) or cuda:N")
+      ->capture_default_str()
+      ->type_name("NAME");
+}
+
 void add_policy_option(CLI::App& app, std::string& policy) {
   add_policy(app, policy,
              "how activations come back: stored, checkpoint, reversible, or auto (reversible if it can be)");
@@ -110,6 +117,8 @@ ImageFormat image_format(const Dataset& data) {
   return {.shape = data.image_shape(), .classes = data.classes()};
 }
 
+Device device_of(const RunChoice& run) { return cuda::device_from_name(run.device); }
+
 void check_names(const NetworkChoice& network, const DataChoice& data) {
   static_cast<void>(network_options(network, image_format(data.name)));
 }
@@ -131,7 +140,7 @@ Policy policy_for(const std::string& policy, const NetworkOptions& network) {
 
 void apply(const RunChoice& run) {
   if (run.threads > 0) set_num_threads(run.threads);
-  ledger().set_budget(run.budget);
+  ledger(check_use([&] { return device_of(run); })).set_budget(run.budget);
   manual_seed(run.seed);
 }
 
@@ -140,6 +149,7 @@ std::shared_ptr<ResidualNetwork> make_network(const NetworkOptions& options, con
   manual_seed(run.seed);
   auto network = std::make_shared<ResidualNetwork>(options);
   network->to(dtype_from_name(run.dtype));
+  network->to(device_of(run));
   network->set_policy(policy);
   if (run.conv == kDirect)
     for (const auto& [name, module] : network->named_modules())

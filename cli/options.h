@@ -33,6 +33,7 @@ struct DataChoice {
 /// How the work is done.
 struct RunChoice {
   std::string dtype = "f32";
+  std::string device = "cpu";
   std::string conv = "automatic";  ///< a Conv2dAlgorithm
   std::uint64_t seed = 0;
   int threads = 0;          ///< 0: as many as the machine has cores
@@ -42,6 +43,8 @@ struct RunChoice {
 CLI::Option* add_network_options(CLI::App& app, NetworkChoice& choice);
 void add_data_options(CLI::App& app, DataChoice& choice);
 void add_run_options(CLI::App& app, RunChoice& choice);
+/// --device, of the commands that can run on a GPU.
+void add_device_option(CLI::App& app, RunChoice& choice);
 /// --policy, of which a command may take one or several; `auto` is one of them.
 void add_policy_option(CLI::App& app, std::string& policy);
 void add_policy_option(CLI::App& app, std::vector<std::string>& policies);
@@ -54,6 +57,9 @@ struct ImageFormat {
 /// Of a data set whose files need not be there. Throws ArgumentError with the list of known names.
 ImageFormat image_format(const std::string& data);
 ImageFormat image_format(const Dataset& data);
+
+/// Throws ArgumentError for an unknown name, DeviceError for a GPU that is not there.
+Device device_of(const RunChoice& run);
 
 /// Throws ArgumentError for unknown names, with the lists of known ones.
 void check_names(const NetworkChoice& network, const DataChoice& data);

@@ -2,6 +2,7 @@
 #include <retrace/cli/step.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/memory.h>
+#include <retrace/cuda/device.h>
 
 #include <retrace/nn/metrics.h>
 
@@ -24,17 +25,23 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
+Device device_of(Module& network) { return network.parameters().front()->value().device(); }
+
+Tensor moved(const Tensor& x, Device device) { return x.device() == device ? x : x.to(device, Tag::data); }
+
 /// Loss and gradients, counted by `counter`, which sees the rest of the step too.
 StepResult run(Module& network, const Batch& batch, std::int64_t number, const Counter& counter,
                Stopwatch& watch, Tensor* kept_logits, TapeObserver* observer) {
   StepResult result;
   Tape tape;
   tape.observe(observer);
+  const Device device = device_of(network);
   const Var loss = [&] {
-    const Var logits = network(batch.images);
-    result.correct = count_correct(logits.value(), batch.labels);
+    const Tensor labels = moved(batch.labels, device);
+    const Var logits = network(moved(batch.images, device));
+    result.correct = count_correct(logits.value(), labels);
     if (kept_logits != nullptr) *kept_logits = logits.value().clone(Tag::data);
-    return cross_entropy(logits, batch.labels);
+    return cross_entropy(logits, labels);
   }();
   result.loss = loss.value().item();
   result.after_forward_bytes = counter.live();
@@ -42,6 +49,7 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
   if (!std::isfinite(result.loss))
     fail<Error>("train", "the loss must be finite, got {} at step {}", result.loss, number);
   tape.backward(loss);
+  cuda::synchronize(device);
   result.backward_seconds = watch.lap();
   return result;
 }
@@ -49,7 +57,7 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
 }  // namespace
 
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number, Tensor* logits) {
-  const Counter counter(kStepTags);
+  const Counter counter(kStepTags, /*remember=*/false, device_of(network));
   Stopwatch watch;
   StepResult result = run(network, batch, number, counter, watch, logits, nullptr);
   result.peak_bytes = counter.peak();
@@ -58,11 +66,12 @@ StepResult forward_backward(Module& network, const Batch& batch, std::int64_t nu
 
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
                          TapeObserver* observer) {
-  const Counter counter(kStepTags);
+  const Counter counter(kStepTags, /*remember=*/false, device_of(network));
   Stopwatch watch;
   StepResult result = run(network, batch, number, counter, watch, nullptr, observer);
   optimizer.step();
   optimizer.zero_grad();
+  cuda::synchronize(device_of(network));
   result.update_seconds = watch.lap();
   result.peak_bytes = counter.peak();
   return result;
@@ -72,14 +81,16 @@ Evaluation evaluate(Module& network, Loader& loader) {
   const NoTape no_tape;
   const bool training = network.training();
   network.eval();
+  const Device device = device_of(network);
   Evaluation result;
   std::int64_t correct = 0;
   loader.start_epoch(0);
   while (const std::optional<Batch> batch = loader.next()) {
-    const Var logits = network(batch->images);
-    const std::int64_t count = batch->labels.numel();
-    result.loss += cross_entropy(logits, batch->labels).value().item() * static_cast<double>(count);
-    correct += count_correct(logits.value(), batch->labels);
+    const Tensor labels = moved(batch->labels, device);
+    const Var logits = network(moved(batch->images, device));
+    const std::int64_t count = labels.numel();
+    result.loss += cross_entropy(logits, labels).value().item() * static_cast<double>(count);
+    correct += count_correct(logits.value(), labels);
     result.images += count;
   }
   network.train(training);

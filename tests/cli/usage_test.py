@@ -38,6 +38,15 @@ class Usage(program.Case):
     def test_no_folder_for_the_data(self):
         self.fails(2, "the folder of the data must be given", "train", "--data", "cifar10", "--out", self.folder / "run")
 
+    def test_devices(self):
+        text = "[device] the name must be cpu, cuda or cuda:N, got 'gpu'"
+        for command in (["bench", "memory"], ["train", "--out", self.folder / "run"]):
+            self.fails(2, text, *command, *SMALL, "--device", "gpu")
+            # a build without CUDA, a machine without a driver or a GPU, or a GPU with that number
+            self.fails(2, "[cuda] ", *command, *SMALL, "--device", "cuda:4711")
+        self.assertFalse((self.folder / "run").exists())
+        self.succeeds("bench", "memory", *SMALL, "--batch", 2, "--steps", 1, "--policy", "stored", "--device", "cpu")
+
     def test_networks_that_cannot_be(self):
         self.fails(2, "channels must list the stem's and each stage's", "info", "--blocks", "3,3")
         self.fails(2, "at least 1, got 3,0,3", "info", "--blocks", "3,0,3")

@@ -1,5 +1,6 @@
 // Batch normalisation. A block sums a part of a channel: some whole planes. A thread then adds the parts of
 // each channel in their order, and the last pass goes over all elements, with the ReLU in it.
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 #include <retrace/cuda/gpu.h>
 #include <retrace/cuda/install.h>
@@ -9,6 +10,9 @@
 namespace retrace::cuda {
 
 namespace {
+
+using detail::data_or_null;
+using detail::mutable_data_or_null;
 
 constexpr std::int64_t kPart = 16384;  // elements of a part, or a plane
 constexpr std::int64_t kMostParts = 64;
@@ -189,15 +193,6 @@ __global__ void backward_kernel(Layout layout, Incoming<T> dy, const T* x, const
     const auto shift = static_cast<T>(sum.first / static_cast<double>(layout.count()));
     dx[i] = scale * (dy(i) - shift - (x[i] - mean[c]) * slope);
   }
-}
-
-template <class T>
-const T* data_or_null(const Tensor& x) {
-  return x.defined() ? x.data<T>() : nullptr;
-}
-template <class T>
-T* mutable_data_or_null(Tensor& x) {
-  return x.defined() ? x.mutable_data<T>() : nullptr;
 }
 
 /// Scratch space for the sums of all parts.

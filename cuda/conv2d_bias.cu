@@ -1,9 +1,12 @@
+#include <retrace/core/data_or_null.h>
 #include <retrace/cuda/conv2d_bias.h>
 #include <retrace/cuda/gpu.h>
 
 namespace retrace::cuda {
 
 namespace {
+
+using detail::data_or_null;
 
 /// Bias and residual may be null.
 template <class T>
@@ -21,11 +24,6 @@ __global__ void add_bias_kernel(std::int64_t n, std::int64_t plane, std::int64_t
     }
     y[i] = value;
   }
-}
-
-template <class T>
-const T* data_or_null(const Tensor& x) {
-  return x.defined() ? x.data<T>() : nullptr;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <retrace/core/cpu/mask.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/sums.h>
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 
 #include <array>
@@ -13,6 +14,9 @@
 namespace retrace {
 
 namespace {
+
+using detail::data_or_null;
+using detail::mutable_data_or_null;
 
 using cpu::Moments;
 using cpu::TwoSums;
@@ -147,15 +151,6 @@ struct Normalize {
     });
   }
 };
-
-template <class T>
-const T* data_or_null(const Tensor& x) {
-  return x.defined() ? x.data<T>() : nullptr;
-}
-template <class T>
-T* mutable_data_or_null(Tensor& x) {
-  return x.defined() ? x.mutable_data<T>() : nullptr;
-}
 
 /// Runs f(relu, mask) with the ReLU that y gets in the same pass; that of other shapes comes afterwards.
 template <class T, class F>

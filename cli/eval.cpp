@@ -63,7 +63,8 @@ void print(const EvalOptions& options, const Evaluation& result) {
 }  // namespace
 
 int run_eval(const EvalOptions& given) {
-  apply({.dtype = "f32", .seed = 0, .threads = given.threads, .budget = given.budget});
+  apply(
+      {.dtype = "f32", .device = given.device, .seed = 0, .threads = given.threads, .budget = given.budget});
   const TensorFile file = load_tensors(given.weights);
   const EvalOptions options = completed(given, file.metadata);
   check_use([&] { check_names(options.network, options.data); });
@@ -71,8 +72,11 @@ int run_eval(const EvalOptions& given) {
   const NetworkOptions network_options = network_of(options, file.metadata, *test);
   check_fit(network_options, *test);
 
-  const RunChoice run{
-      .dtype = find(file.metadata, "dtype").value_or("f32"), .seed = 0, .threads = 0, .budget = 0};
+  const RunChoice run{.dtype = find(file.metadata, "dtype").value_or("f32"),
+                      .device = options.device,
+                      .seed = 0,
+                      .threads = 0,
+                      .budget = 0};
   const auto network = make_network(network_options, run, Policy::stored);
   load_named(*network, file, options.names);
   LoaderOptions loaded;

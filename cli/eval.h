@@ -11,6 +11,7 @@ struct EvalOptions {
   NetworkChoice network{.name = "", .channels = {}, .blocks = {}, .dropout = 0};  ///< empty: as the file says
   DataChoice data{.name = "", .folder = {}};                                      ///< likewise
   std::string names{};                                                            ///< likewise
+  std::string device = "cpu";
   int threads = 0;
   std::int64_t budget = 0;
   std::int64_t batch = 250;

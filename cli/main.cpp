@@ -79,7 +79,7 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
       ->type_name("FILE");
   add_names_option(app, o.names);
   add_run_options(app, o.run);
-  add_device_option(app, o.run);
+  add_device_option(app, o.run.device);
   app.add_option("--autocast", o.autocast,
                  "bf16: convolutions and products in bf16, weights and streams in f32; or none")
       ->check(CLI::IsMember({kNoAutocast, "bf16"}).description(""))
@@ -112,6 +112,7 @@ void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
   add_network_options(app, o.network);
   add_data_options(app, o.data);
   add_batch(app, o.batch);
+  add_device_option(app, o.device);
   app.add_option("-t,--threads", o.threads, "(default: all cores)")->check(positive())->type_name("N");
   app.add_option("--budget", o.budget, "most bytes that tensors may hold, as in 512MiB")
       ->transform(CLI::AsSizeValue(false).description(""))
@@ -168,7 +169,7 @@ void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
       ->capture_default_str()
       ->type_name("N");
   add_run_options(app, o.run);
-  add_device_option(app, o.run);
+  add_device_option(app, o.run.device);
   add_json(app, o.json);
   app.footer(
       "Examples:\n"

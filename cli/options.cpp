@@ -88,8 +88,8 @@ void add_run_options(CLI::App& app, RunChoice& choice) {
       ->type_name("BYTES");
 }
 
-void add_device_option(CLI::App& app, RunChoice& choice) {
-  app.add_option("--device", choice.device, "where the network is: cpu, cuda (the first GPU) or cuda:N")
+void add_device_option(CLI::App& app, std::string& device) {
+  app.add_option("--device", device, "where the network is: cpu, cuda (the first GPU) or cuda:N")
       ->capture_default_str()
       ->type_name("NAME");
 }

@@ -5,10 +5,13 @@
 #include "../support/random_tensor.h"
 #include "gpu.h"
 
+#include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
 #include <retrace/core/memory.h>
 #include <retrace/core/random.h>
+#include <retrace/nn/clip_grad.h>
+#include <retrace/nn/grad_scaler.h>
 #include <retrace/nn/optimizer.h>
 #include <retrace/nn/weights.h>
 #include <retrace/revnet/networks.h>
@@ -70,7 +73,50 @@ Run train(Device device, Policy policy) {
   return run;
 }
 
+struct Scaled {
+  std::vector<double> losses;
+  std::vector<double> scales;
+};
+
+/// Mixed precision. The gradients of the first step are infinite, so it has to be left out.
+Scaled train_scaled(Device device) {
+  manual_seed(3);
+  ResidualNetwork network(small_revnet38());
+  network.to(device);
+  network.set_policy(Policy::reversible);
+  AdamW optimizer(network.parameters(), {.lr = 1e-3});
+  GradScaler scaler({.init_scale = 3e38, .backoff_factor = 1e-30});
+  Scaled run;
+  for (std::uint64_t step = 0; step < 5; ++step) {
+    const Tensor images = random_tensor({kBatch, 3, 8, 8}, DType::f32, 10 + step).to(device, Tag::data);
+    const Tensor labels = Tensor::from<std::int64_t>({0, 1, 2, 3}, {kBatch}).to(device, Tag::data);
+    Tape tape;
+    const Autocast bf16;
+    const Var loss = cross_entropy(network(images), labels);
+    run.losses.push_back(loss.value().item());
+    const Var scaled = scaler.scale(loss);
+    tape.backward(step == 0 ? scaled * 100.0 : scaled);
+    scaler.unscale_(optimizer);
+    clip_grad_norm(network.parameters(), 1);
+    scaler.step(optimizer);
+    scaler.update();
+    optimizer.zero_grad();
+    run.scales.push_back(scaler.get_scale());
+  }
+  return run;
+}
+
 }  // namespace
+
+TEST_CASE("losses are scaled and gradients clipped on a GPU as on the CPU", "[cuda][training]") {
+  const std::optional<Device> found = gpu_or_skip();
+  if (!found) return;
+  const Scaled cpu = train_scaled(Device::cpu());
+  const Scaled gpu = train_scaled(*found);
+  CHECK(gpu.scales == cpu.scales);
+  CHECK(cpu.scales.front() < 1e9);  // an overflow
+  CHECK(distance(gpu.losses, cpu.losses) < 0.02);
+}
 
 TEST_CASE("a network trains on the GPU's kernels as on the CPU, in the same bytes", "[cuda][training]") {
   const Policy policy = GENERATE(Policy::stored, Policy::checkpoint, Policy::reversible);

@@ -14,6 +14,7 @@ class CudaAllocator final : public Allocator {
  public:
   explicit CudaAllocator(Device device) : device_(device) {}
 
+  /// Returns when the host's bytes may change: CUDA copies pageable memory aside first.
   void upload(const std::byte* host, std::byte* device, std::int64_t bytes) override {
     copy(device, host, bytes, cudaMemcpyHostToDevice);
   }

@@ -37,15 +37,6 @@ class WithThreads {
   int previous_;
 };
 
-std::vector<double> numbers(const Tensor& x) {
-  return x.defined() ? x.to_vector<double>() : std::vector<double>();
-}
-
-/// Under Autocast every operation takes bf16; f32 and f64 run without.
-std::optional<DType> autocast_for(DType dtype) {
-  return dtype == DType::bf16 ? std::optional(DType::bf16) : std::nullopt;
-}
-
 /// The same numbers as f32; integers stay.
 Tensors widened(const Tensors& inputs) {
   Tensors wide;

@@ -13,10 +13,6 @@ using namespace retrace::test;
 
 namespace {
 
-std::vector<double> numbers(const Tensor& x) {
-  return x.defined() ? x.to_vector<double>() : std::vector<double>();
-}
-
 Tensors on(Device device, const Tensors& inputs) {
   Tensors moved;
   for (const Tensor& x : inputs) moved.push_back(x.to(device, Tag::data));
@@ -26,11 +22,6 @@ Tensors on(Device device, const Tensors& inputs) {
 double tolerance_of(const OpCase& op_case, DType dtype) {
   if (dtype == DType::f64) return 1e-11;
   return dtype == DType::f32 ? op_case.tolerance_f32 : op_case.tolerance_bf16;
-}
-
-/// Under Autocast every operation takes bf16; f32 and f64 run without.
-std::optional<DType> autocast_for(DType dtype) {
-  return dtype == DType::bf16 ? std::optional(DType::bf16) : std::nullopt;
 }
 
 }  // namespace

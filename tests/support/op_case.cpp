@@ -110,6 +110,14 @@ Tensor run_plain(const OpCase& op_case, const Tensors& inputs) {
   return op_case.function(Vars(inputs.begin(), inputs.end())).value();
 }
 
+std::optional<DType> autocast_for(DType dtype) {
+  return dtype == DType::bf16 ? std::optional(DType::bf16) : std::nullopt;
+}
+
+std::vector<double> numbers(const Tensor& x) {
+  return x.defined() ? x.to_vector<double>() : std::vector<double>();
+}
+
 bool same_bits(const Tensor& a, const Tensor& b) {
   if (!a.defined() || !b.defined()) return a.defined() == b.defined();
   if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;

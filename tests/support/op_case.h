@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -72,6 +73,11 @@ Outcome run_recorded(const OpCase& op_case, const Tensors& inputs, double pertur
 /// Runs the row without a tape.
 Tensor run_plain(const OpCase& op_case, const Tensors& inputs);
 
+/// Under Autocast every operation takes bf16; f32 and f64 run without.
+std::optional<DType> autocast_for(DType dtype);
+
+/// The elements of x; none where it is undefined.
+std::vector<double> numbers(const Tensor& x);
 /// The same shape, type and bits; two undefined tensors are.
 bool same_bits(const Tensor& a, const Tensor& b);
 /// The largest |a - b| / (1 + |b|), infinity for a NaN or another size.

@@ -13,6 +13,7 @@ namespace retrace::gpu_host {
 namespace {
 
 Order chosen_order = Order::forward;
+Watcher* chosen_watcher = nullptr;
 Counts counted;
 
 class Block {
@@ -117,12 +118,18 @@ bool is_valid(dim3 blocks, dim3 threads) {
 void set_order(Order order) { chosen_order = order; }
 
 const Counts& counts() { return counted; }
-void count_library_call() { ++counted.library_calls; }
+void count_library_call() {
+  ++counted.library_calls;
+  if (chosen_watcher != nullptr) chosen_watcher->begin();
+}
+void set_watcher(Watcher* watcher) { chosen_watcher = watcher; }
+Watcher* watcher() { return chosen_watcher; }
 Counts& mutable_counts() { return counted; }
 
 cudaError_t run_grid(dim3 blocks, dim3 threads, void (*body)(void*), void* arg) {
   if (!is_valid(blocks, threads)) return cudaErrorInvalidConfiguration;
   ++counted.launches;
+  if (chosen_watcher != nullptr) chosen_watcher->begin();
   const DeviceAccess access;
   gridDim = blocks;
   blockDim = threads;

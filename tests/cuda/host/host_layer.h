@@ -22,7 +22,21 @@ struct Counts {
   std::int64_t downloaded = 0;     ///< bytes
 };
 const Counts& counts();
+/// For the stand-ins, before they compute.
 void count_library_call();
+
+/// Sees what the device's memory is used for. Kernels tell only where they are compiled for it
+/// (step_table.cpp).
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  /// A launch, a call of a library or a copy begins.
+  virtual void begin() = 0;
+  virtual void read(const void* data, std::size_t bytes) = 0;
+  virtual void written(const void* data, std::size_t bytes) = 0;
+};
+void set_watcher(Watcher* watcher);
+Watcher* watcher();
 
 /// What cuDNN was asked about convolutions.
 struct ConvolutionCalls {
@@ -41,6 +55,9 @@ class DeviceAccess {
   DeviceAccess(const DeviceAccess&) = delete;
   DeviceAccess& operator=(const DeviceAccess&) = delete;
 };
+
+/// Where the device's memory lies: at its first addresses what is allocated first.
+const std::byte* device_memory();
 
 /// Whether all of these bytes are the device's.
 bool is_device_memory(const void* data, std::size_t bytes);

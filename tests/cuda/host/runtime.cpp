@@ -58,6 +58,8 @@ class Memory {
     return true;
   }
 
+  const std::byte* base() const { return base_; }
+
   bool contains(const void* data, std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     const std::size_t at = offset_of(data);
@@ -120,6 +122,7 @@ void set_machine(Machine machine) { chosen_machine = machine; }
 DeviceAccess::DeviceAccess() { Memory::get().begin_access(); }
 DeviceAccess::~DeviceAccess() { Memory::get().end_access(); }
 
+const std::byte* device_memory() { return Memory::get().base(); }
 bool is_device_memory(const void* data, std::size_t bytes) { return Memory::get().contains(data, bytes); }
 
 }  // namespace retrace::gpu_host
@@ -159,6 +162,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     return remember(cudaErrorInvalidValue);
   (to_device ? mutable_counts().uploaded : mutable_counts().downloaded) +=
       static_cast<std::int64_t>(to_device && from_device ? 0 : bytes);
+  if (Watcher* watching = watcher(); watching != nullptr) {
+    watching->begin();
+    if (from_device) watching->read(from, bytes);
+    if (to_device) watching->written(to, bytes);
+  }
   const DeviceAccess access;
   std::memcpy(to, from, bytes);
   return cudaSuccess;

@@ -15,6 +15,7 @@ import sys
 import parity_break
 from parity_table import PROMISED, TableError, chosen, names_by_row, read_rows
 from report import read_test
+from workshop import WorkshopError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -90,7 +91,7 @@ def main():
         if options.command == "show":
             return show(folder, ROOT / "build", options.rows)
         return parity_break.run(chosen(read_rows(folder), options.rows), ROOT, ROOT / "build-break")
-    except TableError as error:
+    except (TableError, WorkshopError) as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
 

@@ -42,6 +42,7 @@ void compare(const Tensors& inputs, double tolerance, const Run& run) {
   for (const gpu_host::Order order : {gpu_host::Order::forward, gpu_host::Order::reversed}) {
     gpu_host::set_order(order);
     const Tensors got = run(moved);
+    CHECK(gpu_host::guards_hold());
     REQUIRE(got.size() == expected.size());
     for (std::size_t i = 0; i < got.size(); ++i) {
       INFO("result " << i);
@@ -227,4 +228,23 @@ TEST_CASE("group_norm on the GPU makes each gradient alone", "[cuda][group_norm]
                   return Tensors{y, mean, rstd, want_dx ? dx : dgamma};
                 });
       }
+}
+
+TEST_CASE("kernels on the GPU that no op has end where their results do", "[cuda]") {
+  const Tensor rows = uniform({8, 64})(DType::f64);
+  const Tensor labels = Tensor::from<std::int64_t>({3, 1, 0, 63, 4, 9, 9, 2}, {8});
+  compare({rows, labels}, 1e-12, [](const Tensors& in) {
+    Tensors y;
+    for (int i = 0; i < 2; ++i) y.push_back(like(in[1]));
+    for (int i = 0; i < 4; ++i) y.push_back(like(in[0]));
+    kernel::argmax(in[0], y[0]);
+    kernel::label_rank(in[0], in[1], y[1]);
+    kernel::uniform({1, 2}, -1, 1, y[2]);
+    kernel::normal({1, 3}, 0, 1, y[3]);
+    kernel::fill(y[4], 5);
+    kernel::fill(y[5], 6);
+    kernel::ParameterSteps steps{{{.gradient = in[0], .state = {y[4]}, .number = 2, .parameter = y[5]}}};
+    kernel::sgd_step({.lr = 0.1, .momentum = 0.9}, steps);
+    return y;
+  });
 }

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import subprocess
 import tempfile
 import unittest
 
@@ -138,44 +137,6 @@ class Breaks(unittest.TestCase):
         self.assertFalse(well)
         self.assertIn("STILL GREEN", lines[1])
         self.assertFalse(parity_break.report([])[1])
-
-    def test_a_break_touches_the_copy_alone_and_is_reverted(self):
-        with tempfile.TemporaryDirectory() as name:
-            tree, copy = pathlib.Path(name, "tree"), pathlib.Path(name, "copy")
-            tree.mkdir()
-            for file, text in (("a.cpp", "half = a / 2;"), ("new.cpp", "b"), ("junk.o", "c"), (".gitignore", "*.o\n")):
-                (tree / file).write_text(text)
-            subprocess.run(["git", "init", "-q", str(tree)], check=True)
-            subprocess.run(["git", "-C", str(tree), "add", "a.cpp"], check=True)
-            seen = []
-
-            class FakeWorkshop(parity_break.Workshop):
-                def compile(self, tests):
-                    seen.append((self.source / "a.cpp").read_text())
-                    return ""
-
-                def test(self, row):
-                    return 1
-
-            workshop = FakeWorkshop(tree, copy)
-            self.assertEqual(sorted(p.name for p in workshop.source.iterdir()), [".gitignore", "a.cpp", "new.cpp"])
-            self.assertEqual(parity_break.break_row(workshop, row(), before=0).verdict, "red")
-            self.assertEqual(seen, ["half = a / 3;"])
-            for folder in (tree, workshop.source):
-                self.assertEqual((folder / "a.cpp").read_text(), "half = a / 2;")
-
-            (tree / "new.cpp").unlink()
-            (workshop.source / "a.cpp").write_text("left broken by a run that was killed")
-            FakeWorkshop(tree, copy)
-            self.assertEqual((workshop.source / "a.cpp").read_text(), "half = a / 2;")
-            written = (workshop.source / "a.cpp").stat().st_mtime_ns
-            FakeWorkshop(tree, copy)
-            self.assertEqual((workshop.source / "a.cpp").stat().st_mtime_ns, written)
-            self.assertFalse((workshop.source / "new.cpp").exists())
-
-    def test_a_folder_without_git(self):
-        with tempfile.TemporaryDirectory() as name, self.assertRaisesRegex(TableError, "and git says: fatal"):
-            parity_break.copy_tree(pathlib.Path(name), pathlib.Path(name, "copy"))
 
 
 cases.main("project-parity")

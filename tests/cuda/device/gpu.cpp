@@ -7,6 +7,7 @@
 namespace retrace::gpu_host {
 
 void set_order(Order) {}
+bool guards_hold() { return true; }
 
 }  // namespace retrace::gpu_host
 

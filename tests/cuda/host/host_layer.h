@@ -62,4 +62,8 @@ const std::byte* device_memory();
 /// Whether all of these bytes are the device's.
 bool is_device_memory(const void* data, std::size_t bytes);
 
+/// Whether no kernel has written behind a block that cudaMalloc gave and that is not freed. Tensors fill
+/// their blocks where their bytes are a multiple of kBlockAlignment (core/allocator.h).
+bool guards_hold();
+
 }  // namespace retrace::gpu_host

@@ -27,10 +27,10 @@ class Memory {
     return memory;
   }
 
-  /// Null when there is no place.
+  /// Null when there is no place. Behind the bytes a guard is left, of at most a page.
   void* allocate(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
-    const std::size_t size = (bytes + kPage - 1) / kPage * kPage;
+    const std::size_t size = (bytes / kPage + 1) * kPage;
     std::size_t at = used_;
     const auto hole =
         std::find_if(holes_.begin(), holes_.end(), [size](const auto& h) { return h.second == size; });
@@ -42,9 +42,9 @@ class Memory {
     } else {
       used_ += size;
     }
-    taken_[at] = size;
+    taken_[at] = {bytes, size};
     open();
-    std::memset(base_ + at, 0xff, size);  // NaN: what is read before it is written shows
+    std::memset(base_ + at, kFresh, size);
     if (accesses_ == 0) close();
     return base_ + at;
   }
@@ -53,12 +53,23 @@ class Memory {
     const std::lock_guard lock(mutex_);
     const auto found = taken_.find(offset_of(data));
     if (found == taken_.end()) return false;
-    holes_[found->first] = found->second;
+    holes_[found->first] = found->second.size;
     taken_.erase(found);
     return true;
   }
 
   const std::byte* base() const { return base_; }
+
+  bool guards_hold() {
+    begin_access();
+    const bool hold = std::all_of(taken_.begin(), taken_.end(), [this](const auto& block) {
+      const auto* guard = reinterpret_cast<const unsigned char*>(base_ + block.first) + block.second.bytes;
+      return std::all_of(guard, guard + block.second.size - block.second.bytes,
+                         [](unsigned char byte) { return byte == kFresh; });
+    });
+    end_access();
+    return hold;
+  }
 
   bool contains(const void* data, std::size_t bytes) {
     const std::lock_guard lock(mutex_);
@@ -66,7 +77,7 @@ class Memory {
     auto block = taken_.upper_bound(at);
     if (block == taken_.begin()) return false;
     --block;
-    return at >= block->first && at + bytes <= block->first + block->second;
+    return at >= block->first && at + bytes <= block->first + block->second.bytes;
   }
 
   void begin_access() {
@@ -79,6 +90,12 @@ class Memory {
   }
 
  private:
+  struct Taken {
+    std::size_t bytes;  // that were asked for
+    std::size_t size;   // with the guard
+  };
+
+  static constexpr unsigned char kFresh = 0xff;  // NaN: what is read before it is written shows
   static constexpr std::size_t kPage = 4096;
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;
   static constexpr std::size_t kBytes = std::size_t{16} << 30;
@@ -103,8 +120,8 @@ class Memory {
   std::byte* base_;
   std::size_t used_ = 0;
   int accesses_ = 0;
-  std::map<std::size_t, std::size_t> taken_;  // offset, bytes
-  std::map<std::size_t, std::size_t> holes_;
+  std::map<std::size_t, Taken> taken_;        // by offset
+  std::map<std::size_t, std::size_t> holes_;  // offset, size
 };
 
 Machine chosen_machine = Machine::one_gpu;
@@ -124,6 +141,7 @@ DeviceAccess::~DeviceAccess() { Memory::get().end_access(); }
 
 const std::byte* device_memory() { return Memory::get().base(); }
 bool is_device_memory(const void* data, std::size_t bytes) { return Memory::get().contains(data, bytes); }
+bool guards_hold() { return Memory::get().guards_hold(); }
 
 }  // namespace retrace::gpu_host
 

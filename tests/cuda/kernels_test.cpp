@@ -10,6 +10,9 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 using namespace retrace;
 using namespace retrace::test;
@@ -247,4 +250,80 @@ TEST_CASE("kernels on the GPU that no op has end where their results do", "[cuda
     kernel::sgd_step({.lr = 0.1, .momentum = 0.9}, steps);
     return y;
   });
+}
+
+namespace {
+
+/// An optimizer, its options, and how many states a parameter has.
+struct Optimizer {
+  std::string name;
+  std::size_t states;
+  std::function<void(kernel::ParameterSteps& steps)> step;
+};
+const std::vector<Optimizer> kOptimizers{
+    {"sgd", 0, [](auto& steps) { kernel::sgd_step({.lr = 0.1, .weight_decay = 0.1}, steps); }},
+    {"sgd with momentum", 1,
+     [](auto& steps) { kernel::sgd_step({.lr = 0.1, .momentum = 0.9, .dampening = 0.5}, steps); }},
+    {"sgd with nesterov", 1,
+     [](auto& steps) { kernel::sgd_step({.lr = 0.1, .momentum = 0.9, .nesterov = true}, steps); }},
+    {"adam", 2, [](auto& steps) { kernel::adam_step({.lr = 0.1, .weight_decay = 0.1}, steps); }},
+    {"adamw", 2,
+     [](auto& steps) {
+       kernel::adam_step({.lr = 0.1, .weight_decay = 0.1, .decoupled_weight_decay = true}, steps);
+     }},
+    {"rmsprop", 1, [](auto& steps) { kernel::rmsprop_step({.lr = 0.1, .weight_decay = 0.1}, steps); }},
+    {"rmsprop, centered, with momentum", 3,
+     [](auto& steps) { kernel::rmsprop_step({.lr = 0.1, .momentum = 0.9, .centered = true}, steps); }}};
+
+/// The parameters and their states after two steps; inputs: a parameter, its gradient, the next parameter ...
+Tensors after_two_steps(const Optimizer& optimizer, const Tensors& inputs) {
+  kernel::ParameterSteps steps;
+  Tensors results;
+  for (std::size_t i = 0; i < inputs.size(); i += 2) {
+    const Tensor& x = inputs[i];
+    kernel::ParameterStep step{
+        .gradient = inputs[i + 1], .state = {}, .number = 0, .parameter = x.clone(Tag::data)};
+    for (std::size_t k = 0; k < optimizer.states; ++k)
+      step.state.push_back(Tensor::zeros(x.shape(), x.dtype(), Tag::data, x.device()));
+    results.push_back(step.parameter);
+    results.insert(results.end(), step.state.begin(), step.state.end());
+    steps.steps.push_back(step);
+  }
+  for (int number = 1; number <= 2; ++number) {
+    for (kernel::ParameterStep& step : steps.steps) step.number = number;
+    optimizer.step(steps);
+  }
+  return results;
+}
+
+}  // namespace
+
+TEST_CASE("optimizers on the GPU step as on the CPU", "[cuda][optimizer]") {
+  std::vector<std::int64_t> sizes{1, 2048, 2049, 5000};  // a block takes 2048
+  sizes.insert(sizes.end(), 120, 8);                     // and a launch 56 parameters
+  for (const auto& [even, odd] :
+       {std::pair{DType::f64, DType::f64}, {DType::f32, DType::f32}, {DType::f64, DType::f32}}) {
+    Tensors inputs;
+    for (std::size_t i = 0; i < sizes.size(); ++i)
+      for (const std::uint64_t seed : {2 * i, 2 * i + 1})
+        inputs.push_back(uniform({sizes[i]}, -1, 1, seed)(i % 2 == 0 ? even : odd));
+    for (const Optimizer& optimizer : kOptimizers) {
+      INFO(optimizer.name << ' ' << name_of(even) << ' ' << name_of(odd));
+      compare(inputs, tolerance_of(odd), [&](const Tensors& in) { return after_two_steps(optimizer, in); });
+    }
+  }
+}
+
+TEST_CASE("square_sum on the GPU is the CPU's", "[cuda][optimizer]") {
+  constexpr std::int64_t kBlock = 64 * 256;  // elements that a block takes
+  for (const DType dtype : kEachType)
+    for (const std::int64_t n : {std::int64_t{1}, std::int64_t{300}, kBlock, 3 * kBlock + 1, 257 * kBlock}) {
+      if (n > 100 * kBlock && dtype != DType::bf16) continue;  // more blocks than one adds up at a time
+      INFO(n << ' ' << name_of(dtype));
+      compare({uniform({n})(dtype)}, 1e-12, [](const Tensors& in) {
+        Tensor out({}, DType::f64, Tag::data, in[0].device());
+        kernel::square_sum(in[0], out);
+        return Tensors{out};
+      });
+    }
 }

@@ -327,3 +327,13 @@ TEST_CASE("square_sum on the GPU is the CPU's", "[cuda][optimizer]") {
       });
     }
 }
+
+TEST_CASE("leaky_relu on the GPU takes each element once, in place, too", "[cuda][activation]") {
+  for (const DType dtype : kEachType)
+    compare({uniform({100})(dtype)}, 0, [](const Tensors& in) {
+      Tensor y = in[0].clone(Tag::data);
+      Tensor mask({13}, DType::u8, Tag::saved, y.device());
+      kernel::leaky_relu(y, 0.5, y, mask);
+      return Tensors{y, mask};
+    });
+}

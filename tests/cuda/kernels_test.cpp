@@ -337,3 +337,21 @@ TEST_CASE("leaky_relu on the GPU takes each element once, in place, too", "[cuda
       return Tensors{y, mask};
     });
 }
+
+TEST_CASE("kernels on the GPU whose threads take several elements leave a neighbour alone", "[cuda]") {
+  for (const DType dtype : kWideTypes)
+    compare({uniform({13, 1})(dtype), uniform({1}, 1, 2)(dtype)}, tolerance_of(dtype), [](const Tensors& in) {
+      const Device device = in[0].device();
+      Tensors wholes;
+      for (int i = 0; i < 4; ++i)
+        wholes.push_back(Tensor::full({16, 1}, 7, in[0].dtype(), Tag::data, device));
+      Tensors parts;
+      for (const Tensor& whole : wholes) parts.push_back(whole.slice(0, 13));
+      Tensor mask({2}, DType::u8, Tag::saved, device);
+      kernel::leaky_relu(in[0], 0.5, parts[0], mask);
+      kernel::batch_norm_normalize(in[0], in[1], in[1], in[1], in[1], true, parts[1], mask);
+      kernel::dropout(in[0], {1, 2}, 0.3, parts[2]);
+      kernel::uniform({1, 2}, -1, 1, parts[3]);
+      return wholes;
+    });
+}

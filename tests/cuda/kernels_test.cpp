@@ -355,3 +355,12 @@ TEST_CASE("kernels on the GPU whose threads take several elements leave a neighb
       return wholes;
     });
 }
+
+TEST_CASE("dropout on the GPU keeps an element whose number is p, as the CPU does", "[cuda][random]") {
+  const RandomStream stream{1, 2};
+  compare({uniform({20}, 1, 2)(DType::f64)}, 1e-12, [&](const Tensors& in) {
+    Tensor y = like(in[0]);
+    kernel::dropout(in[0], stream, uniform_at(stream, 5), y);
+    return Tensors{y};
+  });
+}

@@ -25,8 +25,6 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-Device device_of(Module& network) { return network.parameters().front()->value().device(); }
-
 Tensor moved(const Tensor& x, Device device) { return x.device() == device ? x : x.to(device, Tag::data); }
 
 /// Loss and gradients, counted by `counter`, which sees the rest of the step too.
@@ -55,6 +53,8 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
 }
 
 }  // namespace
+
+Device device_of(Module& network) { return network.parameters().front()->value().device(); }
 
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number, Tensor* logits) {
   const Counter counter(kStepTags, /*remember=*/false, device_of(network));

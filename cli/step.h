@@ -9,6 +9,9 @@
 
 namespace retrace::cli {
 
+/// Where a network's parameters are.
+Device device_of(Module& network);
+
 /// What one training step did and what it took. Bytes are those of kStepTags.
 struct StepResult {
   double loss = 0;

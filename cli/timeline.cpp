@@ -7,7 +7,7 @@
 namespace retrace::cli {
 
 Timeline watch_step(const std::string& name, Module& network, Optimizer& optimizer, const Batch& batch) {
-  const Counter counter(kStepTags, /*remember=*/true, network.parameters().front()->value().device());
+  const Counter counter(kStepTags, /*remember=*/true, device_of(network));
   const StepResult step = training_step(network, optimizer, batch, 1);
   Timeline timeline{.name = name,
                     .points = {{.seconds = 0, .bytes = 0}},

@@ -1,5 +1,6 @@
 // Activations whose derivative is a decision. A thread takes the eight elements of a byte of the mask, so
 // that no two write to one byte.
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 #include <retrace/cuda/gpu.h>
 #include <retrace/cuda/install.h>
@@ -100,13 +101,13 @@ __global__ void abs_backward_kernel(std::int64_t n, std::int64_t bytes, const st
 }
 
 /// Bytes of one bit an element.
-std::int64_t mask_bytes(const Tensor& x) { return (x.numel() + 7) / 8; }
+std::int64_t mask_bytes(const Tensor& x) { return ceil_div(x.numel(), 8); }
 
 template <class F>
 void masked(const char* op, const Tensor& x, Tensor& y, Tensor& mask, F f) {
   visit_any_float(op, x.dtype(), [&]<class T>(TypeTag<T>) {
     launch(x.device(), blocks_for(mask_bytes(x)), kThreads, &masked_kernel<T, F>, x.numel(), mask_bytes(x),
-           x.data<T>(), y.mutable_data<T>(), mask.defined() ? mask.mutable_data<std::uint8_t>() : nullptr, f);
+           x.data<T>(), y.mutable_data<T>(), detail::mutable_data_or_null<std::uint8_t>(mask), f);
   });
 }
 

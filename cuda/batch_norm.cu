@@ -27,8 +27,8 @@ struct Layout {
       : n(x[0]),
         c(x[1]),
         plane(x.numel_after(1)),
-        images(std::max({kPart / plane, (n + kMostParts - 1) / kMostParts, std::int64_t{1}})),
-        parts((n + images - 1) / images) {}
+        images(std::max({kPart / plane, ceil_div(n, kMostParts), std::int64_t{1}})),
+        parts(ceil_div(n, images)) {}
 
   /// Elements of a channel.
   __device__ std::int64_t count() const { return n * plane; }
@@ -204,7 +204,7 @@ TwoSums* sums_in(Tensor& workspace) { return reinterpret_cast<TwoSums*>(workspac
 void batch_norm_normalize(const Tensor& x, const Tensor& mean, const Tensor& rstd, const Tensor& gamma,
                           const Tensor& beta, bool relu, Tensor& y, Tensor& mask) {
   visit_float("batch_norm", x.dtype(), [&]<class T>(TypeTag<T>) {
-    launch(x.device(), blocks_for((x.numel() + 7) / 8), kThreads, &normalize_kernel<T>, Layout(x.shape()),
+    launch(x.device(), blocks_for(ceil_div(x.numel(), 8)), kThreads, &normalize_kernel<T>, Layout(x.shape()),
            x.data<T>(), mean.data<T>(), rstd.data<T>(), gamma.data<T>(), beta.data<T>(), relu,
            y.mutable_data<T>(), mutable_data_or_null<std::uint8_t>(mask));
   });

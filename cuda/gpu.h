@@ -46,9 +46,12 @@ void launch(const On& on, std::int64_t blocks, int threads, void (*kernel)(Param
         "cudaLaunchKernelExC", on.place);
 }
 
+/// a / b, rounded up.
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 /// The blocks for n elements, one a thread; where that were too many, threads take several.
 inline std::int64_t blocks_for(std::int64_t n, int threads = kThreads) {
-  return std::clamp<std::int64_t>((n + threads - 1) / threads, 1, std::int64_t{1} << 20);
+  return std::clamp<std::int64_t>(ceil_div(n, threads), 1, std::int64_t{1} << 20);
 }
 
 /// This thread's number among those of all blocks, and how many there are: kernels take elements

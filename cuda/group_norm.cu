@@ -1,5 +1,6 @@
 // Group normalisation, which is layer normalisation where a sample is one group and a channel one value. A
 // team takes a group, which lies in one piece; sums run in double.
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 #include <retrace/cuda/install.h>
 #include <retrace/cuda/team.h>
@@ -43,8 +44,7 @@ struct PerChannel {
   const T* values;
   T otherwise;
 
-  PerChannel(const Tensor& x, T constant)
-      : values(x.defined() ? x.data<T>() : nullptr), otherwise(constant) {}
+  PerChannel(const Tensor& x, T constant) : values(detail::data_or_null<T>(x)), otherwise(constant) {}
   __device__ T operator[](std::int64_t c) const { return values == nullptr ? otherwise : values[c]; }
 };
 
@@ -153,8 +153,8 @@ void group_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, std::i
 
 template <class T>
 void write_dgamma(Device device, const Layout& layout, const Backward<T>& of, Tensor& dgamma) {
-  const std::int64_t samples = std::max(kLeastSamples, (layout.n + kMostParts - 1) / kMostParts);
-  const std::int64_t parts = (layout.n + samples - 1) / samples;
+  const std::int64_t samples = std::max(kLeastSamples, ceil_div(layout.n, kMostParts));
+  const std::int64_t parts = ceil_div(layout.n, samples);
   Tensor sums({parts, layout.c}, DType::f64, Tag::workspace, device);
   with_team(layout.plane, true, [&]<class Team>(Team) {
     launch(device, Team::blocks_for(sums.numel()), kThreads, &dgamma_kernel<Team, T>, layout, of, samples,

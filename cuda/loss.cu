@@ -1,3 +1,4 @@
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 #include <retrace/cuda/install.h>
 #include <retrace/cuda/line.h>
@@ -24,7 +25,7 @@ struct CrossEntropy {
                std::int64_t ignore_index)
       : logits(x.data<T>()),
         labels(label.data<std::int64_t>()),
-        weights(weight.defined() ? weight.data<T>() : nullptr),
+        weights(detail::data_or_null<T>(weight)),
         smoothing(label_smoothing),
         ignored(ignore_index),
         rows(x.shape()[0]),
@@ -133,9 +134,7 @@ struct BinaryCrossEntropy {
   const T *x, *target, *pos_weight;
 
   BinaryCrossEntropy(const Tensor& logits, const Tensor& targets, const Tensor& weight)
-      : x(logits.data<T>()),
-        target(targets.data<T>()),
-        pos_weight(weight.defined() ? weight.data<T>() : nullptr) {}
+      : x(logits.data<T>()), target(targets.data<T>()), pos_weight(detail::data_or_null<T>(weight)) {}
 
   __device__ T positive(std::int64_t i) const {
     return pos_weight == nullptr ? target[i] : pos_weight[i] * target[i];

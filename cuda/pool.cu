@@ -1,5 +1,6 @@
 // Pooling. On the way back each element of dx looks up the outputs whose windows hold it, so that none is
 // written twice.
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 #include <retrace/cuda/install.h>
 #include <retrace/cuda/team.h>
@@ -180,7 +181,7 @@ void max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor
   visit_any_float("max_pool2d", x.dtype(), [&]<class T>(TypeTag<T>) {
     launch(x.device(), blocks_for(y.numel()), kThreads, &max_kernel<T>, y.numel(),
            windows_of(x.shape(), y.shape(), options), x.data<T>(), y.mutable_data<T>(),
-           indices.defined() ? indices.mutable_data<std::int32_t>() : nullptr);
+           detail::mutable_data_or_null<std::int32_t>(indices));
   });
 }
 

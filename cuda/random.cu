@@ -53,7 +53,7 @@ __global__ void dropout_kernel(std::int64_t n, RandomStream stream, std::uint32_
   }
 }
 
-std::int64_t draws(const Tensor& y) { return (y.numel() + 3) / 4; }
+std::int64_t draws(const Tensor& y) { return ceil_div(y.numel(), 4); }
 
 template <class F>
 void draw(const char* op, const RandomStream& stream, Tensor& y, F f) {

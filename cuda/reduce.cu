@@ -18,8 +18,6 @@ struct PartLimits {
 constexpr PartLimits kForBlocks{.most_parts = 2048, .least_terms = 16 * kThreads};
 constexpr PartLimits kForThreads{.most_parts = 256 * 1024, .least_terms = 64};
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 /// How sum_to walks x: over the elements of `out` (kept) and over the terms of each (reduced).
 struct Reduction {
   detail::Loops<1> kept;

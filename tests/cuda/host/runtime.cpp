@@ -198,11 +198,5 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t) {
-  if (!is_device_memory(data, bytes)) return remember(cudaErrorInvalidValue);
-  const DeviceAccess access;
-  std::memset(data, value, bytes);
-  return cudaSuccess;
-}
 
 }  // extern "C"

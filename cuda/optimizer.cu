@@ -4,8 +4,8 @@
 #include <retrace/cuda/gpu.h>
 #include <retrace/cuda/install.h>
 
+#include <array>
 #include <cmath>
-#include <vector>
 
 namespace retrace::cuda {
 
@@ -21,15 +21,15 @@ template <class T>
 struct Piece {
   const T* gradient;
   T* parameter;
-  T* state[3];          ///< as many as the optimizer keeps
-  std::int64_t number;  ///< of the parameter's step
+  T* state[3];   ///< as many as the optimizer keeps
+  T factors[2];  ///< what the optimizer makes of the number of the parameter's step
   std::int64_t elements;
   std::int64_t first_block;
 };
 
 template <class T>
 struct Pieces {
-  static constexpr int kMost = 56;
+  static constexpr int kMost = 48;
   Piece<T> piece[kMost];
   int count;
 };
@@ -46,9 +46,14 @@ __global__ void step_kernel(Pieces<T> pieces, F f) {
   for (std::int64_t i = begin + threadIdx.x; i < end; i += kThreads) f.update(piece, i);
 }
 
+// Each has the factors of a parameter's step, computed once for all its elements, and the update of one.
+
 struct Sgd {
   SgdOptions options;
 
+  std::array<double, 2> factors(std::int64_t number) const {
+    return {number == 1 ? 1 : 1 - options.dampening, 0};
+  }
   template <class T>
   __device__ void update(const Piece<T>& piece, std::int64_t i) const {
     T& p = piece.parameter[i];
@@ -59,7 +64,7 @@ struct Sgd {
       return;
     }
     const T momentum = static_cast<T>(options.momentum);
-    const T fresh = static_cast<T>(piece.number == 1 ? 1 : 1 - options.dampening);
+    const T fresh = piece.factors[0];
     T& buffer = piece.state[0][i];
     buffer = momentum * buffer + fresh * g;
     p -= lr * (options.nesterov ? g + momentum * buffer : buffer);
@@ -69,11 +74,13 @@ struct Sgd {
 struct Adam {
   AdamOptions options;
 
+  std::array<double, 2> factors(std::int64_t number) const {
+    const auto t = static_cast<double>(number);
+    return {options.lr / (1 - std::pow(options.beta1, t)), std::sqrt(1 - std::pow(options.beta2, t))};
+  }
   template <class T>
   __device__ void update(const Piece<T>& piece, std::int64_t i) const {
-    const auto t = static_cast<double>(piece.number);
-    const T step_size = static_cast<T>(options.lr / (1 - std::pow(options.beta1, t)));
-    const T root_correction = static_cast<T>(std::sqrt(1 - std::pow(options.beta2, t)));
+    const auto [step_size, root_correction] = piece.factors;
     const bool decoupled = options.decoupled_weight_decay;
     T& p = piece.parameter[i];
     T& m = piece.state[0][i];
@@ -89,6 +96,7 @@ struct Adam {
 struct Rmsprop {
   RmspropOptions options;
 
+  std::array<double, 2> factors(std::int64_t) const { return {}; }
   template <class T>
   __device__ void update(const Piece<T>& piece, std::int64_t i) const {
     T& p = piece.parameter[i];
@@ -124,11 +132,16 @@ void step_all(ParameterSteps& steps, F f) {
   for (ParameterStep& step : steps.steps) {
     Tensor& parameter = step.parameter;
     if (parameter.dtype() != dtype_of<T>()) continue;
-    Piece<T> piece{
-        step.gradient.data<T>(), parameter.mutable_data<T>(), {}, step.number, parameter.numel(), blocks};
+    const auto [first, second] = f.factors(step.number);
+    Piece<T> piece{step.gradient.data<T>(),
+                   parameter.mutable_data<T>(),
+                   {},
+                   {static_cast<T>(first), static_cast<T>(second)},
+                   parameter.numel(),
+                   blocks};
     for (std::size_t k = 0; k < step.state.size(); ++k) piece.state[k] = step.state[k].mutable_data<T>();
     pieces.piece[pieces.count++] = piece;
-    blocks += (piece.elements + kPiece - 1) / kPiece;
+    blocks += ceil_div(piece.elements, kPiece);
     if (pieces.count == Pieces<T>::kMost) run();
   }
   run();
@@ -169,7 +182,7 @@ __global__ void add_sums_kernel(std::int64_t n, const double* sums, double* out)
 
 void square_sum(const Tensor& x, Tensor& out) {
   constexpr std::int64_t kSquares = 64 * kThreads;  // of a block
-  const std::int64_t blocks = (x.numel() + kSquares - 1) / kSquares;
+  const std::int64_t blocks = ceil_div(x.numel(), kSquares);
   Tensor partial({blocks}, DType::f64, Tag::workspace, x.device());
   double* sums = partial.mutable_data<double>();
   visit_any_float("square_sum", x.dtype(), [&]<class T>(TypeTag<T>) {

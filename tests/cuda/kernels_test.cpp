@@ -300,7 +300,7 @@ Tensors after_two_steps(const Optimizer& optimizer, const Tensors& inputs) {
 
 TEST_CASE("optimizers on the GPU step as on the CPU", "[cuda][optimizer]") {
   std::vector<std::int64_t> sizes{1, 2048, 2049, 5000};  // a block takes 2048
-  sizes.insert(sizes.end(), 120, 8);                     // and a launch 56 parameters
+  sizes.insert(sizes.end(), 120, 8);                     // and a launch 48 parameters
   for (const auto& [even, odd] :
        {std::pair{DType::f64, DType::f64}, {DType::f32, DType::f32}, {DType::f64, DType::f32}}) {
     Tensors inputs;

@@ -1,9 +1,6 @@
 #include <retrace/cuda/allocator.h>
 #include <retrace/cuda/context.h>
 
-#include <array>
-#include <mutex>
-
 namespace retrace::cuda {
 
 namespace {
@@ -53,13 +50,6 @@ class CudaAllocator final : public Allocator {
 
 }  // namespace
 
-Allocator& device_allocator(Device device) {
-  static std::array<CudaAllocator*, 64> allocators{};
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
-  CudaAllocator*& slot = allocators[static_cast<std::size_t>(device.index())];
-  if (slot == nullptr) slot = new CudaAllocator(device);  // never destroyed: see the CPU's
-  return *slot;
-}
+std::unique_ptr<Allocator> make_allocator(Device device) { return std::make_unique<CudaAllocator>(device); }
 
 }  // namespace retrace::cuda

@@ -2,9 +2,11 @@
 // Internal.
 #include <retrace/core/allocator.h>
 
+#include <memory>
+
 namespace retrace::cuda {
 
-/// The allocator of a GPU's memory.
-Allocator& device_allocator(Device device);
+/// An allocator of a GPU's memory.
+std::unique_ptr<Allocator> make_allocator(Device device);
 
 }  // namespace retrace::cuda

@@ -16,6 +16,9 @@ constexpr int kMostDevices = 64;
 std::array<Context*, kMostDevices> contexts{};
 std::mutex mutex;
 
+Context& context_of(Device device) { return *contexts[static_cast<std::size_t>(device.index())]; }
+Allocator& allocator_of(Device device) { return context_of(device).allocator(); }
+
 [[noreturn]] void fail_call(const char* call, int code, std::string_view text, Place place) {
   const std::string_view file = place.file;
   fail<DeviceError>("cuda", "{} must succeed, got {} ({}) at {}:{}", call, code, text,
@@ -49,8 +52,8 @@ void check(cudnnStatus_t status, const char* call, Place place) {
   if (status != CUDNN_STATUS_SUCCESS) fail_call(call, status, cudnnGetErrorString(status), place);
 }
 
-Context::Context(int index) : index_(index) {
-  check(cudaSetDevice(index_), "cudaSetDevice");
+Context::Context(Device device) : allocator_(make_allocator(device)) {
+  check(cudaSetDevice(device.index()), "cudaSetDevice");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
 }
 
@@ -74,7 +77,7 @@ cudnnHandle_t Context::cudnn() {
 
 Context& context(Device device) {
   check(cudaSetDevice(device.index()), "cudaSetDevice");
-  return *contexts[static_cast<std::size_t>(device.index())];
+  return context_of(device);
 }
 
 Device device(int index) {
@@ -82,13 +85,14 @@ Device device(int index) {
   if (index < 0 || index >= count)
     fail<DeviceError>("cuda", "the GPU's number must be in [0,{}), got {}", count, index);
   const std::lock_guard lock(mutex);
+  const Device device(DeviceKind::cuda, index);
   Context*& slot = contexts[static_cast<std::size_t>(index)];
   if (slot == nullptr) {
-    slot = new Context(index);
-    install_allocators(DeviceKind::cuda, &cuda::device_allocator);
+    slot = new Context(device);
+    install_allocators(DeviceKind::cuda, &allocator_of);
     install_kernels();
   }
-  return Device(DeviceKind::cuda, index);
+  return device;
 }
 
 void synchronize(Device device) {

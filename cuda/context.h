@@ -3,7 +3,9 @@
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
-#include <retrace/core/device.h>
+#include <retrace/core/allocator.h>
+
+#include <memory>
 
 namespace retrace::cuda {
 
@@ -21,20 +23,21 @@ void check(cudaError_t status, const char* call, Place place = Place::here());
 void check(cublasStatus_t status, const char* call, Place place = Place::here());
 void check(cudnnStatus_t status, const char* call, Place place = Place::here());
 
-/// A GPU's stream, in which all its work runs in order, and the handles of the libraries that work in it. For
-/// one thread at a time.
+/// A GPU's memory, its stream, in which all its work runs in order, and the handles of the libraries that
+/// work in it. But for the memory, for one thread at a time.
 class Context {
  public:
-  explicit Context(int index);
+  explicit Context(Device device);
   ~Context() = delete;  // lives as long as the program: tensors in static objects need it
 
+  Allocator& allocator() const { return *allocator_; }
   cudaStream_t stream() const { return stream_; }
   /// Made at the first use.
   cublasHandle_t cublas();
   cudnnHandle_t cudnn();
 
  private:
-  int index_;
+  std::unique_ptr<Allocator> allocator_;
   cudaStream_t stream_ = nullptr;
   cublasHandle_t cublas_ = nullptr;
   cudnnHandle_t cudnn_ = nullptr;

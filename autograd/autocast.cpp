@@ -11,7 +11,8 @@ thread_local std::optional<DType> active;
 }
 
 Autocast::Autocast(std::optional<DType> dtype) : previous_(active) {
-  if (dtype && dtype != DType::bf16) fail<DTypeError>("Autocast", "dtype must be bf16, got {}", *dtype);
+  if (dtype && !is_reduced_float(*dtype))
+    fail<DTypeError>("Autocast", "dtype must be bf16 or f16, got {}", *dtype);
   active = dtype;
 }
 
@@ -19,9 +20,9 @@ Autocast::~Autocast() { active = previous_; }
 
 std::optional<DType> Autocast::dtype() { return active; }
 
-Var autocast::in_lower(const Var& x) { return active && detail::has(x, DType::f32) ? cast(x, *active) : x; }
+Var autocast::in_lower(const Var& x) { return to_lower(x) ? cast(x, *active) : x; }
 
-Var autocast::in_f32(const Var& x) { return active && detail::has(x, DType::bf16) ? cast(x, DType::f32) : x; }
+Var autocast::in_f32(const Var& x) { return to_f32(x) ? cast(x, DType::f32) : x; }
 
 Vars autocast::in_f32(const Vars& xs) {
   Vars result;

@@ -6,10 +6,10 @@
 
 namespace retrace {
 
-/// While it exists, this thread's operations choose their element types as under PyTorch's autocast on f32
-/// and bf16 tensors (f64 ones are left alone):
+/// While it exists, this thread's operations choose their element types as under PyTorch's autocast on f32,
+/// bf16 and f16 tensors (f64 ones are left alone):
 ///
-/// - matmul, linear and conv2d cast their inputs, the weights too, to bf16, and return bf16;
+/// - matmul, linear and conv2d cast their inputs, the weights too, to `dtype`, and return it;
 /// - norms, losses, embeddings, softmax, exp, log, square, reciprocal and reductions cast theirs to f32, and
 /// so do the streams of
 ///   reversible modules;
@@ -22,7 +22,7 @@ namespace retrace {
 class Autocast {
  public:
   /// Nothing is cast in a scope of std::nullopt, as inside another one. Throws DTypeError unless dtype is
-  /// bf16.
+  /// bf16 or f16. Gradients of f16 need a GradScaler.
   explicit Autocast(std::optional<DType> dtype = DType::bf16);
   ~Autocast();
   Autocast(const Autocast&) = delete;
@@ -43,13 +43,16 @@ class Autocast {
 namespace autocast {
 
 namespace detail {
-inline bool has(const Var& x, DType dtype) { return x.defined() && x.dtype() == dtype; }
+/// x is to be cast to dtype: it is of another of the types that Autocast chooses among.
+inline bool is_other(const Var& x, DType dtype) {
+  return x.defined() && x.dtype() != dtype && is_float(x.dtype()) && x.dtype() != DType::f64;
+}
 }  // namespace detail
 
 /// In a scope, one of the inputs is to be cast to the scope's type.
 template <class... Inputs>
 bool to_lower(const Inputs&... x) {
-  return Autocast::dtype() && (detail::has(x, DType::f32) || ...);
+  return Autocast::dtype() && (detail::is_other(x, *Autocast::dtype()) || ...);
 }
 /// x as it is to be.
 Var in_lower(const Var& x);
@@ -57,7 +60,7 @@ Var in_lower(const Var& x);
 /// In a scope, one of the inputs is to be cast to f32.
 template <class... Inputs>
 bool to_f32(const Inputs&... x) {
-  return Autocast::dtype() && (detail::has(x, DType::bf16) || ...);
+  return Autocast::dtype() && (detail::is_other(x, DType::f32) || ...);
 }
 Var in_f32(const Var& x);
 Vars in_f32(const Vars& xs);

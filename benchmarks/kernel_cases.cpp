@@ -12,14 +12,18 @@ namespace {
 
 constexpr std::int64_t kBatch = 100;
 
+constinit Device where{};  // the cases' tensors are made, as kernel_cases said last
+
+Tensor zeros(const Shape& shape, DType dtype) { return Tensor::zeros(shape, dtype, Tag::data, where); }
+
 Tensor ramp(const Shape& shape) {
   Tensor x(shape, DType::f32);
   float* values = x.mutable_data<float>();
   for (std::int64_t i = 0; i < x.numel(); ++i) values[i] = static_cast<float>(i % 17) / 17 - 0.5F;
-  return x;
+  return x.to(where, Tag::data);
 }
 
-Tensor mask_of(const Tensor& x) { return Tensor(Shape{(x.numel() + 7) / 8}, DType::u8); }
+Tensor mask_of(const Tensor& x) { return zeros(Shape{(x.numel() + 7) / 8}, DType::u8); }
 
 /// Bytes of a pass over each of these tensors.
 template <class... T>
@@ -171,8 +175,9 @@ KernelCase case_of_matmul() {
 KernelCase case_of_sgd() {
   return {"sgd step of revnet110", [] {
             const auto network = std::make_shared<ResidualNetwork>(network_options("revnet110"));
+            network->to(where);
             for (Parameter* p : network->parameters())
-              p->accumulate_grad(Tensor::full(p->value().shape(), 1e-3, DType::f32, Tag::gradient));
+              p->accumulate_grad(Tensor::full(p->value().shape(), 1e-3, DType::f32, Tag::gradient, where));
             const auto sgd = std::make_shared<SGD>(
                 network->parameters(), SgdOptions{.lr = 1e-6, .momentum = 0.9, .weight_decay = 2e-4});
             const auto count = static_cast<double>(network->parameter_count());
@@ -190,7 +195,7 @@ void add_pools(std::vector<KernelCase>& cases) {
   struct Pool {
     Tensor x = ramp({kBatch, 16, 32, 32});
     Tensor y = ramp(pool2d_shape("pool", x.shape(), kOptions));
-    Tensor indices = Tensor(y.shape(), DType::i32);
+    Tensor indices = zeros(y.shape(), DType::i32);
     Pool() { kernel::max_pool2d(x, kOptions, y, indices); }
   };
   const auto add = [&](const std::string& name, bool indexed, void (*run)(Pool&)) {
@@ -211,9 +216,9 @@ void add_pools(std::vector<KernelCase>& cases) {
 void add_cross_entropy(std::vector<KernelCase>& cases) {
   struct Loss {
     Tensor logits = ramp({kBatch, 1000});
-    Tensor labels = Tensor::zeros({kBatch}, DType::i64);
-    Tensor loss = Tensor::zeros({}, DType::f32);
-    Tensor dloss = Tensor::full({}, 1, DType::f32);
+    Tensor labels = zeros({kBatch}, DType::i64);
+    Tensor loss = zeros({}, DType::f32);
+    Tensor dloss = ramp({});
     Tensor dlogits = like(logits);
   };
   constexpr double kFlops = 4;  // the largest, its distance, exp, and their sum
@@ -239,7 +244,8 @@ void add_cross_entropy(std::vector<KernelCase>& cases) {
 
 }  // namespace
 
-std::vector<KernelCase> kernel_cases() {
+std::vector<KernelCase> kernel_cases(Device device) {
+  where = device;
   std::vector<KernelCase> cases;
   add_convolutions(cases);
   cases.push_back(case_of_matmul());

@@ -1,4 +1,6 @@
 #pragma once
+#include <retrace/core/device.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -25,7 +27,7 @@ struct KernelCase {
   std::function<Work()> prepare;  ///< allocates
 };
 
-/// All of them, f32, of the shapes of CIFAR networks with batches of 100.
-std::vector<KernelCase> kernel_cases();
+/// All of them, f32, of the shapes of CIFAR networks with batches of 100, for tensors on that device.
+std::vector<KernelCase> kernel_cases(Device device = Device::cpu());
 
 }  // namespace retrace::benchmarks

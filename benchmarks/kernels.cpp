@@ -6,6 +6,7 @@
 #include <retrace/cli/waiting.h>
 #include <retrace/core/format.h>
 #include <retrace/core/threads.h>
+#include <retrace/cuda/device.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,7 @@ namespace {
 
 struct Options {
   std::string filter{};
+  std::string device = "cpu";
   double seconds = 0.3;
   int threads = 0;
   bool json = false;
@@ -37,20 +39,18 @@ struct Result {
 constexpr int kLeastRuns = 3;
 
 /// Medians. Before each run comes a look at what the machine can do, which changes by the minute.
-Result measure(const KernelCase& c, double budget) {
+Result measure(const KernelCase& c, Device device, double budget) {
   const Work work = c.prepare();
   std::optional<CopySpeed> copy;
-  if (work.limit == Limit::memory) copy.emplace(work.bytes);
-  const auto peak_now = [&] { return copy ? copy->gbytes_per_s() : multiply_add_gflops(); };
-  work.run();  // workspace is allocated and pages are touched
+  if (work.limit == Limit::memory) copy.emplace(work.bytes, device);
+  const auto peak_now = [&] { return copy ? copy->gbytes_per_s() : multiply_add_gflops(device); };
+  work.run();  // workspace is allocated, pages are touched, and a GPU's algorithm is chosen
   peak_now();
   std::vector<double> seconds;
   std::vector<double> peaks;
   for (double spent = 0; seconds.size() < kLeastRuns || spent < budget; spent += seconds.back()) {
     peaks.push_back(peak_now());
-    const Stopwatch watch;
-    work.run();
-    seconds.push_back(watch.seconds());
+    seconds.push_back(cuda::seconds_of(device, work.run));
   }
   const double time = cli::median(seconds);
   return {.name = c.name,
@@ -61,13 +61,15 @@ Result measure(const KernelCase& c, double budget) {
           .peak = cli::median(peaks)};
 }
 
-void print_title() {
+void print_title(Device device) {
+  if (device == Device::cpu())
+    fmt::print("f32, {} threads; medians. Peak: multiply-adds in registers", num_threads());
+  else
+    fmt::print("f32, {}; medians. Peak: multiply-adds of all lanes at the highest clock",
+               cuda::properties(device).name);
   fmt::print(
-      "f32, {} threads; medians. Peak: multiply-adds in registers, or a copy of as many bytes, measured "
-      "before each "
-      "run\n\n"
-      "| case | ms | GFLOP/s | GB/s | peak | of the peak |\n|---|--:|--:|--:|--:|--:|\n",
-      num_threads());
+      ", or a copy of as many bytes, measured before each run\n\n"
+      "| case | ms | GFLOP/s | GB/s | peak | of the peak |\n|---|--:|--:|--:|--:|--:|\n");
 }
 
 void print_row(const Result& r) {
@@ -80,11 +82,12 @@ int measure_all(const Options& options) {
   if (options.threads > 0) set_num_threads(options.threads);
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   bool found = false;
-  for (const KernelCase& c : kernel_cases()) {
+  const Device device = cuda::device_from_name(options.device);
+  for (const KernelCase& c : kernel_cases(device)) {
     if (c.name.find(options.filter) == std::string::npos) continue;
-    if (!options.json && !found) print_title();
+    if (!options.json && !found) print_title(device);
     found = true;
-    const Result r = measure(c, options.seconds);
+    const Result r = measure(c, device, options.seconds);
     if (!options.json) print_row(r);
     rows.push_back({{"case", r.name},
                     {"seconds", r.seconds},
@@ -108,6 +111,7 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("-t,--threads", options.threads, "(default: all cores)")->check(CLI::PositiveNumber);
+  cli::add_device_option(app, options.device);
   app.add_flag("--json", options.json, "print JSON, for machines");
   CLI11_PARSE(app, argc, argv);
   try {

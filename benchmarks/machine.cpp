@@ -1,10 +1,10 @@
 #include <retrace/benchmarks/machine.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/simd.h>
+#include <retrace/core/kernels.h>
+#include <retrace/cuda/device.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstring>
+#include <vector>
 
 namespace retrace::benchmarks {
 
@@ -31,48 +31,32 @@ float multiply_add_chains(float factor, float summand) {
 
 }  // namespace
 
-double multiply_add_gflops() {
+double multiply_add_gflops(Device device) {
+  if (device.kind() == DeviceKind::cuda) return cuda::properties(device).gflops;
   // Read at run time, so that the compiler can't know the result.
   const volatile float factor = 0.5F;
   const volatile float summand = 0.25F;
   const int threads = num_threads();
   std::vector<float> results(static_cast<std::size_t>(threads));
-  const Stopwatch watch;
-  cpu::parallel_for(threads, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t t = begin; t < end; ++t)
-      results[static_cast<std::size_t>(t)] = multiply_add_chains(factor, summand);
+  const double seconds = cuda::seconds_of(device, [&] {
+    cpu::parallel_for(threads, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = begin; t < end; ++t)
+        results[static_cast<std::size_t>(t)] = multiply_add_chains(factor, summand);
+    });
   });
-  const double seconds = watch.seconds();
   const volatile float keep = results.front();
   static_cast<void>(keep);
   return 2e-9 * threads * kRounds * kChains * cpu::kLanes<float> / seconds;
 }
 
-CopySpeed::CopySpeed(double bytes)
-    : from_(static_cast<std::size_t>(bytes / 2 / sizeof(float)) + 1, 1.0F), to_(from_.size()) {}
+CopySpeed::CopySpeed(double bytes, Device device)
+    : from_(Tensor::full({static_cast<std::int64_t>(bytes / 2 / sizeof(float)) + 1}, 1, DType::f32, Tag::data,
+                         device)),
+      to_(like(from_, Tag::data)) {}
 
 double CopySpeed::gbytes_per_s() {
-  const auto count = static_cast<std::int64_t>(from_.size());
-  const Stopwatch watch;
-  cpu::parallel_for(count, cpu::kGrain, [&](std::int64_t begin, std::int64_t end) {
-    std::memcpy(to_.data() + begin, from_.data() + begin,
-                static_cast<std::size_t>(end - begin) * sizeof(float));
-  });
-  return 2e-9 * static_cast<double>(count) * sizeof(float) / watch.seconds();
+  const double seconds = cuda::seconds_of(from_.device(), [&] { kernel::copy(from_, to_); });
+  return 2e-9 * static_cast<double>(from_.bytes()) / seconds;
 }
-
-namespace {
-
-std::int64_t nanoseconds() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-}  // namespace
-
-Stopwatch::Stopwatch() : start_(nanoseconds()) {}
-
-double Stopwatch::seconds() const { return 1e-9 * static_cast<double>(nanoseconds() - start_); }
 
 }  // namespace retrace::benchmarks

@@ -38,12 +38,15 @@ void remember_first_step(ResidualNetwork& network, Trace& trace) {
 
 /// Moves every weight by some roundings, up or down as `run` says: no two runs move all alike.
 void nudge(ResidualNetwork& network, int run) {
+  const Device device = device_of(network);
+  network.to(Device::cpu());
   std::mt19937 up(static_cast<std::uint32_t>(run));
   for (Parameter* parameter : network.parameters())
     visit_float("check", parameter->value().dtype(), [&]<class T>(TypeTag<T>) {
       const T step = static_cast<T>(kNudgeRoundings) * std::numeric_limits<T>::epsilon();
       for (T& weight : parameter->value().mutable_values<T>()) weight *= up() % 2 == 0 ? 1 + step : 1 - step;
     });
+  network.to(device);
 }
 
 /// A run of one step for each batch; nudged if `nudged` is its number.
@@ -92,8 +95,8 @@ std::vector<double> scales_of(const std::vector<Named<Tensor>>& exact) {
 }
 
 bool bit_equal(const Tensor& a, const Tensor& b) {
-  return visit(a.dtype(), [&]<class T>(TypeTag<T>) {
-    return std::memcmp(a.data<T>(), b.data<T>(), static_cast<std::size_t>(a.bytes())) == 0;
+  return visit(a.dtype(), [x = on_cpu(a), y = on_cpu(b)]<class T>(TypeTag<T>) {
+    return std::memcmp(x.data<T>(), y.data<T>(), static_cast<std::size_t>(x.bytes())) == 0;
   });
 }
 

@@ -123,7 +123,8 @@ std::vector<Batch> batches_of(const std::shared_ptr<const Dataset>& data, const 
                        .seed = options.run.seed,
                        .drop_last = true,
                        .augmentation = {.normalise = data->statistics()},
-                       .prefetch = 0});
+                       .prefetch = 0,
+                       .device = device_of(options.run)});
   std::vector<Batch> batches;
   for (std::int64_t epoch = 0; std::ssize(batches) < options.steps; ++epoch) {
     loader.start_epoch(epoch);

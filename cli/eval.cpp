@@ -83,6 +83,7 @@ int run_eval(const EvalOptions& given) {
   loaded.batch_size = options.batch;
   loaded.augmentation.normalise = statistics_for(options, file.metadata);
   loaded.dtype = dtype_from_name(run.dtype);
+  loaded.device = device_of(run);
   Loader loader(test, loaded.for_evaluation());
   print(options, evaluate(*network, loader));
   return kDone;

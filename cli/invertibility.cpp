@@ -1,5 +1,6 @@
 #include <retrace/autograd/tape.h>
 #include <retrace/cli/invertibility.h>
+#include <retrace/cli/step.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/init.h>
 #include <retrace/revnet/residual.h>
@@ -7,6 +8,7 @@
 
 #include <cmath>
 #include <map>
+#include <vector>
 
 namespace retrace::cli {
 
@@ -14,18 +16,15 @@ namespace {
 
 /// ||x - truth|| / ||truth||.
 double relative_error(const Tensor& x, const Tensor& truth) {
-  return visit_float("check", x.dtype(), [&]<class T>(TypeTag<T>) {
-    double difference = 0;
-    double norm = 0;
-    const auto a = x.values<T>();
-    const auto b = truth.values<T>();
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      const auto d = static_cast<double>(a[i]) - static_cast<double>(b[i]);
-      difference += d * d;
-      norm += static_cast<double>(b[i]) * static_cast<double>(b[i]);
-    }
-    return std::sqrt(difference / norm);
-  });
+  const std::vector<double> a = x.to_vector<double>();
+  const std::vector<double> b = truth.to_vector<double>();
+  double difference = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return std::sqrt(difference / norm);
 }
 
 /// One block's forward, and all that its inverse needs to undo it.
@@ -82,7 +81,7 @@ std::vector<InverseError> invertibility(ResidualNetwork& network, const Shape& i
     if (!runs.contains(path)) continue;
     const InvertibleSequence& run = *runs[path];
     const Scope scope(path);
-    Tensor x(shape_in_stage(network.options(), stage, image, batch), dtype, Tag::data);
+    Tensor x(shape_in_stage(network.options(), stage, image, batch), dtype, Tag::data, device_of(network));
     init::normal(x);
     const std::vector<Done> blocks = run_forward(run, x);
     const auto ordinary = static_cast<std::size_t>(network.options().blocks[stage]) - run.size();

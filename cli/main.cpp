@@ -79,10 +79,10 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
       ->type_name("FILE");
   add_names_option(app, o.names);
   add_run_options(app, o.run);
-  add_device_option(app, o.run.device);
   app.add_option("--autocast", o.autocast,
-                 "bf16: convolutions and products in bf16, weights and streams in f32; or none")
-      ->check(CLI::IsMember({kNoAutocast, "bf16"}).description(""))
+                 "bf16 or f16: convolutions and products in that type, weights and streams in f32 (f16 with "
+                 "loss scaling); or none")
+      ->check(CLI::IsMember({kNoAutocast, "bf16", "f16"}).description(""))
       ->capture_default_str()
       ->type_name("TYPE");
   app.add_option("-o,--out", o.out, "folder for log.jsonl, checkpoints and model.safetensors")
@@ -169,7 +169,6 @@ void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
       ->capture_default_str()
       ->type_name("N");
   add_run_options(app, o.run);
-  add_device_option(app, o.run.device);
   add_json(app, o.json);
   app.footer(
       "Examples:\n"

@@ -125,6 +125,7 @@ Batch first_batch(const std::shared_ptr<const Dataset>& data, std::int64_t size,
   options.augmentation.normalise = data->statistics();
   options.dtype = dtype_from_name(run.dtype);
   options.prefetch = 0;
+  options.device = device_of(run);
   Loader loader(data, options);
   loader.start_epoch(0);
   return *loader.next();

@@ -86,6 +86,7 @@ void add_run_options(CLI::App& app, RunChoice& choice) {
                  "most bytes that tensors may hold, as in 512MiB; beyond it, an error")
       ->transform(CLI::AsSizeValue(false).description(""))
       ->type_name("BYTES");
+  add_device_option(app, choice.device);
 }
 
 void add_device_option(CLI::App& app, std::string& device) {

@@ -43,7 +43,7 @@ struct RunChoice {
 CLI::Option* add_network_options(CLI::App& app, NetworkChoice& choice);
 void add_data_options(CLI::App& app, DataChoice& choice);
 void add_run_options(CLI::App& app, RunChoice& choice);
-/// --device, of the commands that can run on a GPU.
+/// The one of these that stands alone, too: --device.
 void add_device_option(CLI::App& app, std::string& device);
 /// --policy, of which a command may take one or several; `auto` is one of them.
 void add_policy_option(CLI::App& app, std::string& policy);

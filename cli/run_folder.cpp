@@ -29,6 +29,7 @@ std::string text_of(const LogLine& line) {
                {"lr", line.lr},
                {"after_forward_bytes", line.after_forward_bytes},
                {"peak_bytes", line.peak_bytes}};
+  if (line.scale) json["loss_scale"] = *line.scale;
   if (line.test) {
     json["test_loss"] = line.test->loss;
     json["test_accuracy"] = line.test->accuracy;

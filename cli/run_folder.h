@@ -18,6 +18,7 @@ struct LogLine {
   double lr = 0;
   std::int64_t after_forward_bytes = 0;
   std::int64_t peak_bytes = 0;
+  std::optional<double> scale{};     ///< of the loss, where it is scaled: `loss_scale`
   std::optional<Evaluation> test{};  ///< where the network was judged: test_loss, test_accuracy
 };
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kModel = "model.";
 constexpr std::string_view kOptimizer = "optimizer.";
+constexpr std::string_view kScaler = "scaler.";
 constexpr const char* kStep = "checkpoint.step";
 constexpr const char* kGeneratorSeed = "checkpoint.generator-seed";
 constexpr const char* kGeneratorStep = "checkpoint.generator-step";
@@ -119,10 +120,11 @@ std::optional<ChannelStatistics> normalisation_from(const Metadata& metadata) {
 }
 
 void save_snapshot(const std::filesystem::path& path, const Metadata& options, ResidualNetwork& network,
-                   const Optimizer& optimizer, std::int64_t step) {
+                   const Optimizer& optimizer, const GradScaler& scaler, std::int64_t step) {
   std::vector<Named<Tensor>> tensors;
   add_prefixed(tensors, kModel, state_dict(network));
   add_prefixed(tensors, kOptimizer, optimizer.state());
+  if (scaler.is_enabled()) add_prefixed(tensors, kScaler, scaler.state());
   Metadata metadata = options;
   metadata[kStep] = std::to_string(step);
   metadata[kGeneratorSeed] = std::to_string(generator_state().seed);
@@ -131,7 +133,7 @@ void save_snapshot(const std::filesystem::path& path, const Metadata& options, R
 }
 
 std::int64_t load_snapshot(const std::filesystem::path& path, const Metadata& options,
-                           ResidualNetwork& network, Optimizer& optimizer) {
+                           ResidualNetwork& network, Optimizer& optimizer, GradScaler& scaler) {
   const TensorFile file = load_tensors(path);
   const auto step = number_in<std::int64_t>(file.metadata, kStep);
   const GeneratorState generator{.seed = number_in<std::uint64_t>(file.metadata, kGeneratorSeed),
@@ -142,6 +144,7 @@ std::int64_t load_snapshot(const std::filesystem::path& path, const Metadata& op
                      path.string(), different);
   load_state_dict(network, without_prefix(file.tensors, kModel));
   optimizer.load_state(without_prefix(file.tensors, kOptimizer));
+  if (scaler.is_enabled()) scaler.load_state(without_prefix(file.tensors, kScaler));
   set_generator_state(generator);
   return step;
 }

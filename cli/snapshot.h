@@ -1,6 +1,7 @@
 #pragma once
 #include <retrace/nn/data/augment.h>
 #include <retrace/nn/data/dataset.h>
+#include <retrace/nn/grad_scaler.h>
 #include <retrace/nn/optimizer.h>
 #include <retrace/nn/safetensors.h>
 #include <retrace/revnet/networks.h>
@@ -25,14 +26,14 @@ std::optional<NetworkOptions> network_from(const Metadata& metadata);
 /// How images were normalised, or none.
 std::optional<ChannelStatistics> normalisation_from(const Metadata& metadata);
 
-/// All that a training needs to go on behind `step`: weights and buffers, the optimizer's state, the
-/// generator's state, and `options`, with which it must go on.
+/// All that a training needs to go on behind `step`: weights and buffers, the states of the optimizer, of the
+/// scaler where it is enabled and of the generator, and `options`, with which it must go on.
 void save_snapshot(const std::filesystem::path& path, const Metadata& options, ResidualNetwork& network,
-                   const Optimizer& optimizer, std::int64_t step);
+                   const Optimizer& optimizer, const GradScaler& scaler, std::int64_t step);
 
 /// Puts everything back and returns the step. Throws UsageError naming the options that differ, FormatError
 /// for a file that is no whole checkpoint, and IoError.
 std::int64_t load_snapshot(const std::filesystem::path& path, const Metadata& options,
-                           ResidualNetwork& network, Optimizer& optimizer);
+                           ResidualNetwork& network, Optimizer& optimizer, GradScaler& scaler);
 
 }  // namespace retrace::cli

@@ -29,7 +29,7 @@ Tensor moved(const Tensor& x, Device device) { return x.device() == device ? x :
 
 /// Loss and gradients, counted by `counter`, which sees the rest of the step too.
 StepResult run(Module& network, const Batch& batch, std::int64_t number, const Counter& counter,
-               Stopwatch& watch, Tensor* kept_logits, TapeObserver* observer) {
+               Stopwatch& watch, Tensor* kept_logits, TapeObserver* observer, const GradScaler* scaler) {
   StepResult result;
   Tape tape;
   tape.observe(observer);
@@ -46,7 +46,7 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
   result.forward_seconds = watch.lap();
   if (!std::isfinite(result.loss))
     fail<Error>("train", "the loss must be finite, got {} at step {}", result.loss, number);
-  tape.backward(loss);
+  tape.backward(scaler == nullptr ? loss : scaler->scale(loss));
   cuda::synchronize(device);
   result.backward_seconds = watch.lap();
   return result;
@@ -59,17 +59,22 @@ Device device_of(Module& network) { return network.parameters().front()->value()
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number, Tensor* logits) {
   const Counter counter(kStepTags, /*remember=*/false, device_of(network));
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch, logits, nullptr);
+  StepResult result = run(network, batch, number, counter, watch, logits, nullptr, nullptr);
   result.peak_bytes = counter.peak();
   return result;
 }
 
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
-                         TapeObserver* observer) {
+                         TapeObserver* observer, GradScaler* scaler) {
   const Counter counter(kStepTags, /*remember=*/false, device_of(network));
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch, nullptr, observer);
-  optimizer.step();
+  StepResult result = run(network, batch, number, counter, watch, nullptr, observer, scaler);
+  if (scaler == nullptr) {
+    optimizer.step();
+  } else {
+    scaler->step(optimizer);
+    scaler->update();
+  }
   optimizer.zero_grad();
   cuda::synchronize(device_of(network));
   result.update_seconds = watch.lap();

@@ -1,6 +1,7 @@
 #pragma once
 #include <retrace/autograd/tape.h>
 #include <retrace/nn/data/loader.h>
+#include <retrace/nn/grad_scaler.h>
 #include <retrace/nn/module.h>
 #include <retrace/nn/optimizer.h>
 
@@ -31,9 +32,10 @@ struct StepResult {
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
                             Tensor* logits = nullptr);
 
-/// The same, then the optimizer's step; the gradients are forgotten. `observer`, if given, sees the tape.
+/// The same, then the optimizer's step; the gradients are forgotten. `observer`, if given, sees the tape, and
+/// `scaler` scales the loss.
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
-                         TapeObserver* observer = nullptr);
+                         TapeObserver* observer = nullptr, GradScaler* scaler = nullptr);
 
 /// How a network does on the images of a loader, in evaluation mode.
 struct Evaluation {

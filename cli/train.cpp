@@ -40,6 +40,8 @@ std::optional<DType> autocast_of(const TrainOptions& options) {
   return dtype_from_name(options.autocast);
 }
 
+bool scales_loss(const TrainOptions& options) { return autocast_of(options) == DType::f16; }
+
 /// One training run, from its first or a later step to its last.
 class Training {
  public:
@@ -65,6 +67,7 @@ class Training {
   Policy policy_;
   std::shared_ptr<ResidualNetwork> network_;
   std::unique_ptr<Optimizer> optimizer_;
+  GradScaler scaler_;
   Loader loader_;
   Loader test_loader_;
   RunFolder folder_;
@@ -83,6 +86,7 @@ Training::Training(const TrainOptions& options)
       policy_(check_use([&] { return policy_for(options.policy, network_options_); })),
       network_(check_use([&] { return make_network(network_options_, options.run, policy_); })),
       optimizer_(check_use([&] { return make_optimizer(options.optimizer, *network_); })),
+      scaler_({.enabled = scales_loss(options)}),
       loader_(check_use([&] { return Loader(train_, loader_options()); })),
       test_loader_(test_, loader_options().for_evaluation()),
       folder_(options.out),
@@ -93,7 +97,8 @@ LoaderOptions Training::loader_options() const {
   return {.batch_size = options_.batch,
           .seed = options_.run.seed,
           .augmentation = augmentation_,
-          .dtype = dtype_from_name(options_.run.dtype)};
+          .dtype = dtype_from_name(options_.run.dtype),
+          .device = check_use([&] { return device_of(options_.run); })};
 }
 
 Metadata Training::metadata() const {
@@ -128,7 +133,7 @@ void Training::begin() {
 void Training::resume() {
   for (const RunFolder::Checkpoint& checkpoint : folder_.checkpoints()) {
     try {
-      saved_ = load_snapshot(checkpoint.path, metadata(), *network_, *optimizer_);
+      saved_ = load_snapshot(checkpoint.path, metadata(), *network_, *optimizer_, scaler_);
     } catch (const FormatError& error) {
       progress_.say(fmt::format("retrace: passing over a damaged checkpoint: {}", error.what()));
       continue;
@@ -168,13 +173,15 @@ TrainResult Training::run() {
 void Training::step(std::int64_t number, const Batch& batch) {
   const double lr = learning_rate(options_.optimizer, number, steps_);
   optimizer_->set_lr(lr);
-  const StepResult step = training_step(*network_, *optimizer_, batch, number);
+  const double scale = scaler_.get_scale();
+  const StepResult step = training_step(*network_, *optimizer_, batch, number, nullptr, &scaler_);
   LogLine line{.step = number,
                .loss = step.loss,
                .accuracy = static_cast<double>(step.correct) / static_cast<double>(batch.labels.numel()),
                .lr = lr,
                .after_forward_bytes = step.after_forward_bytes,
                .peak_bytes = step.peak_bytes};
+  if (scaler_.is_enabled()) line.scale = scale;
   progress_.show({.step = number,
                   .steps = steps_,
                   .epoch = batch.epoch + 1,
@@ -196,7 +203,7 @@ void Training::step(std::int64_t number, const Batch& batch) {
 
 void Training::save(std::int64_t number) {
   folder_.sync_log();
-  save_snapshot(folder_.checkpoint_path(number), metadata(), *network_, *optimizer_, number);
+  save_snapshot(folder_.checkpoint_path(number), metadata(), *network_, *optimizer_, scaler_, number);
   folder_.keep_newest(kCheckpointsKept);
   saved_ = number;
 }

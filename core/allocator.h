@@ -1,9 +1,11 @@
 #pragma once
 #include <retrace/core/block_cache.h>
 #include <retrace/core/memory.h>
+#include <retrace/core/staging.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 
 namespace retrace {
@@ -33,6 +35,8 @@ class Allocator {
   /// Copies bytes between the device's memory and the host's.
   virtual void upload(const std::byte* host, std::byte* device, std::int64_t bytes) = 0;
   virtual void download(const std::byte* device, std::byte* host, std::int64_t bytes) = 0;
+  /// For uploads that the host need not wait for; null where the device's memory is the host's own.
+  virtual std::unique_ptr<Staging> stage(std::int64_t) { return nullptr; }
   Ledger& ledger() { return ledger_; }
 
  private:

@@ -6,7 +6,8 @@
 namespace retrace {
 
 namespace {
-constexpr std::array kAll = {DType::f32, DType::f64, DType::bf16, DType::u8, DType::i32, DType::i64};
+constexpr std::array kAll = {DType::f32, DType::f64, DType::bf16, DType::f16,
+                             DType::u8,  DType::i32, DType::i64};
 }
 
 std::string_view name_of(DType dtype) {
@@ -17,6 +18,8 @@ std::string_view name_of(DType dtype) {
       return "f64";
     case DType::bf16:
       return "bf16";
+    case DType::f16:
+      return "f16";
     case DType::u8:
       return "u8";
     case DType::i32:
@@ -42,7 +45,7 @@ void fail_not_float(std::string_view op, DType dtype) {
 }
 
 void fail_not_any_float(std::string_view op, DType dtype) {
-  fail<DTypeError>(op, "x must be f32, f64 or bf16, got {}", dtype);
+  fail<DTypeError>(op, "x must be f32, f64, bf16 or f16, got {}", dtype);
 }
 
 }  // namespace retrace

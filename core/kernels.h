@@ -5,7 +5,8 @@
 #include <retrace/core/shape_rules.h>
 
 /// Every kernel. The caller allocates results and has checked the shapes; x may be y where it says "in
-/// place". Tensors of one call have one element type, unless it says otherwise; most families take bf16, too.
+/// place". Tensors of one call have one element type, unless it says otherwise; most families take bf16 and
+/// f16, too.
 namespace retrace::kernel {
 
 // elementwise: core/cpu/elementwise.cpp. x and y broadcast to out; out may be x or y of the same shape.
@@ -56,8 +57,9 @@ extern constinit Kernel<void(const Tensor& x, Tensor& y, Tensor& mask)> abs;
 extern constinit Kernel<void(const Tensor& mask, const Tensor& dy, Tensor& dx)> abs_backward;
 
 // reductions: core/cpu/reduce.cpp.
-/// out = x summed over the dimensions in which out, of the same rank, has extent 1. Sums run in double.
-extern constinit Kernel<void(const Tensor& x, Tensor& out)> sum_to;
+/// out = scale times x summed over the dimensions in which out, of the same rank, has extent 1. Sums run in
+/// double.
+extern constinit Kernel<void(const Tensor& x, double scale, Tensor& out)> sum_to;
 /// y = index (i64) of the largest element of each row of the last dimension; the first of equal ones.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> argmax;
 /// y[n] (i64) = how many elements of row n of x [N, C] come before the one at labels[n] when the largest come
@@ -211,7 +213,7 @@ extern constinit Kernel<void(const Tensor& y, int dim, std::int64_t begin, std::
 /// Dimension d of y is dimension dims[d] of x.
 extern constinit Kernel<void(const Tensor& x, const Permutation& dims, Tensor& y)> permute;
 
-// core/cpu/bfloat16.cpp
+// core/cpu/reduced_float.cpp
 /// y = x, both floating-point; the narrower type rounds.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> cast;
 

@@ -32,6 +32,7 @@ Tensor Tensor::from(std::span<const T> values, const Shape& shape, Tag tag) {
 template Tensor Tensor::from(std::span<const float>, const Shape&, Tag);
 template Tensor Tensor::from(std::span<const double>, const Shape&, Tag);
 template Tensor Tensor::from(std::span<const BFloat16>, const Shape&, Tag);
+template Tensor Tensor::from(std::span<const Float16>, const Shape&, Tag);
 template Tensor Tensor::from(std::span<const std::uint8_t>, const Shape&, Tag);
 template Tensor Tensor::from(std::span<const std::int32_t>, const Shape&, Tag);
 template Tensor Tensor::from(std::span<const std::int64_t>, const Shape&, Tag);
@@ -53,6 +54,7 @@ std::vector<T> Tensor::to_vector() const {
 template std::vector<float> Tensor::to_vector() const;
 template std::vector<double> Tensor::to_vector() const;
 template std::vector<BFloat16> Tensor::to_vector() const;
+template std::vector<Float16> Tensor::to_vector() const;
 template std::vector<std::uint8_t> Tensor::to_vector() const;
 template std::vector<std::int32_t> Tensor::to_vector() const;
 template std::vector<std::int64_t> Tensor::to_vector() const;

@@ -1,5 +1,6 @@
 #include <retrace/cuda/allocator.h>
 #include <retrace/cuda/context.h>
+#include <retrace/cuda/staging.h>
 
 namespace retrace::cuda {
 
@@ -20,6 +21,8 @@ class CudaAllocator final : public Allocator {
     copy(host, device, bytes, cudaMemcpyDeviceToHost);
     check(cudaStreamSynchronize(context(device_).stream()), "cudaStreamSynchronize");
   }
+
+  std::unique_ptr<Staging> stage(std::int64_t bytes) override { return make_staging(device_, bytes); }
 
  private:
   std::byte* obtain(std::int64_t bytes) override {

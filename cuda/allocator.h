@@ -1,5 +1,5 @@
 #pragma once
-// Internal.
+// Internal: memory on a GPU.
 #include <retrace/core/allocator.h>
 
 #include <memory>

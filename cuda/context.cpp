@@ -2,6 +2,7 @@
 #include <retrace/cuda/allocator.h>
 #include <retrace/cuda/context.h>
 #include <retrace/cuda/device.h>
+#include <retrace/cuda/event.h>
 #include <retrace/cuda/install.h>
 
 #include <array>
@@ -54,14 +55,15 @@ void check(cudnnStatus_t status, const char* call, Place place) {
 
 Context::Context(Device device) : allocator_(make_allocator(device)) {
   check(cudaSetDevice(device.index()), "cudaSetDevice");
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  for (cudaStream_t* stream : {&stream_, &copies_})
+    check(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
 }
 
 cublasHandle_t Context::cublas() {
   if (cublas_ == nullptr) {
     check(cublasCreate(&cublas_), "cublasCreate");
     check(cublasSetStream(cublas_, stream_), "cublasSetStream");
-    // Else parts of a long sum of bf16 products may be rounded to bf16 before they are added.
+    // Else parts of a long sum of bf16 or f16 products may be rounded to that type before they are added.
     check(cublasSetMathMode(cublas_, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION), "cublasSetMathMode");
   }
   return cublas_;
@@ -98,6 +100,30 @@ Device device(int index) {
 void synchronize(Device device) {
   if (device.kind() == DeviceKind::cuda)
     check(cudaStreamSynchronize(context(device).stream()), "cudaStreamSynchronize");
+}
+
+double seconds_by_events(Device device, const std::function<void()>& work) {
+  const Context& gpu = context(device);
+  Event start(cudaEventDefault);
+  Event end(cudaEventDefault);
+  start.record(gpu.stream());
+  work();
+  end.record(gpu.stream());
+  end.wait();
+  return end.seconds_since(start);
+}
+
+Properties properties(Device device) {
+  if (device.kind() != DeviceKind::cuda)
+    fail<DeviceError>("cuda", "only a GPU has properties, got {}", device);
+  cudaDeviceProp found{};
+  check(cudaGetDeviceProperties(&found, device.index()), "cudaGetDeviceProperties");
+  int kilohertz = 0;
+  check(cudaDeviceGetAttribute(&kilohertz, cudaDevAttrClockRate, device.index()), "cudaDeviceGetAttribute");
+  const int lanes = found.major == 8 && found.minor == 0 ? 64 : 128;  // of f32 in a multiprocessor
+  return {.name = found.name,
+          .memory_bytes = static_cast<std::int64_t>(found.totalGlobalMem),
+          .gflops = 2e-6 * found.multiProcessorCount * lanes * kilohertz};
 }
 
 }  // namespace retrace::cuda

@@ -23,8 +23,9 @@ void check(cudaError_t status, const char* call, Place place = Place::here());
 void check(cublasStatus_t status, const char* call, Place place = Place::here());
 void check(cudnnStatus_t status, const char* call, Place place = Place::here());
 
-/// A GPU's memory, its stream, in which all its work runs in order, and the handles of the libraries that
-/// work in it. But for the memory, for one thread at a time.
+/// A GPU's memory, its stream, in which all its work runs in order but for copies of what is staged, which
+/// have one of their own, and the handles of the libraries that work in it. But for the memory, for one
+/// thread at a time.
 class Context {
  public:
   explicit Context(Device device);
@@ -32,6 +33,7 @@ class Context {
 
   Allocator& allocator() const { return *allocator_; }
   cudaStream_t stream() const { return stream_; }
+  cudaStream_t copies() const { return copies_; }
   /// Made at the first use.
   cublasHandle_t cublas();
   cudnnHandle_t cudnn();
@@ -39,6 +41,7 @@ class Context {
  private:
   std::unique_ptr<Allocator> allocator_;
   cudaStream_t stream_ = nullptr;
+  cudaStream_t copies_ = nullptr;
   cublasHandle_t cublas_ = nullptr;
   cudnnHandle_t cudnn_ = nullptr;
 };

@@ -4,6 +4,7 @@
 #include <retrace/cuda/conv2d_bias.h>
 #include <retrace/cuda/cudnn_descriptors.h>
 #include <retrace/cuda/install.h>
+#include <retrace/cuda/scratch.h>
 
 #include <array>
 #include <map>
@@ -136,17 +137,12 @@ template <class Direction>
 void convolve(const Problem& problem, const Tensor& a, const Tensor& b, Tensor& out) {
   cudnnHandle_t handle = context(out.device()).cudnn();
   const Plan<Direction> plan = plan_for<Direction>(handle, problem);
-  Tensor scratch;
-  std::uint8_t* workspace = nullptr;
-  if (plan.bytes > 0) {
-    scratch = Tensor({static_cast<std::int64_t>(plan.bytes)}, DType::u8, Tag::workspace, out.device());
-    workspace = scratch.mutable_data<std::uint8_t>();
-  }
+  const Scratch scratch(static_cast<std::int64_t>(plan.bytes), out.device());
   const auto operands = Direction::operands(problem);
   const auto run = [&](auto one, auto zero) {
     return Direction::kRun(handle, &one, std::get<0>(operands), elements(a), std::get<1>(operands),
-                           elements(b), problem.convolution, plan.algorithm, workspace, plan.bytes, &zero,
-                           std::get<2>(operands), mutable_elements(out));
+                           elements(b), problem.convolution, plan.algorithm, scratch.data(), plan.bytes,
+                           &zero, std::get<2>(operands), mutable_elements(out));
   };
   check(out.dtype() == DType::f64 ? run(1.0, 0.0) : run(1.0F, 0.0F), Direction::kName);
 }

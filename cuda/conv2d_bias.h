@@ -1,5 +1,5 @@
 #pragma once
-// Internal.
+// Internal: what a convolution adds to its products.
 #include <retrace/core/kernels.h>
 
 namespace retrace::cuda {

@@ -15,7 +15,8 @@ int to_int(std::int64_t number) {
 
 cudnnDataType_t type_of(DType dtype) {
   if (dtype == DType::f64) return CUDNN_DATA_DOUBLE;
-  return dtype == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+  if (dtype == DType::bf16) return CUDNN_DATA_BFLOAT16;
+  return dtype == DType::f16 ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
 }
 
 }  // namespace
@@ -41,7 +42,7 @@ ConvolutionDescriptor::ConvolutionDescriptor(const Conv2dOptions& options, DType
         "cudnnSetConvolution2dDescriptor");
   check(cudnnSetConvolutionGroupCount(*this, to_int(groups)), "cudnnSetConvolutionGroupCount");
   // The default would allow TF32, and f32 on a GPU would no longer be what it is on the CPU.
-  check(cudnnSetConvolutionMathType(*this, dtype == DType::bf16 ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH),
+  check(cudnnSetConvolutionMathType(*this, is_reduced_float(dtype) ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH),
         "cudnnSetConvolutionMathType");
 }
 

@@ -37,8 +37,8 @@ class FilterDescriptor : public Descriptor<cudnnFilterDescriptor_t, &cudnnCreate
   FilterDescriptor(const Shape& shape, DType dtype);
 };
 
-/// A convolution of tensors of that type: sums of f32 and bf16 run in f32, and products of f32 are not those
-/// of TF32, which keeps 11 bits of each factor.
+/// A convolution of tensors of that type: sums of f32, bf16 and f16 run in f32, and products of f32 are not
+/// those of TF32, which keeps 11 bits of each factor.
 class ConvolutionDescriptor
     : public Descriptor<cudnnConvolutionDescriptor_t, &cudnnCreateConvolutionDescriptor,
                         &cudnnDestroyConvolutionDescriptor> {

@@ -1,7 +1,9 @@
 #include <retrace/core/fail.h>
 #include <retrace/cuda/device.h>
+#include <retrace/cuda/install.h>
 
 #include <charconv>
+#include <chrono>
 
 namespace retrace::cuda {
 
@@ -16,6 +18,13 @@ Device device_from_name(std::string_view name) {
     if (error == std::errc() && end == number.data() + number.size()) return device(index);
   }
   fail<ArgumentError>("device", "the name must be cpu, cuda or cuda:N, got '{}'", name);
+}
+
+double seconds_of(Device device, const std::function<void()>& work) {
+  if (device.kind() == DeviceKind::cuda) return seconds_by_events(device, work);
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace retrace::cuda

@@ -1,6 +1,9 @@
 #pragma once
 #include <retrace/core/device.h>
 
+#include <cstdint>
+#include <functional>
+#include <string>
 #include <string_view>
 
 namespace retrace::cuda {
@@ -15,5 +18,17 @@ Device device_from_name(std::string_view name);
 
 /// Waits until a GPU has done all that it was asked to; the CPU always has.
 void synchronize(Device device);
+
+/// Seconds that `work` takes: a GPU by events in its stream, the CPU by the clock.
+double seconds_of(Device device, const std::function<void()>& work);
+
+/// A GPU as its driver describes it.
+struct Properties {
+  std::string name{};
+  std::int64_t memory_bytes = 0;
+  double gflops = 0;  ///< of f32, two for a multiply-add: all lanes at the highest clock
+};
+/// Throws DeviceError for the CPU.
+Properties properties(Device device);
 
 }  // namespace retrace::cuda

@@ -10,7 +10,7 @@ namespace retrace::cuda {
 
 namespace {
 
-// What is computed for an element, in f64 for f64 and in f32 for f32 and bf16.
+// What is computed for an element, in f64 for f64 and in f32 for the others.
 
 struct Add {
   static constexpr const char* kName = "add";

@@ -1,7 +1,7 @@
 #pragma once
 // Internal: what every .cu file includes. nvcc compiles it for GPUs; the tests compile the same file as C++
 // for a machine without one, where gpu_host.h (tests/cuda/host) gives the words of CUDA C++ a meaning.
-#include <retrace/core/bfloat16.h>
+#include <retrace/core/reduced_float.h>
 #include <retrace/cuda/context.h>
 
 #include <algorithm>
@@ -63,7 +63,7 @@ __device__ inline std::int64_t thread_count() { return static_cast<std::int64_t>
 
 /// The type in which numbers that are stored as T are computed with.
 template <class T>
-using Compute = std::conditional_t<std::is_same_v<T, BFloat16>, float, T>;
+using Compute = std::conditional_t<kIsReducedFloat<T>, float, T>;
 
 /// The values of all kSize threads of a block, combined by op(a, b) in a fixed order: the upper half joins
 /// the lower one until one value is left. Every thread of the block must call it, and gets the result.

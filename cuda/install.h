@@ -1,5 +1,8 @@
 #pragma once
-// Internal: each family's file sets its kernels.
+// Internal: what device.cpp asks of a build with CUDA. Each family's file sets its kernels.
+#include <retrace/core/device.h>
+
+#include <functional>
 
 namespace retrace::cuda {
 
@@ -20,5 +23,8 @@ void install_softmax();
 
 /// All of them.
 void install_kernels();
+
+/// `seconds_of` a GPU.
+double seconds_by_events(Device device, const std::function<void()>& work);
 
 }  // namespace retrace::cuda

@@ -2,6 +2,7 @@
 #include <retrace/core/loops.h>
 #include <retrace/cuda/context.h>
 #include <retrace/cuda/install.h>
+#include <retrace/cuda/scratch.h>
 
 namespace retrace::cuda {
 
@@ -23,12 +24,15 @@ struct Gemm<double> {
   static constexpr cudaDataType kType = CUDA_R_64F;
   static constexpr cublasComputeType_t kCompute = CUBLAS_COMPUTE_64F;
 };
-template <>
-struct Gemm<BFloat16> {
+template <class Format>
+struct Gemm<ReducedFloat<Format>> {
   using Scale = float;
-  static constexpr cudaDataType kType = CUDA_R_16BF;
+  static constexpr cudaDataType kType = std::is_same_v<Format, BFloat16Format> ? CUDA_R_16BF : CUDA_R_16F;
   static constexpr cublasComputeType_t kCompute = CUBLAS_COMPUTE_32F;
 };
+
+/// The space that cuBLAS gets for parts of long sums: what it takes for itself where it is given none.
+constexpr std::int64_t kWorkspace = std::int64_t{4} << 20;
 
 /// The walk over the leading dimensions of out, in elements of a and b.
 detail::Loops<2> matrices(const Shape& a, const Shape& b, const Shape& out) {
@@ -58,6 +62,8 @@ void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, Te
   const typename Gemm<T>::Scale one = 1;
   const typename Gemm<T>::Scale zero = 0;
   cublasHandle_t handle = context(out.device()).cublas();
+  const Scratch scratch(kWorkspace, out.device());
+  check(cublasSetWorkspace(handle, scratch.data(), kWorkspace), "cublasSetWorkspace");
   for (std::int64_t call = 0; call < batch.numel() / count; ++call) {
     const auto at = batch.row_offsets(call);
     check(cublasGemmStridedBatchedEx_64(handle, op_b, op_a, columns, rows, depth, &one, from_b + at[1],

@@ -39,9 +39,9 @@ struct Reduction {
   bool for_blocks() const { return neighbours() && terms >= kTermsForBlock; }
 };
 
-/// sums[part][element of out] = the terms of that part, in double.
+/// sums[part][element of out] = scale times the terms of that part, summed in double.
 template <class Team, class T, class To>
-__global__ void sum_kernel(Reduction plan, const T* x, To* sums) {
+__global__ void sum_kernel(Reduction plan, double scale, const T* x, To* sums) {
   for (auto item = Team::first_item(); item < plan.parts * plan.elements; item += Team::item_step()) {
     const T* from = x + plan.kept.step_offsets(item % plan.elements)[0];
     const std::int64_t begin = item / plan.elements * plan.part_size;
@@ -50,28 +50,28 @@ __global__ void sum_kernel(Reduction plan, const T* x, To* sums) {
     for (auto i = begin + Team::rank(); i < end; i += Team::kSize)
       sum += static_cast<double>(from[plan.reduced.step_offsets(i)[0]]);
     sum = Team::sum(sum);
-    if (Team::rank() == 0) sums[item] = static_cast<To>(sum);
+    if (Team::rank() == 0) sums[item] = static_cast<To>(scale * sum);
   }
 }
 
 /// Each part is summed first, where there are several, and then the parts are.
 template <class T, class To>
-void sum(const Tensor& x, const Shape& shape, Tensor& out) {
+void sum(const Tensor& x, double scale, const Shape& shape, Tensor& out) {
   const Reduction plan(x.shape(), shape);
-  const auto run = [&]<class Result>(Tensor& result, TypeTag<Result>) {
+  const auto run = [&]<class Result>(double factor, Tensor& result, TypeTag<Result>) {
     with_team(plan.terms, plan.neighbours(), [&]<class Team>(Team) {
       launch(x.device(), Team::blocks_for(plan.parts * plan.elements), kThreads, &sum_kernel<Team, T, Result>,
-             plan, x.data<T>(), result.template mutable_data<Result>());
+             plan, factor, x.data<T>(), result.template mutable_data<Result>());
     });
   };
-  if (plan.parts == 1) return run(out, TypeTag<To>{});
+  if (plan.parts == 1) return run(scale, out, TypeTag<To>{});
   Tensor sums({plan.parts, plan.elements}, DType::f64, Tag::workspace, x.device());
-  run(sums, TypeTag<double>{});
-  sum<double, To>(sums, {1, plan.elements}, out);
+  run(1, sums, TypeTag<double>{});
+  sum<double, To>(sums, scale, {1, plan.elements}, out);
 }
 
-void sum_to(const Tensor& x, Tensor& out) {
-  visit_any_float("sum_to", x.dtype(), [&]<class T>(TypeTag<T>) { sum<T, T>(x, out.shape(), out); });
+void sum_to(const Tensor& x, double scale, Tensor& out) {
+  visit_any_float("sum_to", x.dtype(), [&]<class T>(TypeTag<T>) { sum<T, T>(x, scale, out.shape(), out); });
 }
 
 /// y[r] = where row r has its largest element. Later NaNs are never larger, and nothing is than a first one.

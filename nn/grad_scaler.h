@@ -24,8 +24,8 @@ struct GradScalerOptions {
 /// scaler.step(optimizer);
 /// scaler.update();
 /// ```
-/// bf16 has the range of f32 and trains without one, too. Micikevicius et al.: "Mixed precision training",
-/// ICLR 2018.
+/// It is for f16, whose smallest numbers are 2^-24; bf16 has the range of f32 and trains without.
+/// Micikevicius et al.: "Mixed precision training", ICLR 2018.
 class GradScaler {
  public:
   /// Throws ArgumentError unless init_scale > 0, growth_factor > 1, 0 < backoff_factor < 1, growth_interval

@@ -26,8 +26,9 @@ struct DTypeName {
   std::string_view name;
 };
 constexpr std::array kDTypeNames = {DTypeName{DType::f32, "F32"},   DTypeName{DType::f64, "F64"},
-                                    DTypeName{DType::bf16, "BF16"}, DTypeName{DType::u8, "U8"},
-                                    DTypeName{DType::i32, "I32"},   DTypeName{DType::i64, "I64"}};
+                                    DTypeName{DType::bf16, "BF16"}, DTypeName{DType::f16, "F16"},
+                                    DTypeName{DType::u8, "U8"},     DTypeName{DType::i32, "I32"},
+                                    DTypeName{DType::i64, "I64"}};
 
 std::span<const std::byte> bytes_of(const Tensor& tensor) {
   return visit(tensor.dtype(), [&]<class T>(TypeTag<T>) { return std::as_bytes(tensor.values<T>()); });
@@ -196,7 +197,7 @@ class Parser {
           std::ranges::find(kDTypeNames, value.get_ref<const std::string&>(), &DTypeName::name);
       if (known != kDTypeNames.end()) return known->dtype;
     }
-    reject("the dtype of '{}' must be F32, F64, BF16, U8, I32 or I64, got {}", name, shown(value));
+    reject("the dtype of '{}' must be F32, F64, BF16, F16, U8, I32 or I64, got {}", name, shown(value));
   }
 
   Shape parse_shape(const std::string& name, const Json& value) const {

@@ -25,8 +25,8 @@ struct TensorFile {
 void save_tensors(const std::filesystem::path& path, const std::vector<Named<Tensor>>& tensors,
                   const Metadata& metadata = {});
 
-/// Reads a safetensors file of F32, F64, BF16, U8, I32 and I64. Throws IoError, and FormatError, naming the
-/// file, what was expected and what was found, for every file that save_tensors would not have written.
+/// Reads a safetensors file of F32, F64, BF16, F16, U8, I32 and I64. Throws IoError, and FormatError, naming
+/// the file, what was expected and what was found, for every file that save_tensors would not have written.
 TensorFile load_tensors(const std::filesystem::path& path);
 
 }  // namespace retrace

@@ -23,7 +23,7 @@ struct ReversalOptions {
 };
 
 /// Runs fn without a tape and puts one hook on the current tape, which owns the outputs and rewinds fn from
-/// them. Without a tape it is fn's forward. Under Autocast bf16 inputs are cast to f32.
+/// them. Without a tape it is fn's forward. Under Autocast bf16 and f16 inputs are cast to f32.
 Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& x,
                     const ReversalOptions& options);
 

@@ -23,8 +23,8 @@ struct WrapperOptions {
 /// parameter, of a tensor of which a part is in use elsewhere, or of an output. Reading a released tensor
 /// throws ReleasedError.
 ///
-/// Under Autocast its bf16 inputs are cast to f32, so that the streams inside of fn are f32 while fn's layers
-/// run in bf16; what is released is the copy. Disabled, it casts nothing.
+/// Under Autocast its bf16 and f16 inputs are cast to f32, so that the streams inside of fn are f32 while
+/// fn's layers run in the scope's type; what is released is the copy. Disabled, it casts nothing.
 class InvertibleModuleWrapper : public InvertibleModule {
  public:
   template <class M>

@@ -55,12 +55,11 @@ def is_internal(path, root):
 
 
 def public_headers(root):
-    """Paths, relative to root, of the headers that get installed; cuda/ is not part of the installed library."""
+    """Paths, relative to root, of the headers that get installed."""
     whole = [WHOLE] if (root / WHOLE).is_file() else []
     return whole + [
         path.relative_to(root).as_posix()
         for folder in LAYERS
-        if folder != "cuda"
         for path in sources(root, folder)
         if path.suffix == ".h" and not is_internal(path, root)
     ]

@@ -7,7 +7,7 @@ Tensor sum_back(const Tensor& d, const Shape& shape) {
   if (d.shape() == shape) return d;
   Tensor sum = like(d, shape, Tag::gradient);
   Tensor aligned = sum.reshape(aligned_shape(shape, d.shape().rank()));
-  kernel::sum_to(d, aligned);
+  kernel::sum_to(d, 1, aligned);
   return sum;
 }
 

@@ -11,7 +11,7 @@ namespace retrace::detail {
 inline void check_float(std::string_view op, const Var& x) {
   if (x.defined() && x.dtype() != DType::f32 && x.dtype() != DType::f64) fail_not_float(op, x.dtype());
 }
-/// The type must be f32, f64 or bf16. Throws DTypeError.
+/// The type must be f32, f64, bf16 or f16. Throws DTypeError.
 inline void check_any_float(std::string_view op, DType dtype) {
   if (!is_float(dtype)) fail_not_any_float(op, dtype);
 }

@@ -14,7 +14,7 @@ namespace {
 Tensor sum_per_channel(const Tensor& dy) {
   const std::int64_t channels = dy.shape()[1];
   Tensor sum = like(dy, {1, channels, 1, 1}, Tag::gradient);
-  kernel::sum_to(dy, sum);
+  kernel::sum_to(dy, 1, sum);
   return sum.reshape({channels});
 }
 

@@ -85,7 +85,7 @@ class Concatenation final : public TapeHook {
 };
 
 Vars in_widest(const Vars& xs) {
-  DType widest = DType::bf16;
+  DType widest = xs.front().dtype();
   for (const Var& x : xs) widest = wider(widest, x.dtype());
   Vars result;
   for (const Var& x : xs) result.push_back(cast(x, widest));

@@ -28,7 +28,7 @@ Tensors backward(const View& view, const Tensor& dy, Saved saved, const Wants& w
   if (wants[2]) {
     d[2] = like(dy, beta, Tag::gradient);
     Tensor sums = d[2].reshape({1, view.x[1], 1});
-    kernel::sum_to(dys, sums);
+    kernel::sum_to(dys, 1, sums);
   }
   if (!wants[0] && !wants[1]) return d;
   Tensor dx = reshaped(d[0], view.x);

@@ -98,7 +98,7 @@ Var linear(const Var& x, const Var& w, const Var& bias) {
                   }
                   if (wants[2]) {
                     Tensor sum = like(dy, {1, out}, Tag::gradient);
-                    kernel::sum_to(d, sum);
+                    kernel::sum_to(d, 1, sum);
                     db = sum.reshape({out});
                   }
                   return {dx, dw, db};

@@ -12,8 +12,7 @@ Var scaled_sum(std::string_view op, const Var& x, const ReducedShape& shape, dou
   if (autocast::to_f32(x)) return scaled_sum(op, autocast::in_f32(x), shape, scale);
   Tensor y = like(x.value(), shape.result);
   Tensor sums = y.reshape(shape.kept);
-  kernel::sum_to(x.value(), sums);
-  if (scale != 1) kernel::scale_shift(sums, scale, 0, sums);
+  kernel::sum_to(x.value(), scale, sums);
   return record(op, {x}, y, /*save=*/{},
                 [xs = x.shape(), kept = shape.kept, scale](const Tensor& dy, Saved, const Wants&) -> Tensors {
                   Tensor dx = like(dy, xs, Tag::gradient);

@@ -1,6 +1,6 @@
-#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/mask.h>
 #include <retrace/core/cpu/parallel.h>
+#include <retrace/core/cpu/reduced_float.h>
 #include <retrace/core/kernels.h>
 
 #include <array>

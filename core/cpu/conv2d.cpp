@@ -1,5 +1,5 @@
-#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/conv2d.h>
+#include <retrace/core/cpu/reduced_float.h>
 #include <retrace/core/kernels.h>
 
 namespace retrace {
@@ -25,7 +25,7 @@ Algorithm algorithm_of(const Conv2dGeometry& g, DType dtype) {
 
 /// Whether `forward` adds a residual while it writes its result.
 bool adds_residual(const Conv2dGeometry& g, DType dtype) {
-  if (dtype == DType::bf16) return false;
+  if (is_reduced_float(dtype)) return false;
   const Algorithm algorithm = algorithm_of(g, dtype);
   return algorithm == Algorithm::winograd || algorithm == Algorithm::direct3x3 ||
          algorithm == Algorithm::pointwise;
@@ -90,7 +90,7 @@ void backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& opt
   }
 }
 
-// bf16: a few images at a time are widened, so that scratch space does not grow with the batch.
+// bf16 and f16: a few images at a time are widened, so that scratch space does not grow with the batch.
 
 constexpr std::int64_t kWideBytes = std::int64_t{4} << 20;
 constexpr std::int64_t kFewestImages = 8;  // for the threads
@@ -103,8 +103,8 @@ void for_each_group(const Shape& x, const Shape& y, const Body& body) {
   for (std::int64_t begin = 0; begin < x[0]; begin += images) body(begin, std::min(x[0], begin + images));
 }
 
-void forward_bf16(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
-                  Tensor& y) {
+void forward_reduced(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
+                     Tensor& y) {
   const Tensor wide_w = cpu::widened(w);
   const Tensor wide_bias = cpu::widened(bias);
   for_each_group(x.shape(), y.shape(), [&](std::int64_t begin, std::int64_t end) {
@@ -114,7 +114,7 @@ void forward_bf16(const Tensor& x, const Tensor& w, const Tensor& bias, const Co
   });
 }
 
-void backward_data_bf16(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
+void backward_data_reduced(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
   const Tensor wide_w = cpu::widened(w);
   for_each_group(dx.shape(), dy.shape(), [&](std::int64_t begin, std::int64_t end) {
     Tensor wide = cpu::wide_tensor(dx.shape().with(0, end - begin));
@@ -123,7 +123,7 @@ void backward_data_bf16(const Tensor& dy, const Tensor& w, const Conv2dOptions& 
   });
 }
 
-void backward_weight_bf16(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {
+void backward_weight_reduced(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {
   Tensor sum;
   for_each_group(x.shape(), dy.shape(), [&](std::int64_t begin, std::int64_t end) {
     Tensor wide = cpu::wide_tensor(dw.shape());
@@ -145,18 +145,18 @@ void conv2d_cpu(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv
     const auto& op = residual.sign == Sign::plus ? kernel::add : kernel::sub;
     return op(residual.value, sum, y);
   }
-  if (x.dtype() == DType::bf16) return forward_bf16(x, w, bias, options, y);
+  if (is_reduced_float(x.dtype())) return forward_reduced(x, w, bias, options, y);
   visit_float("conv2d", x.dtype(),
               [&]<class T>(TypeTag<T>) { forward<T>(x, w, bias, options, residual, y); });
 }
 
 void conv2d_backward_data_cpu(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
-  if (dy.dtype() == DType::bf16) return backward_data_bf16(dy, w, options, dx);
+  if (is_reduced_float(dy.dtype())) return backward_data_reduced(dy, w, options, dx);
   visit_float("conv2d", dy.dtype(), [&]<class T>(TypeTag<T>) { backward_data<T>(dy, w, options, dx); });
 }
 
 void conv2d_backward_weight_cpu(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {
-  if (dy.dtype() == DType::bf16) return backward_weight_bf16(dy, x, options, dw);
+  if (is_reduced_float(dy.dtype())) return backward_weight_reduced(dy, x, options, dw);
   visit_float("conv2d", dy.dtype(), [&]<class T>(TypeTag<T>) { backward_weight<T>(dy, x, options, dw); });
 }
 

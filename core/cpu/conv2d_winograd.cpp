@@ -133,7 +133,7 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const
 }  // namespace
 
 // The batch has no say, although the direct kernel is faster for an image or two of 8 x 8 pixels: an image's
-// result must not depend on those beside it, nor on how a bf16 batch is cut.
+// result must not depend on those beside it, nor on how a batch of bf16 is cut.
 bool winograd_fits(const Conv2dGeometry& g) {
   constexpr std::int64_t kFewestChannels = 8;  // below, the transforms take longer than the products
   return g.is_3x3(1) && g.options.algorithm == Conv2dAlgorithm::automatic &&

@@ -1,6 +1,6 @@
-#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/exp.h>
 #include <retrace/core/cpu/parallel.h>
+#include <retrace/core/cpu/reduced_float.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/loops.h>
 
@@ -19,7 +19,7 @@ using cpu::parallel_for;
 
 // `omp simd` promises that steps are independent, which holds where the result is one of the operands too.
 
-// f takes and gives what T is computed in: for bf16, floats.
+// f takes and gives what T is computed in: for bf16 and f16, floats.
 
 /// y[i] = f(x[i]).
 template <class T, class F>

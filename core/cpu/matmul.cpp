@@ -1,6 +1,6 @@
-#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/matrix.h>
 #include <retrace/core/cpu/parallel.h>
+#include <retrace/core/cpu/reduced_float.h>
 #include <retrace/core/kernels.h>
 
 #include <algorithm>
@@ -78,7 +78,7 @@ void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tens
 }
 
 void matmul_cpu(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out) {
-  if (a.dtype() == DType::bf16) {
+  if (is_reduced_float(a.dtype())) {
     Tensor wide = cpu::wide_tensor(out.shape());
     matmul<float>(cpu::widened(a), cpu::widened(b), options, wide);
     cpu::round_into(wide, out);

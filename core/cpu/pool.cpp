@@ -1,5 +1,5 @@
-#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/parallel.h>
+#include <retrace/core/cpu/reduced_float.h>
 #include <retrace/core/kernels.h>
 
 #include <algorithm>
@@ -77,7 +77,7 @@ std::int64_t argmax(const T* x, std::int64_t width, const Range& rows, const Ran
 }
 
 void max_pool2d_cpu(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& indices) {
-  if (x.dtype() == DType::bf16)
+  if (is_reduced_float(x.dtype()))
     return cpu::in_f32(x, y, [&](const Tensor& a, Tensor& b) { max_pool2d_cpu(a, options, b, indices); });
   visit_float("max_pool2d", x.dtype(), [&]<class T>(TypeTag<T>) {
     const Planes p(x.shape(), y.shape());
@@ -99,7 +99,7 @@ void max_pool2d_cpu(const Tensor& x, const Pool2dOptions& options, Tensor& y, Te
 
 void max_pool2d_backward_cpu(const Tensor& dy, const Tensor& indices, const Pool2dOptions& options,
                              Tensor& dx) {
-  if (dy.dtype() == DType::bf16)
+  if (is_reduced_float(dy.dtype()))
     return cpu::in_f32(dy, dx,
                        [&](const Tensor& a, Tensor& b) { max_pool2d_backward_cpu(a, indices, options, b); });
   visit_float("max_pool2d", dy.dtype(), [&]<class T>(TypeTag<T>) {
@@ -155,25 +155,25 @@ void mean_backward(const Tensor& dy, const Regions& regions, Tensor& dx) {
 }
 
 void avg_pool2d_cpu(const Tensor& x, const Pool2dOptions& options, Tensor& y) {
-  if (x.dtype() == DType::bf16)
+  if (is_reduced_float(x.dtype()))
     return cpu::in_f32(x, y, [&](const Tensor& a, Tensor& b) { avg_pool2d_cpu(a, options, b); });
   visit_float("avg_pool2d", x.dtype(), [&]<class T>(TypeTag<T>) { mean<T>(x, Windows(options), y); });
 }
 
 void avg_pool2d_backward_cpu(const Tensor& dy, const Pool2dOptions& options, Tensor& dx) {
-  if (dy.dtype() == DType::bf16)
+  if (is_reduced_float(dy.dtype()))
     return cpu::in_f32(dy, dx, [&](const Tensor& a, Tensor& b) { avg_pool2d_backward_cpu(a, options, b); });
   visit_float("avg_pool2d", dy.dtype(),
               [&]<class T>(TypeTag<T>) { mean_backward<T>(dy, Windows(options), dx); });
 }
 
 void adaptive_avg_pool2d_cpu(const Tensor& x, Tensor& y) {
-  if (x.dtype() == DType::bf16) return cpu::in_f32(x, y, adaptive_avg_pool2d_cpu);
+  if (is_reduced_float(x.dtype())) return cpu::in_f32(x, y, adaptive_avg_pool2d_cpu);
   visit_float("adaptive_avg_pool2d", x.dtype(), [&]<class T>(TypeTag<T>) { mean<T>(x, Cells(), y); });
 }
 
 void adaptive_avg_pool2d_backward_cpu(const Tensor& dy, Tensor& dx) {
-  if (dy.dtype() == DType::bf16) return cpu::in_f32(dy, dx, adaptive_avg_pool2d_backward_cpu);
+  if (is_reduced_float(dy.dtype())) return cpu::in_f32(dy, dx, adaptive_avg_pool2d_backward_cpu);
   visit_float("adaptive_avg_pool2d", dy.dtype(),
               [&]<class T>(TypeTag<T>) { mean_backward<T>(dy, Cells(), dx); });
 }

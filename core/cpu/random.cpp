@@ -1,5 +1,5 @@
-#include <retrace/core/cpu/bfloat16.h>
 #include <retrace/core/cpu/parallel.h>
+#include <retrace/core/cpu/reduced_float.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/philox.h>
 

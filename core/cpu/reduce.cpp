@@ -114,7 +114,7 @@ void sum_parts(const Reduction& plan, const T* x, std::int64_t elements, double*
                });
 }
 
-void sum_to_cpu(const Tensor& x, Tensor& out) {
+void sum_to_cpu(const Tensor& x, double scale, Tensor& out) {
   const Reduction plan(x.shape(), out.shape());
   const std::int64_t elements = out.numel();
   Tensor partial({plan.parts, elements}, DType::f64, Tag::workspace);
@@ -126,7 +126,7 @@ void sum_to_cpu(const Tensor& x, Tensor& out) {
                  [=, parts = plan.parts](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t p = 1; p < parts; ++p)
                      for (std::int64_t i = begin; i < end; ++i) sums[i] += sums[p * elements + i];
-                   for (std::int64_t i = begin; i < end; ++i) to[i] = static_cast<T>(sums[i]);
+                   for (std::int64_t i = begin; i < end; ++i) to[i] = static_cast<T>(scale * sums[i]);
                  });
   });
 }

@@ -1,3 +1,4 @@
+#include <retrace/core/allocator.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/data/loader.h>
@@ -18,16 +19,46 @@ namespace {
 constexpr std::string_view kOp = "loader";
 constexpr int kMostPrefetched = 1000;
 
-/// A place for one batch.
-struct Slot {
-  Tensor images;
-  Tensor labels;
+/// A tensor that is filled over and over: on another device than the CPU, from staged bytes.
+class Place {
+ public:
+  Place() = default;
+  Place(const Shape& shape, DType dtype, Device device)
+      : tensor_(shape, dtype, Tag::data, device), staging_(allocator(device).stage(tensor_.bytes())) {}
+
+  /// Where the elements are to be written.
+  template <class T>
+  T* host() {
+    if (staging_ == nullptr) return tensor_.mutable_data<T>();
+    staging_->wait();
+    return reinterpret_cast<T*>(staging_->data());
+  }
+  /// The first `count` elements have been written.
+  template <class T>
+  void written(std::int64_t count) {
+    if (staging_ != nullptr)
+      staging_->begin(reinterpret_cast<std::byte*>(tensor_.mutable_data<T>()),
+                      count * static_cast<std::int64_t>(sizeof(T)));
+  }
+  Tensor hand_out(std::int64_t rows) const {
+    if (staging_ != nullptr) staging_->join();
+    return rows == tensor_.shape()[0] ? tensor_ : tensor_.slice(0, rows);
+  }
+  /// Bytes that someone else still holds stay theirs; the place gets others.
+  void take_back() {
+    if (!tensor_.unique() || tensor_.storage().released()) tensor_ = like(tensor_, Tag::data);
+  }
+
+ private:
+  Tensor tensor_;
+  std::unique_ptr<Staging> staging_;  // goes first, and waits: the tensor's bytes may be copied to until then
 };
 
-/// Bytes that someone else still holds stay theirs; the slot gets others.
-void take_back(Tensor& x) {
-  if (!x.unique() || x.storage().released()) x = Tensor(x.shape(), x.dtype(), Tag::data);
-}
+/// For one batch.
+struct Slot {
+  Place images;
+  Place labels;
+};
 
 std::shared_ptr<const Dataset> checked(std::shared_ptr<const Dataset> data, const LoaderOptions& options) {
   if (data == nullptr) fail<ArgumentError>(kOp, "the data set must not be null");
@@ -111,8 +142,8 @@ Loader::State::State(std::shared_ptr<const Dataset> data, const LoaderOptions& o
   const OpName op(kOp);
   const std::int64_t rows = std::min(options_.batch_size, size_);
   for (Slot& slot : ring_) {
-    slot.images = Tensor({rows, shape_[0], shape_[1], shape_[2]}, options_.dtype, Tag::data);
-    slot.labels = Tensor({rows}, DType::i64, Tag::data);
+    slot.images = Place({rows, shape_[0], shape_[1], shape_[2]}, options_.dtype, options_.device);
+    slot.labels = Place({rows}, DType::i64, options_.device);
   }
   if (options_.prefetch > 0) thread_ = std::thread([this] { run(); });
 }
@@ -177,8 +208,8 @@ void Loader::State::return_batch() {
   if (returned_ == handed_) return;
   const OpName op(kOp);
   Slot& slot = slot_of(returned_);
-  take_back(slot.images);
-  take_back(slot.labels);
+  slot.images.take_back();
+  slot.labels.take_back();
   ++returned_;
 }
 
@@ -186,9 +217,8 @@ Batch Loader::State::hand_out() {
   const std::int64_t batch = handed_++;
   const Slot& slot = slot_of(batch);
   const std::int64_t rows = rows_of(batch);
-  const bool whole = rows == slot.labels.numel();
-  return {.images = whole ? slot.images : slot.images.slice(0, rows),
-          .labels = whole ? slot.labels : slot.labels.slice(0, rows),
+  return {.images = slot.images.hand_out(rows),
+          .labels = slot.labels.hand_out(rows),
           .epoch = epoch_,
           .index = batch,
           .first = batch * options_.batch_size};
@@ -234,8 +264,8 @@ void Loader::State::fill(Slot& slot, std::int64_t batch) {
 
 template <class T>
 void Loader::State::fill_rows(Slot& slot, std::int64_t first, std::int64_t count) {
-  T* images = slot.images.mutable_data<T>();
-  auto* labels = slot.labels.mutable_data<std::int64_t>();
+  T* images = slot.images.host<T>();
+  auto* labels = slot.labels.host<std::int64_t>();
   const std::int64_t numel = shape_.numel();
   for (std::int64_t row = 0; row < count; ++row) {
     const std::int64_t index = order_[static_cast<std::size_t>(first + row)];
@@ -247,6 +277,8 @@ void Loader::State::fill_rows(Slot& slot, std::int64_t first, std::int64_t count
     augmenter_.apply<T>(pixels_, augmenter_.choice(epoch_, index),
                         std::span(images + row * numel, static_cast<std::size_t>(numel)));
   }
+  slot.images.written<T>(count * numel);
+  slot.labels.written<std::int64_t>(count);
 }
 
 Loader::Loader(std::shared_ptr<const Dataset> data, const LoaderOptions& options)

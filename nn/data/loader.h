@@ -17,6 +17,7 @@ struct LoaderOptions {
   Augmentation augmentation{};
   DType dtype = DType::f32;  ///< of the images: f32 or f64
   int prefetch = 2;          ///< batches made ahead on a thread; 0 makes them in the caller's
+  Device device{};           ///< of the batches; a GPU gets them while it works on the ones before
 
   /// The same for test images: in order, all of them, without the random parts of the augmentation.
   LoaderOptions for_evaluation() const {
@@ -49,7 +50,8 @@ struct Batch {
 ///
 /// Batches lie in a ring of prefetch + 1 places (Tag::data) that is allocated here and used over and over. A
 /// batch is valid until the next call of `next` or `start_epoch`. Whoever keeps its tensors longer (or a view
-/// of them) keeps their bytes: the ring then leaves them alone and allocates others in their place.
+/// of them) keeps their bytes: the ring then leaves them alone and allocates others in their place. For a GPU
+/// each place has page-locked memory of the host beside it, from which the batch is copied.
 ///
 /// A loader belongs to one thread.
 class Loader {

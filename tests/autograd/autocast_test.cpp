@@ -48,7 +48,7 @@ TEST_CASE("autocast scopes nest, and belong to their thread", "[autocast]") {
   }
   CHECK_FALSE(Autocast::dtype());
   check_throws<DTypeError>([] { const Autocast scope(DType::f32); },
-                           "[Autocast] dtype must be bf16, got f32");
+                           "[Autocast] dtype must be bf16 or f16, got f32");
   CHECK_FALSE(Autocast::dtype());
 }
 
@@ -56,23 +56,24 @@ TEST_CASE("autocast chooses the types that PyTorch's chooses", "[autocast]") {
   struct Row {
     const char* name;
     Function op;
-    DType of_f32, of_bf16;
+    DType of_f32, of_lower;
   };
   const DType f32 = DType::f32;
-  const DType bf16 = DType::bf16;
+  const DType lower = GENERATE(DType::bf16, DType::f16);
+  CAPTURE(name_of(lower));
   const Tensor labels = Tensor::from<std::int64_t>({1, 0}, {2});
   const std::vector<Row> rows = {
       {"matmul",
        [](const Var& x) {
          return matmul(x, numbers({2, 2}));
        },
-       bf16, bf16},
+       lower, lower},
       {"linear",
        [](const Var& x) {
          return linear(x, numbers({2, 2}), numbers({2}));
        },
-       bf16, bf16},
-      {"conv2d", conv_of, bf16, bf16},
+       lower, lower},
+      {"conv2d", conv_of, lower, lower},
       {"batch_norm", norm_of<&batch_norm>, f32, f32},
       {"batch_norm_relu", norm_of<&batch_norm_relu>, f32, f32},
       {"cross_entropy", [&](const Var& x) { return cross_entropy(x, labels); }, f32, f32},
@@ -89,53 +90,62 @@ TEST_CASE("autocast chooses the types that PyTorch's chooses", "[autocast]") {
       {"reciprocal", [](const Var& x) { return 1 / x; }, f32, f32},
       {"sum", [](const Var& x) { return sum(x); }, f32, f32},
       {"mean", [](const Var& x) { return mean(x, {1}); }, f32, f32},
-      {"relu", [](const Var& x) { return relu(x); }, f32, bf16},
-      {"tanh", [](const Var& x) { return tanh(x); }, f32, bf16},
-      {"scale_shift", [](const Var& x) { return 2 * x + 1; }, f32, bf16},
-      {"dropout", [](const Var& x) { return dropout(x, 0.5); }, f32, bf16},
+      {"relu", [](const Var& x) { return relu(x); }, f32, lower},
+      {"tanh", [](const Var& x) { return tanh(x); }, f32, lower},
+      {"scale_shift", [](const Var& x) { return 2 * x + 1; }, f32, lower},
+      {"dropout", [](const Var& x) { return dropout(x, 0.5); }, f32, lower},
       {"max_pool2d",
        [](const Var& x) {
          return max_pool2d(reshape(x, {1, 1, 2, 2}));
        },
-       f32, bf16},
-      {"permute", [](const Var& x) { return transpose(x, 0, 1); }, f32, bf16},
+       f32, lower},
+      {"permute", [](const Var& x) { return transpose(x, 0, 1); }, f32, lower},
       {"add",
        [](const Var& x) {
          return x + numbers({2, 2});
        },
        f32, f32},
       {"sub",
-       [](const Var& x) {
-         return numbers({2, 2}, DType::bf16) - x;
+       [=](const Var& x) {
+         return numbers({2, 2}, lower) - x;
        },
-       f32, bf16},
+       f32, lower},
       {"mul",
-       [](const Var& x) {
-         return x * numbers({2, 2}, DType::bf16);
+       [=](const Var& x) {
+         return x * numbers({2, 2}, lower);
        },
-       f32, bf16},
+       f32, lower},
       {"div",
        [](const Var& x) {
          return numbers({2, 2}) / x;
        },
        f32, f32},
       {"concatenate",
-       [](const Var& x) {
-         return concatenate({x, numbers({2, 2}, DType::bf16)});
+       [=](const Var& x) {
+         return concatenate({x, numbers({2, 2}, lower)});
        },
-       f32, bf16},
+       f32, lower},
       {"concatenate",
        [](const Var& x) {
          return concatenate({x, x, numbers({2, 2})});
        },
        f32, f32},
   };
-  const Autocast scope;
+  const Autocast scope(lower);
   for (const Row& row : rows) {
     INFO(row.name);
     CHECK(row.op(numbers({2, 2})).dtype() == row.of_f32);
-    CHECK(row.op(numbers({2, 2}, bf16)).dtype() == row.of_bf16);
+    CHECK(row.op(numbers({2, 2}, lower)).dtype() == row.of_lower);
   }
+}
+
+TEST_CASE("autocast to f16 casts bf16, too", "[autocast]") {
+  const Autocast scope(DType::f16);
+  const Var x = numbers({2, 2}, DType::bf16);
+  CHECK(matmul(x, x).dtype() == DType::f16);
+  CHECK(softmax(x).dtype() == DType::f32);
+  CHECK(relu(x).dtype() == DType::bf16);
+  CHECK((x + numbers({2, 2}, DType::f16)).dtype() == DType::f32);
 }
 
 TEST_CASE("autocast leaves f64 alone", "[autocast]") {
@@ -172,8 +182,9 @@ TEST_CASE("cast: a differentiable conversion", "[autocast]") {
   CHECK(tape.grad(x).dtype() == DType::f32);
   CHECK(tape.grad(x).to_vector<double>() == std::vector<double>{0.5, 2});
   const Tensor labels = Tensor::from<std::int64_t>({1}, {1});
-  check_throws<DTypeError>([&] { cast(labels, DType::f32); }, "[cast] x must be f32, f64 or bf16, got i64");
-  check_throws<DTypeError>([&] { cast(x, DType::i64); }, "[cast] x must be f32, f64 or bf16, got i64");
+  check_throws<DTypeError>([&] { cast(labels, DType::f32); },
+                           "[cast] x must be f32, f64, bf16 or f16, got i64");
+  check_throws<DTypeError>([&] { cast(x, DType::i64); }, "[cast] x must be f32, f64, bf16 or f16, got i64");
 }
 
 TEST_CASE("gradients have the types of what they belong to", "[autocast]") {

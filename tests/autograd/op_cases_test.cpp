@@ -44,11 +44,11 @@ Tensors widened(const Tensors& inputs) {
   return wide;
 }
 
-void check_close(const Outcome& bf16, const Outcome& f32, double tolerance) {
-  CHECK(distance(numbers(bf16.y), numbers(f32.y)) <= tolerance);
+void check_close(const Outcome& reduced, const Outcome& f32, double tolerance) {
+  CHECK(distance(numbers(reduced.y), numbers(f32.y)) <= tolerance);
   for (std::size_t i = 0; i < f32.gradients.size(); ++i) {
     INFO("input " << i);
-    CHECK(distance(numbers(bf16.gradients[i]), numbers(f32.gradients[i])) <= tolerance);
+    CHECK(distance(numbers(reduced.gradients[i]), numbers(f32.gradients[i])) <= tolerance);
   }
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("op cases: a ReLU that asks its output is caught", "[op]") {
 
 TEST_CASE("op cases: recording changes no number", "[op]") {
   for_every_row([](const OpCase& op_case) {
-    for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+    for (const DType dtype : {DType::f64, DType::f32, DType::bf16, DType::f16}) {
       const Autocast scope(autocast_for(dtype));
       const Tensors inputs = make_inputs(op_case, dtype);
       const Tensor plain = run_plain(op_case, inputs);
@@ -156,7 +156,7 @@ TEST_CASE("op cases: recording changes no number", "[op]") {
 
 TEST_CASE("op cases: results do not depend on the number of threads", "[op]") {
   for_every_row([](const OpCase& op_case) {
-    for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+    for (const DType dtype : {DType::f64, DType::f32, DType::bf16, DType::f16}) {
       const Autocast scope(autocast_for(dtype));
       const Tensors inputs = make_inputs(op_case, dtype);
       const auto run = [&](int threads) {
@@ -175,36 +175,44 @@ TEST_CASE("op cases: results do not depend on the number of threads", "[op]") {
 }
 
 // bf16 has 8 bits, so one operation that rounds its exact result is off by at most 2^-9 of it, and a row that
-// is a composition of a few by a few times that. What an operation sums it sums in f32, so long sums are as
-// good as short.
-TEST_CASE("op cases: under Autocast every row takes bf16 and gives f32's results", "[op][precision]") {
+// is a composition of a few by a few times that; f16 has 11. What an operation sums it sums in f32, so long
+// sums are as good as short.
+TEST_CASE("op cases: under Autocast every row takes bf16 and f16 and gives f32's results",
+          "[op][precision]") {
   for_every_row([](const OpCase& op_case) {
-    const Tensors inputs = make_inputs(op_case, DType::bf16);
-    Outcome rounded;
-    Tensor dy;
-    {
-      const Autocast scope;
-      dy = make_cotangent(run_plain(op_case, inputs));
-      rounded = run_recorded(op_case, inputs, 0, dy);
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      CAPTURE(name_of(dtype));
+      const Tensors inputs = make_inputs(op_case, dtype);
+      Outcome rounded;
+      Tensor dy;
+      {
+        const Autocast scope(dtype);
+        dy = make_cotangent(run_plain(op_case, inputs));
+        rounded = run_recorded(op_case, inputs, 0, dy);
+      }
+      for (std::size_t i = 0; i < inputs.size(); ++i)
+        if (rounded.gradients[i].defined()) CHECK(rounded.gradients[i].dtype() == dtype);
+      check_close(rounded, run_recorded(op_case, widened(inputs), 0, dy.to(DType::f32, Tag::data)),
+                  tolerance_of(op_case, dtype));
     }
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      if (rounded.gradients[i].defined()) CHECK(rounded.gradients[i].dtype() == DType::bf16);
-    check_close(rounded, run_recorded(op_case, widened(inputs), 0, dy.to(DType::f32, Tag::data)),
-                op_case.tolerance_bf16);
   });
 }
 
-TEST_CASE("op cases: without Autocast a row computes with bf16 or says that it does not", "[op][precision]") {
+TEST_CASE("op cases: without Autocast a row computes with bf16 and f16 or says that it does not",
+          "[op][precision]") {
   for_every_row([](const OpCase& op_case) {
-    const Tensors inputs = make_inputs(op_case, DType::bf16);
-    try {
-      const Tensor dy = make_cotangent(run_plain(op_case, inputs));
-      CHECK(dy.dtype() == DType::bf16);
-      check_close(run_recorded(op_case, inputs, 0, dy),
-                  run_recorded(op_case, widened(inputs), 0, dy.to(DType::f32, Tag::data)),
-                  op_case.tolerance_bf16);
-    } catch (const DTypeError& error) {
-      CHECK_THAT(error.what(), Catch::Matchers::EndsWith("must be f32 or f64, got bf16"));
+    for (const DType dtype : {DType::bf16, DType::f16}) {
+      const Tensors inputs = make_inputs(op_case, dtype);
+      try {
+        const Tensor dy = make_cotangent(run_plain(op_case, inputs));
+        CHECK(dy.dtype() == dtype);
+        check_close(run_recorded(op_case, inputs, 0, dy),
+                    run_recorded(op_case, widened(inputs), 0, dy.to(DType::f32, Tag::data)),
+                    tolerance_of(op_case, dtype));
+      } catch (const DTypeError& error) {
+        CHECK_THAT(error.what(),
+                   Catch::Matchers::EndsWith("must be f32 or f64, got " + std::string(name_of(dtype))));
+      }
     }
   });
 }

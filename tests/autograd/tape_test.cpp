@@ -190,7 +190,7 @@ TEST_CASE("wrong starts of backward are errors", "[tape]") {
   CHECK_THROWS_WITH(tape.grad(y),
                     "[grad] the variable must be a watched one, got the result of an operation");
   CHECK_THROWS_WITH(tape.watch(Tensor::from<std::int64_t>({1}, {1})),
-                    "[watch] x must be f32, f64 or bf16, got i64");
+                    "[watch] x must be f32, f64, bf16 or f16, got i64");
   tape.backward(y, numbers({1, 1}));
   CHECK_THROWS_AS(tanh(y), GradientError);
 }

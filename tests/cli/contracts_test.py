@@ -148,17 +148,35 @@ class Train(program.Case):
 
     def test_autocast_learns_alike(self):
         losses = {}
-        for name, options in {"f32": [], "stored": ["--autocast", "bf16", "--policy", "stored"],
-                              "reversible": ["--autocast", "bf16", "--policy", "reversible"]}.items():
+        runs = {"f32": []} | {f"{dtype}-{policy}": ["--autocast", dtype, "--policy", policy]
+                              for dtype in ("bf16", "f16") for policy in ("stored", "reversible")}
+        for name, options in runs.items():
             self.succeeds(*self.train(self.folder / name, "--steps", 5, "--lr", 0.01, *options))
             losses[name] = [line["loss"] for line in log_of(self.folder / name)]
-        self.assertNotEqual(losses["stored"], losses["f32"])
-        self.assertEqual(losses["stored"][0], losses["reversible"][0])
-        for step in range(5):
-            self.assertAlmostEqual(losses["stored"][step], losses["f32"][step], delta=0.03)
-            self.assertAlmostEqual(losses["reversible"][step], losses["f32"][step], delta=0.03)
-        tensors, _ = program.read_safetensors(self.folder / "stored" / "model.safetensors")
-        self.assertEqual({dtype for dtype, _, _ in tensors.values()}, {"F32", "I64"})
+        self.assertNotIn("loss_scale", log_of(self.folder / "bf16-stored")[0])
+        for dtype in ("bf16", "f16"):
+            stored, reversible = losses[f"{dtype}-stored"], losses[f"{dtype}-reversible"]
+            self.assertNotEqual(stored, losses["f32"])
+            self.assertEqual(stored[0], reversible[0])
+            for step in range(5):
+                self.assertAlmostEqual(stored[step], losses["f32"][step], delta=0.03)
+                self.assertAlmostEqual(reversible[step], losses["f32"][step], delta=0.03)
+            tensors, _ = program.read_safetensors(self.folder / f"{dtype}-stored" / "model.safetensors")
+            self.assertEqual({dtype for dtype, _, _ in tensors.values()}, {"F32", "I64"})
+
+    def test_f16_scales_the_loss_and_resumes(self):
+        """The scale and its count of steps are in the checkpoint."""
+        whole, parts = self.folder / "whole", self.folder / "parts"
+        options = ["--autocast", "f16", "--lr", 0.01]
+        self.succeeds(*self.train(whole, "--steps", 4, *options))
+        scales = [line["loss_scale"] for line in log_of(whole)]
+        self.assertTrue(all(scale > 1 for scale in scales), scales)
+        self.succeeds(*self.train(parts, "--steps", 2, *options))
+        tensors, _ = program.read_safetensors(parts / "checkpoint-000002.safetensors")
+        self.assertIn("scaler.growth_tracker", tensors)
+        self.succeeds(*self.train(parts, "--steps", 4, "--resume", *options))
+        for name in ("model.safetensors", "log.jsonl"):
+            self.assertEqual((parts / name).read_bytes(), (whole / name).read_bytes(), name)
 
     def test_learning_rates(self):
         self.succeeds(*self.train(self.folder / "steps", "--steps", 4, "--lr", 0.5, "--lr-steps", "1,3", "--lr-decay", 0.5))

@@ -40,7 +40,7 @@ class Usage(program.Case):
 
     def test_devices(self):
         text = "[device] the name must be cpu, cuda or cuda:N, got 'gpu'"
-        for command in (["bench", "memory"], ["train", "--out", self.folder / "run"]):
+        for command in (["bench", "memory"], ["check"], ["train", "--out", self.folder / "run"]):
             self.fails(2, text, *command, *SMALL, "--device", "gpu")
             # a build without CUDA, a machine without a driver or a GPU, or a GPU with that number
             self.fails(2, "[cuda] ", *command, *SMALL, "--device", "cuda:4711")
@@ -76,7 +76,7 @@ class Usage(program.Case):
         run = self.folder / "run"
         self.fails(2, "[train] --autocast bf16 must go with --dtype f32, got f64\n",
                    *self.train(run, "--steps", 1, "--autocast", "bf16", "--dtype", "f64"))
-        self.fails(2, "--autocast", *self.train(run, "--steps", 1, "--autocast", "f16"))
+        self.fails(2, "--autocast", *self.train(run, "--steps", 1, "--autocast", "f8"))
         self.succeeds(*self.train(run, "--steps", 1, "--autocast", "bf16"))
         self.fails(2, "autocast was 'bf16' and is 'none'", *self.train(run, "--steps", 2, "--resume"))
 

@@ -36,6 +36,7 @@ TEST_CASE("another device's function leaves the CPU's alone", "[kernel]") {
 TEST_CASE("kernels on floating-point numbers refuse others", "[kernel]") {
   const Tensor x({2}, DType::i64);
   Tensor y({2}, DType::i64);
-  check_throws<DTypeError>([&] { kernel::add(x, x, y); }, "[add] x must be f32, f64 or bf16, got i64");
-  check_throws<DTypeError>([&] { kernel::sigmoid(x, y); }, "[sigmoid] x must be f32, f64 or bf16, got i64");
+  check_throws<DTypeError>([&] { kernel::add(x, x, y); }, "[add] x must be f32, f64, bf16 or f16, got i64");
+  check_throws<DTypeError>([&] { kernel::sigmoid(x, y); },
+                           "[sigmoid] x must be f32, f64, bf16 or f16, got i64");
 }

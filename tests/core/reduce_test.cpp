@@ -38,7 +38,7 @@ TEST_CASE("sum_to sums over every choice of dimensions", "[reduce]") {
       for (const DType dtype : {DType::f32, DType::f64}) {
         const Tensor x = random_tensor(shape, dtype, 1);
         Tensor y = like(x, out);
-        kernel::sum_to(x, y);
+        kernel::sum_to(x, 1, y);
         INFO(shape << " to " << out);
         CHECK(test::relative_error(y, slow_sums(x, out)) < (dtype == DType::f64 ? 1e-12 : 1e-6));
       }
@@ -48,7 +48,7 @@ TEST_CASE("sum_to sums over every choice of dimensions", "[reduce]") {
 
 TEST_CASE("sum_to of a scalar is a copy", "[reduce]") {
   Tensor y({}, DType::f32);
-  kernel::sum_to(Tensor::full({}, 2.5, DType::f32), y);
+  kernel::sum_to(Tensor::full({}, 2.5, DType::f32), 1, y);
   CHECK(y.item() == 2.5);
 }
 
@@ -56,7 +56,7 @@ TEST_CASE("sums in f32 do not lose small terms", "[reduce]") {
   const std::int64_t n = 1 << 21;
   const Tensor x = Tensor::full({n}, 0.1, DType::f32);
   Tensor y({1}, DType::f32);
-  kernel::sum_to(x, y);
+  kernel::sum_to(x, 1, y);
   CHECK(y.item() == static_cast<float>(static_cast<double>(n) * static_cast<double>(0.1F)));
 }
 
@@ -65,7 +65,7 @@ TEST_CASE("sums do not depend on threads", "[reduce]") {
        {Shape{1, 1, 1}, Shape{1, 5, 1}, Shape{1, 1, 700}, Shape{40, 1, 700}, Shape{40, 5, 1}})
     CHECK(test::same_for_any_threads([&] {
       Tensor y(out, DType::f32);
-      kernel::sum_to(random_tensor({40, 5, 700}, DType::f32, 3), y);
+      kernel::sum_to(random_tensor({40, 5, 700}, DType::f32, 3), 1, y);
       return y;
     }));
 }
@@ -75,7 +75,7 @@ TEST_CASE("sum_to's scratch space depends on the shapes alone", "[reduce]") {
   Tensor y({1, 16, 1, 1}, DType::f32);
   const Counter counter(Tag::workspace);
   const std::int64_t before = counter.live();
-  kernel::sum_to(x, y);
+  kernel::sum_to(x, 1, y);
   CHECK(counter.peak() == before + 16 * 8);
   CHECK(counter.live() == before);
 }

@@ -14,7 +14,9 @@ using namespace retrace::test;
 namespace {
 
 // What the host layer's heuristics say of the algorithm that is to be chosen.
-constexpr std::int64_t kScratch = std::int64_t{1} << 20;
+constexpr std::size_t kWorkspace = std::size_t{1} << 20;
+/// With what it takes to align it.
+constexpr std::int64_t kScratch = static_cast<std::int64_t>(kWorkspace) + 192;
 
 /// A convolution's tensors on the GPU.
 struct Problem {
@@ -54,7 +56,7 @@ const std::vector<Direction> kDirections{
 }  // namespace
 
 TEST_CASE("cuda conv2d: with a residual it has the bits of two operations", "[cuda][conv2d]") {
-  const DType dtype = GENERATE(DType::f32, DType::f64, DType::bf16);
+  const DType dtype = GENERATE(DType::f32, DType::f64, DType::bf16, DType::f16);
   const Sign sign = GENERATE(Sign::plus, Sign::minus);
   const bool with_bias = GENERATE(true, false);
   CAPTURE(name_of(dtype), sign == Sign::plus, with_bias);
@@ -103,10 +105,20 @@ TEST_CASE("cuda conv2d: the fastest algorithm that is deterministic and takes at
   (p.*direction.run)();
   CHECK(calls.questions - before == 1);
   CHECK(calls.algorithm == direction.chosen);
-  CHECK(calls.workspace == static_cast<std::size_t>(kScratch));
+  CHECK(calls.workspace == kWorkspace);
   (p.*direction.run)();
   CHECK(calls.questions - before == 1);
   CHECK(calls.algorithm == direction.chosen);
+}
+
+TEST_CASE("cuda conv2d: where no algorithm keeps within 64 MiB it is the direct one", "[cuda][conv2d]") {
+  const Direction direction = GENERATE(from_range(kDirections));
+  static std::int64_t height = 20;  // of a problem that was not seen yet
+  Problem p(height++);
+  gpu_host::set_scarce(true);
+  (p.*direction.run)();
+  gpu_host::set_scarce(false);
+  CHECK(gpu_host::convolution_calls().algorithm == direction.direct);
 }
 
 TEST_CASE("cuda conv2d: algorithm direct is not chosen by speed", "[cuda][conv2d]") {
@@ -133,9 +145,9 @@ TEST_CASE("cuda conv2d: what depends on the problem is not mixed up", "[cuda][co
                                        {.padding = {2, 1}},
                                        {.padding = 1, .dilation = {1, 2}},
                                        {.padding = 1, .dilation = {2, 1}}};
-  for (const DType dtype : {DType::f32, DType::f64, DType::bf16})
+  for (const DType dtype : {DType::f32, DType::f64, DType::bf16, DType::f16})
     for (const Conv2dOptions& options : all) CHECK(questions(dtype, options) == 1);
-  for (const DType dtype : {DType::f32, DType::f64, DType::bf16})
+  for (const DType dtype : {DType::f32, DType::f64, DType::bf16, DType::f16})
     for (const Conv2dOptions& options : all) CHECK(questions(dtype, options) == 0);
 }
 

@@ -66,6 +66,29 @@ TEST_CASE("a call that fails names itself, its code and its place", "[cuda]") {
       "[cuda] cudaMalloc must succeed, got 1 (an error of the host layer) at file.cu:7");
 }
 
+TEST_CASE("a GPU says what it is and what it can do", "[cuda]") {
+  const Device gpu = cuda::device();
+  const cuda::Properties properties = cuda::properties(gpu);
+  CHECK(properties.name == "the host layer");
+  CHECK(properties.memory_bytes == std::int64_t{16} << 30);
+  CHECK(properties.gflops == Approx(2 * 3 * 128 * 1.5));
+  gpu_host::set_capability(80);
+  CHECK(cuda::properties(gpu).gflops == Approx(2 * 3 * 64 * 1.5));
+  gpu_host::set_capability(86);
+  CHECK(cuda::properties(gpu).gflops == Approx(2 * 3 * 128 * 1.5));
+  gpu_host::set_capability(90);
+  check_throws<DeviceError>([] { cuda::properties(Device::cpu()); },
+                            "[cuda] only a GPU has properties, got cpu");
+}
+
+TEST_CASE("a GPU's work is timed by events around it", "[cuda]") {
+  const Device gpu = cuda::device();
+  Tensor x = Tensor::zeros({1000}, DType::f32, Tag::data, gpu);
+  const std::int64_t before = gpu_host::counts().launches;
+  CHECK(cuda::seconds_of(gpu, [&] { kernel::fill(x, 1); }) > 0);
+  CHECK(gpu_host::counts().launches == before + 1);
+}
+
 TEST_CASE("tensors go to a GPU and come back", "[cuda]") {
   const Device gpu = cuda::device();
   const Tensor x = Tensor::from<float>({1, -2, 3.5, 0}, {2, 2});

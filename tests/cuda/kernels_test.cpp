@@ -60,7 +60,7 @@ double tolerance_of(DType dtype) {
   return dtype == DType::f32 ? 1e-5 : 0.01;
 }
 
-constexpr auto kEachType = {DType::f64, DType::f32, DType::bf16};
+constexpr auto kEachType = {DType::f64, DType::f32, DType::bf16, DType::f16};
 constexpr auto kWideTypes = {DType::f64, DType::f32};
 
 /// Uniform numbers with some others in their place.
@@ -83,7 +83,7 @@ TEST_CASE("sums of many terms are made of parts on the GPU, too", "[cuda][reduce
       INFO(c.x << " to " << c.out << ' ' << name_of(dtype));
       compare({uniform(c.x)(dtype)}, tolerance_of(dtype), [&](const Tensors& x) {
         Tensor out = like(x[0], c.out);
-        kernel::sum_to(x[0], out);
+        kernel::sum_to(x[0], 0.5, out);
         return Tensors{out};
       });
     }

@@ -3,6 +3,7 @@
 #include "host/host_layer.h"
 
 #include <retrace/core/kernels.h>
+#include <retrace/core/memory.h>
 #include <retrace/cuda/device.h>
 
 using namespace retrace;
@@ -34,14 +35,26 @@ TEST_CASE("cuda matmul: matrices at even steps are multiplied by one call", "[cu
   CHECK(relative_error(got, expected.to_vector<double>()) <= tolerance(DType::f64));
 }
 
-TEST_CASE("cuda matmul: sums of bf16 are rounded once", "[cuda][matmul]") {
+TEST_CASE("cuda matmul: sums of bf16 and f16 are rounded once", "[cuda][matmul]") {
   const Device gpu = cuda::device(0);
+  const auto [dtype, large] =
+      GENERATE(values<std::pair<DType, double>>({{DType::bf16, 256}, {DType::f16, 2048}}));
   const Tensor a =
-      Tensor::from<double>({256, 1, -256, 0}, {1, 4}).to(DType::bf16, Tag::data).to(gpu, Tag::data);
-  const Tensor b = Tensor::full({4, 1}, 1, DType::bf16, Tag::data, gpu);
-  Tensor out({1, 1}, DType::bf16, Tag::data, gpu);
-  kernel::matmul(a, b, {}, out);  // 256 + 1 is 256 in bf16
+      Tensor::from<double>({large, 1, -large, 0}, {1, 4}).to(dtype, Tag::data).to(gpu, Tag::data);
+  const Tensor b = Tensor::full({4, 1}, 1, dtype, Tag::data, gpu);
+  Tensor out({1, 1}, dtype, Tag::data, gpu);
+  kernel::matmul(a, b, {}, out);  // in that type large + 1 is large
   CHECK(out.to_vector<double>() == std::vector<double>{1});
+}
+
+TEST_CASE("cuda matmul: what cuBLAS works in is in the ledger, and gone afterwards", "[cuda][matmul]") {
+  const Device gpu = cuda::device(0);
+  const Tensor a = Tensor::full({3, 3}, 1, DType::f32, Tag::data, gpu);
+  Tensor out = like(a);
+  const Counter counter(Tag::workspace, /*remember=*/false, gpu);
+  kernel::matmul(a, a, {}, out);
+  CHECK(counter.peak() == (std::int64_t{4} << 20) + 192);
+  CHECK(counter.live() == 0);
 }
 
 TEST_CASE("cuda matmul: integers are refused", "[cuda][matmul]") {

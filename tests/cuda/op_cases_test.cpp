@@ -20,9 +20,8 @@ Tensors on(Device device, const Tensors& inputs) {
   return moved;
 }
 
-double tolerance_of(const OpCase& op_case, DType dtype) {
-  if (dtype == DType::f64) return 1e-11;
-  return dtype == DType::f32 ? op_case.tolerance_f32 : op_case.tolerance_bf16;
+double allowed(const OpCase& op_case, DType dtype) {
+  return dtype == DType::f64 ? 1e-11 : tolerance_of(op_case, dtype);
 }
 
 Var batch_norm_relu_of(const Vars& x) {
@@ -106,7 +105,7 @@ TEST_CASE("op cases: every row on the GPU's kernels is that of the CPU", "[cuda]
   const Device gpu = *found;
   for (const OpCase& op_case : rows) {
     DYNAMIC_SECTION(op_case.name) {
-      for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+      for (const DType dtype : {DType::f64, DType::f32, DType::bf16, DType::f16}) {
         CAPTURE(name_of(dtype));
         const Autocast scope(autocast_for(dtype));
         const Tensors inputs = make_inputs(op_case, dtype);
@@ -118,11 +117,11 @@ TEST_CASE("op cases: every row on the GPU's kernels is that of the CPU", "[cuda]
           CHECK(gpu_host::guards_hold());
           CHECK(got.y.device() == gpu);
           CHECK(got.y.dtype() == expected.y.dtype());
-          CHECK(distance(numbers(got.y), numbers(expected.y)) <= tolerance_of(op_case, dtype));
+          CHECK(distance(numbers(got.y), numbers(expected.y)) <= allowed(op_case, dtype));
           for (std::size_t i = 0; i < inputs.size(); ++i) {
             INFO("input " << i);
             CHECK(distance(numbers(got.gradients[i]), numbers(expected.gradients[i])) <=
-                  tolerance_of(op_case, dtype));
+                  allowed(op_case, dtype));
           }
           if (!first) {
             first = got;

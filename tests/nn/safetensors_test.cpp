@@ -39,7 +39,8 @@ TEST_CASE("tensors of every type come back bit by bit, in their order", "[safete
   const std::vector<Named<Tensor>> tensors = {
       {"mask", Tensor::from<std::uint8_t>({1, 0, 255}, {3})},
       {"weight", Tensor::from<float>({1.5F, -0.0F, 1e-42F, 3e38F, 5, 6}, {2, 3})},
-      {"half", Tensor::from<double>({0.1, -3e38, 7}, {3}).to(DType::bf16, Tag::data)},
+      {"brain", Tensor::from<double>({0.1, -3e38, 7}, {3}).to(DType::bf16, Tag::data)},
+      {"half", Tensor::from<double>({0.1, -6e4, 6e-8}, {3}).to(DType::f16, Tag::data)},
       {"mean", Tensor::from<double>({0.1, -1e-310}, {2, 1})},
       {"steps", Tensor::from<std::int64_t>({-(std::int64_t{1} << 62)}, {})},
       {"label \"\u00e9\"", Tensor::from<std::int32_t>({-7, 9}, {1, 2})}};
@@ -126,10 +127,10 @@ TEST_CASE("entries that do not describe a tensor are rejected", "[safetensors]")
     return file_with(
         R"({"w":{"dtype":)" + dtype + R"(,"shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}", 8);
   };
-  check_rejected(entry(R"("F16")", "[4]", "[0,8]"),
-                 R"(the dtype of 'w' must be F32, F64, BF16, U8, I32 or I64, got "F16")");
+  check_rejected(entry(R"("F8")", "[4]", "[0,8]"),
+                 R"(the dtype of 'w' must be F32, F64, BF16, F16, U8, I32 or I64, got "F8")");
   check_rejected(entry("7", "[4]", "[0,8]"),
-                 "the dtype of 'w' must be F32, F64, BF16, U8, I32 or I64, got 7");
+                 "the dtype of 'w' must be F32, F64, BF16, F16, U8, I32 or I64, got 7");
 
   for (const std::string shape : {"[-1]", "[2.5]", "[\"2\"]", "2", "null", "[9223372036854775808]", "[[2]]"})
     check_rejected(entry(R"("F32")", shape, "[0,8]"),

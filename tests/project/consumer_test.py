@@ -27,6 +27,8 @@ x was released, and came back
 [reshape] 3 elements must stay as many, got [2,2] for [3]
 """
 
+ON_A_GPU = r"on the GPU|\[cuda\] (retrace must have been built with CUDA|a driver|the machine must have a GPU).*"
+
 
 def run(*command, cwd=None, env=None):
     """Runs a command, which must succeed, and returns what it printed."""
@@ -91,6 +93,16 @@ class Consumer(unittest.TestCase):
         run("make", "STATIC=1", cwd=folder, env=self.env)
         self.check_program(folder / "consumer", shared=False)
 
+    def check_gpu_program(self, program):
+        """Runs on a GPU, or says why not."""
+        self.assertRegex(run(program, env=self.env), rf"\A({ON_A_GPU})\n\Z")
+
+    def test_pkg_config_of_gpus(self):
+        flags = run("pkg-config", "--cflags", "--libs", "retrace-cuda", env=self.env).split()
+        program = self.folder / "gpu"
+        run(*COMPILER, CONSUMER / "gpu.cpp", "-o", program, *flags, env=self.env)
+        self.check_gpu_program(program)
+
     @unittest.skipUnless(shutil.which("cmake"), "needs cmake")
     def test_cmake(self):
         folder = self.copy_of_consumer()
@@ -98,6 +110,7 @@ class Consumer(unittest.TestCase):
             run("cmake", "-S", folder, "-B", folder / name, *options, env=self.env)
             run("cmake", "--build", folder / name, env=self.env)
             self.check_program(folder / name / "consumer", shared)
+            self.check_gpu_program(folder / name / "gpu")
 
     @unittest.skipUnless(shutil.which("cmake"), "needs cmake")
     def test_cmake_refuses_another_version(self):
@@ -113,6 +126,7 @@ class Consumer(unittest.TestCase):
         run("meson", "setup", folder / "build", folder, env=self.env)
         run("ninja", "-C", folder / "build", env=self.env)
         self.check_program(folder / "build" / "consumer", shared=True)
+        self.check_gpu_program(folder / "build" / "gpu")
 
     def test_only_static_needs_no_further_flags(self):
         others = [f"-D{what}=disabled" for what in ("tests", "cli", "examples", "benchmarks")]
@@ -125,7 +139,7 @@ class Consumer(unittest.TestCase):
     def test_subproject(self):
         folder = BUILD / "tests" / "project" / "subproject"  # stays, so that only the first time takes long
         (folder / "subprojects").mkdir(parents=True, exist_ok=True)
-        for name in ("main.cpp", "meson.build"):
+        for name in ("main.cpp", "gpu.cpp", "meson.build"):
             if not (folder / name).exists() or (folder / name).read_bytes() != (CONSUMER / name).read_bytes():
                 shutil.copyfile(CONSUMER / name, folder / name)
         link = folder / "subprojects" / "retrace"
@@ -136,9 +150,10 @@ class Consumer(unittest.TestCase):
             run("meson", "setup", folder / "build", folder, "--force-fallback-for=retrace", "-Dbuildtype=plain", env=env)
         run("ninja", "-C", folder / "build", env=env)
         self.assertEqual(run(folder / "build" / "consumer", env=env), PRINTED)
+        self.check_gpu_program(folder / "build" / "gpu")
 
         targets = json.loads(run("meson", "introspect", "--targets", folder / "build"))
-        self.assertEqual([t["name"] for t in targets if t["type"] == "executable"], ["consumer"])
+        self.assertEqual([t["name"] for t in targets if t["type"] == "executable"], ["consumer", "gpu"])
         commands = json.loads((folder / "build" / "compile_commands.json").read_text())
         (command,) = (c["command"] for c in commands if c["file"].endswith("main.cpp"))
         for leak in ("EIGEN_", "-march", "-fopenmp", "fmt"):

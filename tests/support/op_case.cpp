@@ -110,8 +110,13 @@ Tensor run_plain(const OpCase& op_case, const Tensors& inputs) {
   return op_case.function(Vars(inputs.begin(), inputs.end())).value();
 }
 
+double tolerance_of(const OpCase& op_case, DType dtype) {
+  if (dtype == DType::f32) return op_case.tolerance_f32;
+  return dtype == DType::bf16 ? op_case.tolerance_bf16 : op_case.tolerance_bf16 / 4;
+}
+
 std::optional<DType> autocast_for(DType dtype) {
-  return dtype == DType::bf16 ? std::optional(DType::bf16) : std::nullopt;
+  return is_reduced_float(dtype) ? std::optional(dtype) : std::nullopt;
 }
 
 std::vector<double> numbers(const Tensor& x) {

@@ -23,9 +23,9 @@ struct OpCase {
   std::vector<double> expected{};  ///< y in row-major order; empty: not given
   /// For each input, dx for dy = 1 everywhere; empty: not given.
   std::vector<std::vector<double>> expected_gradients{};
-  double tolerance = 1e-12;          ///< of the values in f64, |y - expected| / (1 + |expected|)
-  double tolerance_f32 = 1e-5;       ///< the same in f32
-  double tolerance_bf16 = 0.02;      ///< the same of values and gradients in bf16 against f32
+  double tolerance = 1e-12;      ///< of the values in f64, |y - expected| / (1 + |expected|)
+  double tolerance_f32 = 1e-5;   ///< the same in f32
+  double tolerance_bf16 = 0.02;  ///< the same of values and gradients in bf16 against f32; see tolerance_of
   double gradient_tolerance = 1e-7;  ///< of the gradient check
   bool on_kinks = false;             ///< the inputs lie on kinks: no comparison with differences
 };
@@ -73,7 +73,10 @@ Outcome run_recorded(const OpCase& op_case, const Tensors& inputs, double pertur
 /// Runs the row without a tape.
 Tensor run_plain(const OpCase& op_case, const Tensors& inputs);
 
-/// Under Autocast every operation takes bf16; f32 and f64 run without.
+/// The tolerance in f32, in bf16, or in f16, a fourth of bf16's: it has three bits more.
+double tolerance_of(const OpCase& op_case, DType dtype);
+
+/// Under Autocast every operation takes bf16 and f16; f32 and f64 run without.
 std::optional<DType> autocast_for(DType dtype);
 
 /// The elements of x; none where it is undefined.

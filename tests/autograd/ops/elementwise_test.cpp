@@ -78,5 +78,5 @@ TEST_CASE("elementwise operations say what does not fit", "[elementwise]") {
   check_throws<DTypeError>([] { return Var(some({2})) * Tensor::zeros({2}, DType::f64); },
                            "[mul] y must be f32 as x is, got f64");
   check_throws<DTypeError>([] { return exp(Tensor::zeros({2}, DType::i64)); },
-                           "[exp] x must be f32, f64 or bf16, got i64");
+                           "[exp] x must be f32, f64, bf16 or f16, got i64");
 }

@@ -28,7 +28,7 @@ TEST_CASE("argmax drops the last dimension", "[reduce]") {
       [] {
         return argmax(Tensor::zeros({2, 2}, DType::i64));
       },
-      "[argmax] x must be f32, f64 or bf16, got i64");
+      "[argmax] x must be f32, f64, bf16 or f16, got i64");
   check_throws<ShapeError>([] { return argmax(Tensor::zeros({}, DType::f32)); },
                            "[shape] a dimension of [] must be in [0,0), got -1");
 }

@@ -6,8 +6,8 @@
 #include <cublas_v2.h>
 
 #include <algorithm>
+#include <cstring>
 
-using retrace::BFloat16;
 using retrace::DType;
 using namespace retrace::gpu_host;
 
@@ -15,6 +15,8 @@ using namespace retrace::gpu_host;
 struct cublasContext {
   cudaStream_t stream = nullptr;
   cublasMath_t math = CUBLAS_DEFAULT_MATH;
+  void* workspace = nullptr;
+  std::size_t bytes = 0;
 };
 
 namespace {
@@ -28,7 +30,9 @@ struct Matrices {
   cublasOperation_t op;
 
   DType dtype() const {
-    return type == CUDA_R_64F ? DType::f64 : type == CUDA_R_32F ? DType::f32 : DType::bf16;
+    if (type == CUDA_R_64F) return DType::f64;
+    if (type == CUDA_R_32F) return DType::f32;
+    return type == CUDA_R_16BF ? DType::bf16 : DType::f16;
   }
   std::int64_t offset(std::int64_t batch, std::int64_t row, std::int64_t column) const {
     const std::int64_t inside = op == CUBLAS_OP_N ? row + column * leading : column + row * leading;
@@ -46,11 +50,11 @@ struct Matrices {
 
 bool is_supported(cudaDataType type, cublasComputeType_t compute) {
   if (compute == CUBLAS_COMPUTE_64F) return type == CUDA_R_64F;
-  return compute == CUBLAS_COMPUTE_32F && (type == CUDA_R_32F || type == CUDA_R_16BF);
+  return compute == CUBLAS_COMPUTE_32F && (type == CUDA_R_32F || type == CUDA_R_16BF || type == CUDA_R_16F);
 }
 
 /// sum_k a[row,k] b[k,column]. In two parts, as where a long sum is cut: unless the handle forbids it, parts
-/// of a bf16 sum are rounded to bf16.
+/// of a bf16 or f16 sum are rounded to that type.
 double sum_of_products(const Matrices& a, const Matrices& b, std::int64_t batch, std::int64_t row,
                        std::int64_t column, std::int64_t depth, bool round_parts) {
   double total = 0;
@@ -59,7 +63,7 @@ double sum_of_products(const Matrices& a, const Matrices& b, std::int64_t batch,
     for (std::int64_t k = part * depth / 2; k < (part + 1) * depth / 2; ++k)
       sum += load(a.dtype(), a.data, a.offset(batch, row, k)) *
              load(b.dtype(), b.data, b.offset(batch, k, column));
-    total += round_parts ? static_cast<double>(BFloat16(sum)) : sum;
+    total += round_parts ? rounded(a.dtype(), sum) : sum;
   }
   return total;
 }
@@ -95,8 +99,16 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-/// C = alpha op(A) op(B) + beta C for each matrix of the batch. A handle without a stream is refused: its
-/// work would not wait for the backend's.
+cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, std::size_t bytes) {
+  if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (reinterpret_cast<std::uintptr_t>(workspace) % 256 != 0) return CUBLAS_STATUS_INVALID_VALUE;
+  handle->workspace = workspace;
+  handle->bytes = bytes;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+/// C = alpha op(A) op(B) + beta C for each matrix of the batch. A handle without a stream is refused, since
+/// its work would not wait for the backend's, and so is one without a workspace, which nobody would count.
 cublasStatus_t cublasGemmStridedBatchedEx_64(
     cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, std::int64_t m, std::int64_t n,
     std::int64_t k, const void* alpha, const void* a_data, cudaDataType a_type, std::int64_t a_leading,
@@ -113,14 +125,17 @@ cublasStatus_t cublasGemmStridedBatchedEx_64(
   if (batches > 1 && c_step < c_leading * n) return CUBLAS_STATUS_INVALID_VALUE;  // results that overlap
   if (a_type != b_type || a_type != c_type || !is_supported(a_type, compute))
     return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (handle->bytes == 0 || !is_device_memory(handle->workspace, handle->bytes))
+    return CUBLAS_STATUS_EXECUTION_FAILED;
   if (!a.on_device(m, k, batches) || !b.on_device(k, n, batches) || !c.on_device(m, n, batches))
     return CUBLAS_STATUS_EXECUTION_FAILED;
   count_library_call();
-  const bool round_parts =
-      c_type == CUDA_R_16BF && (handle->math & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) == 0;
+  const bool round_parts = retrace::is_reduced_float(c.dtype()) &&
+                           (handle->math & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) == 0;
   const double scale = scalar(alpha, compute);
   const double keep = scalar(beta, compute);
   const DeviceAccess access;
+  std::memset(handle->workspace, 0xff, handle->bytes);  // whoever else believes to own it sees NaN
   for (std::int64_t batch = 0; batch < batches; ++batch)
     for (std::int64_t column = 0; column < n; ++column)
       for (std::int64_t row = 0; row < m; ++row) {

@@ -11,4 +11,8 @@ inline void store(DType type, void* data, std::int64_t at, double value) {
   visit(type, [&]<class T>(TypeTag<T>) { static_cast<T*>(data)[at] = static_cast<T>(value); });
 }
 
+inline double rounded(DType type, double value) {
+  return visit(type, [&]<class T>(TypeTag<T>) { return static_cast<double>(static_cast<T>(value)); });
+}
+
 }  // namespace retrace::gpu_host

@@ -27,6 +27,12 @@ namespace retrace::gpu_host {
 /// Runs body(arg) for each thread of each block.
 cudaError_t run_grid(dim3 blocks, dim3 threads, void (*body)(void*), void* arg);
 
+/// `status`, which cudaGetLastError gives later where it is an error.
+cudaError_t remember(cudaError_t status);
+
+struct Counts;  // host_layer.h
+Counts& mutable_counts();
+
 }  // namespace retrace::gpu_host
 
 namespace retrace::cuda {

@@ -1,5 +1,6 @@
 #pragma once
 // What the tests ask of the layer that stands for a GPU.
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -13,13 +14,18 @@ void set_order(Order order);
 /// What the runtime finds.
 enum class Machine { one_gpu, no_gpu, no_driver };
 void set_machine(Machine machine);
+/// 90 for sm_90, which it is at first.
+void set_capability(int capability);
 
 /// What was asked of the device since the program began.
 struct Counts {
-  std::int64_t launches = 0;
-  std::int64_t library_calls = 0;  ///< of cuBLAS and cuDNN that compute
-  std::int64_t uploaded = 0;       ///< bytes
-  std::int64_t downloaded = 0;     ///< bytes
+  std::atomic<std::int64_t> launches = 0;
+  std::atomic<std::int64_t> library_calls = 0;  ///< of cuBLAS and cuDNN that compute
+  std::atomic<std::int64_t> uploaded = 0;       ///< bytes
+  std::atomic<std::int64_t> downloaded = 0;     ///< bytes
+  /// Copies in a stream that had not waited for all launches and calls before: they may overwrite what is
+  /// still being read.
+  std::atomic<std::int64_t> hasty_copies = 0;
 };
 const Counts& counts();
 /// For the stand-ins, before they compute.
@@ -45,6 +51,8 @@ struct ConvolutionCalls {
   std::size_t workspace = 0;   ///< that it was given
 };
 const ConvolutionCalls& convolution_calls();
+/// Whether every algorithm but the direct one takes more than 64 MiB.
+void set_scarce(bool scarce);
 
 /// While one exists, the device's memory can be touched; at other times the host faults there, as it would
 /// with a GPU.

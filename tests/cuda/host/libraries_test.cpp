@@ -4,6 +4,7 @@
 #include <retrace/core/tensor.h>
 #include <retrace/cuda/cudnn_descriptors.h>
 #include <retrace/cuda/device.h>
+#include <retrace/cuda/scratch.h>
 
 using namespace retrace;
 
@@ -16,14 +17,18 @@ struct Gemm {
   Tensor a = on_gpu({8}), b = on_gpu({12}), c = on_gpu({6});
   std::int64_t a_leading = 2, b_leading = 4, c_leading = 2, batches = 1;
   cublasOperation_t op_a = CUBLAS_OP_N, op_b = CUBLAS_OP_N;
+  cuda::Scratch scratch{1000, cuda::device(0)};
+  std::size_t scratch_bytes = 1000;
 
   cublasStatus_t run() {
     const float one = 1;
     const float zero = 0;
-    return cublasGemmStridedBatchedEx_64(cuda::context(cuda::device(0)).cublas(), op_a, op_b, 2, 3, 4, &one,
-                                         a.data<float>(), CUDA_R_32F, a_leading, 0, b.data<float>(),
-                                         CUDA_R_32F, b_leading, 0, &zero, c.mutable_data<float>(), CUDA_R_32F,
-                                         c_leading, 0, batches, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+    cublasHandle_t handle = cuda::context(cuda::device(0)).cublas();
+    REQUIRE(cublasSetWorkspace(handle, scratch.data(), scratch_bytes) == CUBLAS_STATUS_SUCCESS);
+    return cublasGemmStridedBatchedEx_64(handle, op_a, op_b, 2, 3, 4, &one, a.data<float>(), CUDA_R_32F,
+                                         a_leading, 0, b.data<float>(), CUDA_R_32F, b_leading, 0, &zero,
+                                         c.mutable_data<float>(), CUDA_R_32F, c_leading, 0, batches,
+                                         CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
   }
 };
 
@@ -80,6 +85,15 @@ TEST_CASE("cuda host layer: cuBLAS refuses what does not fit", "[cuda][host]") {
     Tensor& x = gemm.*GENERATE(values({&Gemm::a, &Gemm::b, &Gemm::c}));
     x = x.to(Device::cpu(), Tag::data);
     CHECK(gemm.run() == CUBLAS_STATUS_EXECUTION_FAILED);
+  }
+  SECTION("no workspace") {
+    gemm.scratch_bytes = 0;
+    CHECK(gemm.run() == CUBLAS_STATUS_EXECUTION_FAILED);
+  }
+  SECTION("a workspace that is not aligned") {
+    cublasHandle_t handle = cuda::context(cuda::device(0)).cublas();
+    CHECK(cublasSetWorkspace(handle, static_cast<std::byte*>(gemm.scratch.data()) + 64, 100) ==
+          CUBLAS_STATUS_INVALID_VALUE);
   }
 }
 

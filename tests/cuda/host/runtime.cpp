@@ -15,13 +15,13 @@
 
 namespace retrace::gpu_host {
 
-Counts& mutable_counts();
-
 namespace {
 
 /// The memory of the device: a range of addresses that is forbidden but while a kernel or a copy runs.
 class Memory {
  public:
+  static constexpr std::size_t kBytes = std::size_t{16} << 30;
+
   static Memory& get() {
     static Memory& memory = *new Memory;
     return memory;
@@ -106,7 +106,6 @@ class Memory {
   static constexpr unsigned char kGuard = 0x3e;
   static constexpr std::size_t kPage = 4096;
   static constexpr std::size_t kHugePage = std::size_t{2} << 20;
-  static constexpr std::size_t kBytes = std::size_t{16} << 30;
 
   Memory() {
     void* mapped =
@@ -134,16 +133,18 @@ class Memory {
 };
 
 Machine chosen_machine = Machine::one_gpu;
+int chosen_capability = 90;
 thread_local cudaError_t last_error = cudaSuccess;
+
+}  // namespace
 
 cudaError_t remember(cudaError_t status) {
   if (status != cudaSuccess) last_error = status;
   return status;
 }
 
-}  // namespace
-
 void set_machine(Machine machine) { chosen_machine = machine; }
+void set_capability(int capability) { chosen_capability = capability; }
 
 DeviceAccess::DeviceAccess() { Memory::get().begin_access(); }
 DeviceAccess::~DeviceAccess() { Memory::get().end_access(); }
@@ -168,11 +169,19 @@ const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess ? "no error" : "an error of the host layer";
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = reinterpret_cast<cudaStream_t>(new char);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::strcpy(properties->name, "the host layer");
+  properties->totalGlobalMem = Memory::kBytes;
+  properties->multiProcessorCount = 3;
+  properties->major = chosen_capability / 10;
+  properties->minor = chosen_capability % 10;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  *value = attribute == cudaDevAttrClockRate ? 1'500'000 : 0;
+  return cudaSuccess;
+}
 
 cudaError_t cudaMalloc(void** data, std::size_t bytes) {
   *data = Memory::get().allocate(bytes);
@@ -180,23 +189,6 @@ cudaError_t cudaMalloc(void** data, std::size_t bytes) {
 }
 cudaError_t cudaFree(void* data) {
   return remember(data == nullptr || Memory::get().free(data) ? cudaSuccess : cudaErrorInvalidValue);
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
-  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (is_device_memory(to, bytes) != to_device || is_device_memory(from, bytes) != from_device)
-    return remember(cudaErrorInvalidValue);
-  (to_device ? mutable_counts().uploaded : mutable_counts().downloaded) +=
-      static_cast<std::int64_t>(to_device && from_device ? 0 : bytes);
-  if (Watcher* watching = watcher(); watching != nullptr) {
-    watching->begin();
-    if (from_device) watching->read(from, bytes);
-    if (to_device) watching->written(to, bytes);
-  }
-  const DeviceAccess access;
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
 }
 
 }  // extern "C"

@@ -167,7 +167,7 @@ class Train(program.Case):
     def test_f16_scales_the_loss_and_resumes(self):
         """The scale and its count of steps are in the checkpoint."""
         whole, parts = self.folder / "whole", self.folder / "parts"
-        options = ["--autocast", "f16", "--lr", 0.01]
+        options = ["--autocast", "f16", "--lr", 0.01, "--eval-every", 1]
         self.succeeds(*self.train(whole, "--steps", 4, *options))
         scales = [line["loss_scale"] for line in log_of(whole)]
         self.assertTrue(all(scale > 1 for scale in scales), scales)

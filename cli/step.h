@@ -27,11 +27,11 @@ struct StepResult {
 
 /// Forward, loss and backward; the gradients are left in the parameters. Throws an Error that names step
 /// `number` when the loss is not finite, before anything is changed but running statistics. `logits`, if
-/// given, gets a copy of what the network computed.
+/// given, gets a copy of what the network computed; `observer`, if given, sees the tape.
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
-                            Tensor* logits = nullptr);
+                            Tensor* logits = nullptr, TapeObserver* observer = nullptr);
 
-/// The same, then the optimizer's step; the gradients are forgotten. `observer`, if given, sees the tape.
+/// The same, then the optimizer's step; the gradients are forgotten.
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
                          TapeObserver* observer = nullptr);
 

@@ -3,6 +3,7 @@
 #include <retrace/cli/demo.h>
 #include <retrace/cli/eval.h>
 #include <retrace/cli/exit.h>
+#include <retrace/cli/explain.h>
 #include <retrace/cli/info.h>
 #include <retrace/cli/names.h>
 #include <retrace/cli/recipes.h>
@@ -238,6 +239,28 @@ void add_info(CLI::App& program, InfoOptions& o, Work& work) {
   app.callback([&] { work = [&o] { return run_info(o); }; });
 }
 
+void add_explain(CLI::App& program, ExplainOptions& o, Work& work) {
+  CLI::App& app =
+      *program.add_subcommand("explain", "one training step, told: what is kept, forgotten and rebuilt");
+  add_network_options(app, o.network);
+  add_policy_option(app, o.policy);
+  add_batch(app, o.batch);
+  app.add_option("--size", o.size, "height and width of the images in pixels")
+      ->check(positive())
+      ->capture_default_str()
+      ->type_name("N");
+  add_run_options(app, o.run);
+  app.footer(
+      "The network is cut down to its first stage with two blocks, unless --blocks and --channels say "
+      "otherwise.\n"
+      "The images are random numbers.\n\n"
+      "Examples:\n"
+      "  retrace explain --network tiny\n"
+      "  retrace explain --network tiny --policy stored\n"
+      "  retrace explain --network tiny --blocks 8 --dtype f32");
+  app.callback([&] { work = [&o] { return run_explain(o); }; });
+}
+
 void add_demo(CLI::App& program, DemoOptions& o, Work& work) {
   CLI::App& app =
       *program.add_subcommand("demo", "see it: a network learns real images without its activations");
@@ -261,6 +284,7 @@ struct AllOptions {
   StepOptions step{};
   RecipesOptions recipes{};
   DemoOptions demo{};
+  ExplainOptions explain{};
 };
 
 int run(int argc, char** argv) {
@@ -270,6 +294,7 @@ int run(int argc, char** argv) {
   AllOptions options;
   Work work;
   add_demo(program, options.demo, work);
+  add_explain(program, options.explain, work);
   add_train(program, options.train, work);
   add_eval(program, options.eval, work);
   add_bench(program, options.bench, work);

@@ -56,10 +56,11 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
 
 Device device_of(Module& network) { return network.parameters().front()->value().device(); }
 
-StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number, Tensor* logits) {
+StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number, Tensor* logits,
+                            TapeObserver* observer) {
   const Counter counter(kStepTags, /*remember=*/false, device_of(network));
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch, logits, nullptr, nullptr);
+  StepResult result = run(network, batch, number, counter, watch, logits, observer, nullptr);
   result.peak_bytes = counter.peak();
   return result;
 }

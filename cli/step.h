@@ -28,12 +28,11 @@ struct StepResult {
 
 /// Forward, loss and backward; the gradients are left in the parameters. Throws an Error that names step
 /// `number` when the loss is not finite, before anything is changed but running statistics. `logits`, if
-/// given, gets a copy of what the network computed.
+/// given, gets a copy of what the network computed; `observer`, if given, sees the tape.
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
-                            Tensor* logits = nullptr);
+                            Tensor* logits = nullptr, TapeObserver* observer = nullptr);
 
-/// The same, then the optimizer's step; the gradients are forgotten. `observer`, if given, sees the tape, and
-/// `scaler` scales the loss.
+/// The same, then the optimizer's step; the gradients are forgotten. `scaler`, if given, scales the loss.
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
                          TapeObserver* observer = nullptr, GradScaler* scaler = nullptr);
 

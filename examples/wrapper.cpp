@@ -1,5 +1,7 @@
 // The wrapper in twenty lines: build a coupling, check it, wrap it, train through it.
+// [readme]
 #include <retrace/retrace.h>
+// [/readme]
 
 #include <iostream>
 
@@ -26,5 +28,5 @@ int main() {
   NoTape no_tape;
   Var back = wrapped.inverse(wrapped(x.value()));
   std::cout << "inverse(forward(x)): " << back.value().reshape({1280}).slice(0, 3) << "\n";
-  // [readme]
+  // [/readme]
 }

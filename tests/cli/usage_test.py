@@ -3,7 +3,7 @@
 import program
 from program import SMALL
 
-COMMANDS = (["train"], ["eval"], ["bench", "memory"], ["check"], ["info"], ["step"], ["recipes"], ["demo"])
+COMMANDS = (["train"], ["eval"], ["bench", "memory"], ["check"], ["info"], ["step"], ["recipes"], ["explain"], ["demo"])
 NETWORKS = "resnet32, resnet110, resnet164, revnet38, revnet110, revnet164, tiny"
 DATA_SETS = "cifar10, cifar100, mnist, fashion-mnist, synthetic"
 
@@ -26,7 +26,7 @@ class Usage(program.Case):
 
     def test_unknown_network(self):
         text = f"[network] the name must be one of {NETWORKS}, got 'revnet39'"
-        for command in (["bench", "memory"], ["check"], ["info"], ["train", "--out", self.folder / "run"]):
+        for command in (["bench", "memory"], ["check"], ["info"], ["explain"], ["train", "--out", self.folder / "run"]):
             self.fails(2, text, *command, "--network", "revnet39")
         self.assertFalse((self.folder / "run").exists())
 
@@ -52,7 +52,8 @@ class Usage(program.Case):
         self.fails(2, "at least 1, got 3,0,3", "info", "--blocks", "3,0,3")
         self.fails(2, "even number of channels", "info", "--channels", "5,5,8,8")
         self.fails(2, "probability must be in [0,1)", "info", "--dropout", "1")
-        self.fails(2, "policy reversible needs", "bench", "memory", "--network", "resnet32", "--policy", "reversible")
+        for command in (["bench", "memory"], ["explain"]):
+            self.fails(2, "policy reversible needs", *command, "--network", "resnet32", "--policy", "reversible")
 
     def test_values_out_of_range(self):
         self.fails(2, "--dtype", "check", "--dtype", "f16")
@@ -60,6 +61,7 @@ class Usage(program.Case):
         self.fails(2, "--policy", "check", "--policy", "guess")
         self.fails(2, "--batch", "bench", "memory", "--batch", "0")
         self.fails(2, "--threads", "bench", "memory", "--threads", "0")
+        self.fails(2, "--size", "explain", "--size", "0")
         self.fails(2, "--steps", *self.train(self.folder / "run", "--steps", "-1"))
         self.fails(2, "lr must be", *self.train(self.folder / "run", "--lr", "-1"))
         self.fails(2, "[optimizer] adam takes no --momentum, got 1\n",

@@ -33,7 +33,7 @@ bool minimal_example() {
     if (std::abs(back.data<float>()[i] - x.data<float>()[i]) > 1e-6F) return false;
   return true;
 }
-// [from-memcnn]
+// [/from-memcnn]
 
 }  // namespace
 
@@ -43,4 +43,20 @@ TEST_CASE("[P59] the minimal example builds, checks and wraps a coupling, and ge
     manual_seed(seed);
     CHECK(minimal_example());
   }
+}
+
+TEST_CASE("[P59] a step of training goes through the wrapped coupling", "[P59]") {
+  manual_seed(1);
+  Tensor x({2, 10, 8, 8}, DType::f32);
+  init::uniform(x, 0, 1);
+  InvertibleModuleWrapper wrapper(std::make_shared<AdditiveCoupling>(operation(5), operation(5)));
+  SGD optimizer(wrapper.parameters(), {.lr = 0.1});
+  const Tensor before = wrapper.parameters().front()->value().clone(Tag::data);
+  // [from-memcnn-training]
+  Tape tape;
+  Var loss = mean(wrapper.forward(tape.watch(x)));
+  tape.backward(loss);  // loss.backward()
+  optimizer.step();
+  // [/from-memcnn-training]
+  CHECK(before.to_vector<float>() != wrapper.parameters().front()->value().to_vector<float>());
 }

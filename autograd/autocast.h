@@ -59,7 +59,9 @@ template <class... Inputs>
 bool to_f32(const Inputs&... x) {
   return Autocast::dtype() && (detail::has(x, DType::bf16) || ...);
 }
+/// x as it is to be: bf16 becomes f32 in a scope.
 Var in_f32(const Var& x);
+/// The same of each.
 Vars in_f32(const Vars& xs);
 
 /// In a scope, one of the two is to be cast to the other's type.

@@ -11,6 +11,7 @@ namespace retrace {
 /// A function whose gradient is checked: from one variable for each input to one result of any shape.
 using CheckedFunction = std::function<Var(const Vars&)>;
 
+/// How `check_gradient` compares.
 struct GradientCheckOptions {
   double step = 1e-5;        ///< h of the central difference
   double tolerance = 1e-7;   ///< of |tape - difference| / (1 + |difference|)
@@ -24,9 +25,10 @@ struct GradientCheckOptions {
 /// What `check_gradient` found. True when every partial derivative agrees.
 struct GradientCheck {
   double worst_error = 0;  ///< the largest |tape - difference| / (1 + |difference|)
-  double tolerance = 0;
-  std::string report{};  ///< where the worst error is, with both numbers
+  double tolerance = 0;    ///< the one of the options
+  std::string report{};    ///< where the worst error is, with both numbers
 
+  /// Whether all of them agree.
   explicit operator bool() const { return worst_error <= tolerance; }
 };
 
@@ -41,6 +43,7 @@ struct GradientCheck {
 GradientCheck check_gradient(const CheckedFunction& f, const Tensors& inputs,
                              const GradientCheckOptions& options = {});
 
+/// How `taylor_test` compares.
 struct TaylorTestOptions {
   double step = 1e-2;                    ///< the first and largest h
   int halvings = 6;                      ///< the number of further ones
@@ -53,9 +56,10 @@ struct TaylorTestOptions {
 struct TaylorTest {
   double slope =
       0;  ///< fitted exponent of h; infinite where the remainder is rounding alone (f linear along v)
-  double least_slope = 0;
-  std::string report{};  ///< each step with its remainder
+  double least_slope = 0;  ///< the one of the options
+  std::string report{};    ///< each step with its remainder
 
+  /// Whether the slope is large enough.
   explicit operator bool() const { return slope >= least_slope; }
 };
 

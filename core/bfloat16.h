@@ -11,12 +11,15 @@ namespace retrace {
 class BFloat16 {
  public:
   BFloat16() = default;
+  /// Rounds to the nearest, ties to even.
   constexpr explicit BFloat16(float value) : bits_(rounded(std::bit_cast<std::uint32_t>(value))) {}
   /// Rounds once.
   constexpr explicit BFloat16(double value) : BFloat16(rounded_to_odd(value)) {}
+  /// Of an integer, rounded once.
   template <std::integral I>
   constexpr explicit BFloat16(I value) : BFloat16(static_cast<double>(value)) {}
 
+  /// The same number as a float: exact.
   constexpr operator float() const {  // NOLINT: implicit by intent
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits_) << 16U);
   }
@@ -25,12 +28,13 @@ class BFloat16 {
   /// that.
   void assign(float value) { bits_ = rounded(std::bit_cast<std::uint32_t>(value)); }
 
+  /// The number with these 16 bits: sign, 8 of exponent, 7 of fraction.
   static constexpr BFloat16 from_bits(std::uint16_t bits) {
     BFloat16 result{0.0F};
     result.bits_ = bits;
     return result;
   }
-  constexpr std::uint16_t bits() const { return bits_; }
+  constexpr std::uint16_t bits() const { return bits_; }  ///< its 16 bits
 
  private:
   /// The upper half of a float's bits. No branch, so that loops become vector instructions.

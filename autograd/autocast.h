@@ -11,8 +11,7 @@ namespace retrace {
 ///
 /// - matmul, linear and conv2d cast their inputs, the weights too, to bf16, and return bf16;
 /// - norms, losses, embeddings, softmax, exp, log, square, reciprocal and reductions cast theirs to f32, and
-/// so do the streams of
-///   reversible modules;
+///   so do the streams of reversible modules;
 /// - add, sub, mul, div and concatenate cast to the wider type of their inputs;
 /// - all others run in the type they get.
 ///

@@ -35,7 +35,9 @@ struct GradientCheck {
 /// Compares the tape's gradient with central differences in f64.
 ///
 /// The function y = f(x) is contracted with a random cotangent u, and for each element of each input
-///   d<u, y>/dx_i = <u, f(x + h e_i) - f(x - h e_i)> / 2h
+///
+///     d<u, y>/dx_i = <u, f(x + h e_i) - f(x - h e_i)> / 2h
+///
 /// is compared with what the tape computes. Floating-point inputs are watched, integer ones are constants.
 /// Every evaluation runs as a replay (the same random numbers, no running statistics), only the recorded one
 /// does not. Inputs must keep a distance of h from kinks. Throws DTypeError for f32 inputs or parameters:
@@ -63,9 +65,11 @@ struct TaylorTest {
   explicit operator bool() const { return slope >= least_slope; }
 };
 
-/// Tests the gradient g of <u, f> along one random direction v in all inputs at once, whatever their number:
-/// the remainder
-///   r(h) = |<u, f(x + h v)> - <u, f(x)> - h <g, v>|
+/// Tests the gradient g of `<u, f>` along one random direction v in all inputs at once, whatever their
+/// number: the remainder
+///
+///     r(h) = |<u, f(x + h v)> - <u, f(x)> - h <g, v>|
+///
 /// falls as h^2 when g is right and as h when it is not. Two evaluations for a network of any size, where
 /// `check_gradient` needs two for each element. Same demands and errors as `check_gradient`.
 TaylorTest taylor_test(const CheckedFunction& f, const Tensors& inputs,

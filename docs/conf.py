@@ -11,6 +11,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 
 breathe_default_project = "retrace"
+breathe_show_include = False
 breathe_default_members = ("members", "protected-members", "undoc-members")
 primary_domain = "cpp"
 highlight_language = "cpp"
@@ -22,7 +23,7 @@ highlight_language = "cpp"
 
 def members_of_namespace(self, node):
     data = self.compound_parser.parse(node.refid)
-    if node.name == "retrace":
+    if data.compounddef.compoundname == "retrace":
         data.compounddef.briefdescription = None  # would stand under each header
     context = self.context.create_child_context(data)
     outer, self.qualification_stack = self.qualification_stack, [node, data.compounddef]
@@ -41,6 +42,12 @@ def class_by_its_full_name(self, node, visit=SphinxRenderer.visit_class):
         self.qualification_stack = outer
 
 
+def text_without_line_breaks(self, node, render=SphinxRenderer.render_string):
+    """A line that ends within quotes is no paragraph."""
+    return render(self, node.replace("\n", " "))
+
+
+SphinxRenderer.render_string = text_without_line_breaks
 SphinxRenderer.sections = [section for section in SphinxRenderer.sections if not section[0].startswith("private")]
 SphinxRenderer.visit_namespace = members_of_namespace
 SphinxRenderer.visit_class = class_by_its_full_name

@@ -16,7 +16,7 @@ class ReLU final : public Module {
 /// y = x for x > 0, else negative_slope x.
 class LeakyReLU final : public Module {
  public:
-  /// negative_slope: that of the line below 0.
+  /// negative_slope: dy/dx where x is not above 0.
   explicit LeakyReLU(double negative_slope = 0.01) : negative_slope_(negative_slope) {}
   Var forward(const Var& x) override;
 

@@ -3,7 +3,7 @@
 
 namespace retrace {
 
-/// Of `BatchNorm2d`.
+/// How a `BatchNorm2d` normalises.
 struct BatchNorm2dOptions {
   double eps = 1e-5;      ///< added to the variance
   double momentum = 0.1;  ///< running = (1 - momentum) running + momentum batch

@@ -3,7 +3,7 @@
 
 namespace retrace {
 
-/// Of `LayerNorm`.
+/// How a `LayerNorm` normalises, and what it owns.
 struct LayerNormOptions {
   double eps = 1e-5;               ///< added to the variance
   bool elementwise_affine = true;  ///< with a weight
@@ -35,7 +35,7 @@ class LayerNorm final : public Module {
   Parameter bias_;
 };
 
-/// Of `GroupNorm`.
+/// How a `GroupNorm` normalises, and what it owns.
 struct GroupNormOptions {
   double eps = 1e-5;   ///< added to the variance
   bool affine = true;  ///< with weight and bias

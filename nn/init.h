@@ -9,7 +9,7 @@ namespace retrace::init {
 
 /// How many values a unit sees in forward (in), and how many see it, on the way back (out).
 enum class Fan : std::uint8_t { in, out };
-/// Both of them.
+/// Both numbers, for one shape of weights.
 struct Fans {
   std::int64_t in = 0;   ///< how many values a unit sees
   std::int64_t out = 0;  ///< how many units see a value

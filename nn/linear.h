@@ -3,7 +3,7 @@
 
 namespace retrace {
 
-/// Of `Linear`.
+/// What a `Linear` owns.
 struct LinearOptions {
   bool bias = true;  ///< whether there is one
 };

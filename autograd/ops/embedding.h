@@ -6,7 +6,7 @@
 
 namespace retrace {
 
-/// Of a table of vectors.
+/// What `embedding` makes of a row that stands for nothing.
 struct EmbeddingOptions {
   /// A row that gets no gradient; it counts from the end where it is negative.
   std::optional<std::int64_t> padding_idx{};

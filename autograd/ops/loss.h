@@ -8,7 +8,7 @@ namespace retrace {
 /// What becomes of the single losses: they stay, or are made one number.
 enum class Reduction : std::uint8_t { none, mean, sum };
 
-/// Of `cross_entropy`.
+/// How `cross_entropy` weighs rows and classes.
 struct CrossEntropyOptions {
   Tensor weight{};                        ///< [C], of the classes; undefined: all 1
   std::int64_t ignore_index = -100;       ///< rows with this label have loss 0 and do not count
@@ -26,7 +26,7 @@ struct CrossEntropyOptions {
 /// label_smoothing outside [0, 1].
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
 
-/// Of `binary_cross_entropy_with_logits`.
+/// How `binary_cross_entropy_with_logits` weighs the single losses.
 struct BinaryCrossEntropyOptions {
   Tensor weight{};                        ///< of the single losses; broadcasts to x; undefined: 1
   Tensor pos_weight{};                    ///< of the targets' positive part; broadcasts to x; undefined: 1

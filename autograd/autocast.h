@@ -11,8 +11,7 @@ namespace retrace {
 ///
 /// - matmul, linear and conv2d cast their inputs, the weights too, to `dtype`, and return it;
 /// - norms, losses, embeddings, softmax, exp, log, square, reciprocal and reductions cast theirs to f32, and
-/// so do the streams of
-///   reversible modules;
+///   so do the streams of reversible modules;
 /// - add, sub, mul, div and concatenate cast to the wider type of their inputs;
 /// - all others run in the type they get.
 ///
@@ -62,7 +61,9 @@ template <class... Inputs>
 bool to_f32(const Inputs&... x) {
   return Autocast::dtype() && (detail::is_other(x, DType::f32) || ...);
 }
+/// x as it is to be: bf16 becomes f32 in a scope.
 Var in_f32(const Var& x);
+/// The same of each.
 Vars in_f32(const Vars& xs);
 
 /// In a scope, one of the two is to be cast to the other's type.

@@ -10,10 +10,13 @@ namespace retrace {
 /// Which inputs of a node want a gradient.
 class Wants {
  public:
+  /// One answer for each input of the node.
   explicit Wants(std::vector<bool> wanted) : wanted_(std::move(wanted)) {}
+  /// All of them want one.
   static Wants all(std::size_t inputs) { return Wants(std::vector<bool>(inputs, true)); }
+  /// Whether that input wants one.
   bool operator[](std::size_t input) const { return wanted_[input]; }
-  std::size_t size() const { return wanted_.size(); }
+  std::size_t size() const { return wanted_.size(); }  ///< the number of inputs
 
  private:
   std::vector<bool> wanted_;
@@ -21,14 +24,14 @@ class Wants {
 
 /// How the tape walks.
 struct BackwardPass {
-  Wants wants;
+  Wants wants;          ///< which inputs want a gradient
   bool retain = false;  ///< the node stays on the tape and may run again
 };
 
 /// A tensor kept for the way back, and the content it had then.
 struct SavedTensor {
-  Tensor tensor;
-  std::uint64_t content = 0;
+  Tensor tensor;              ///< may be undefined
+  std::uint64_t content = 0;  ///< its storage's content number when it was saved
 };
 
 /// What the tape calls on its way back: the vector-Jacobian product of one recorded step.

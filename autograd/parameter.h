@@ -13,19 +13,22 @@ class Parameter {
   explicit Parameter(Tensor value);
   /// A copy has bytes of its own and no gradient.
   Parameter(const Parameter& other);
+  /// The value gets bytes of its own; the gradient is forgotten.
   Parameter& operator=(const Parameter& other);
   ~Parameter() = default;
 
+  /// Whether there is a value: a layer without bias has an undefined one.
   bool defined() const { return value_.defined(); }
-  Tensor& value() { return value_; }
-  const Tensor& value() const { return value_; }
-  const Shape& shape() const { return value_.shape(); }
+  Tensor& value() { return value_; }                     ///< the learned numbers
+  const Tensor& value() const { return value_; }         ///< the learned numbers
+  const Shape& shape() const { return value_.shape(); }  ///< of the value, and of its gradient
 
   /// False for a frozen parameter: the tape treats it as a constant.
   bool requires_grad() const { return requires_grad_; }
+  /// False freezes it.
   void set_requires_grad(bool requires_grad) { requires_grad_ = requires_grad; }
 
-  bool has_grad() const { return has_grad_; }
+  bool has_grad() const { return has_grad_; }  ///< whether a backward has reached it since zero_grad()
   /// dLoss/dvalue, undefined where none was computed. Throws GradientError after a backward that failed.
   const Tensor& grad() const;
   /// Forgets the gradient. Its bytes stay until the next one takes their place.

@@ -11,7 +11,9 @@ namespace retrace {
 /// The tensors that an operation saved, checked to be there and unchanged when its derivative runs.
 class Saved {
  public:
+  /// The tensors that a node keeps.
   explicit Saved(const std::vector<SavedTensor>& tensors) : tensors_(tensors) {}
+  /// The i-th of the save list.
   const Tensor& operator[](std::size_t i) const { return tensors_[i].tensor; }
 
  private:

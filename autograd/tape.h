@@ -15,14 +15,15 @@ namespace retrace {
 
 /// What an observer is told.
 struct TapeEvent {
+  /// What has happened.
   enum class Kind : std::uint8_t {
-    recorded,  ///< a node was put on the tape
-    running,   ///< its derivative begins
-    done       ///< its derivative has ended; what it saved is still alive
-  };
-  Kind kind;
-  std::string_view op;
-  const ScopeNode* scope;
+    recorded,               ///< a node was put on the tape
+    running,                ///< its derivative begins
+    done                    ///< its derivative has ended; what it saved is still alive
+  };                        ///< what has happened
+  Kind kind;                ///< what has happened
+  std::string_view op;      ///< to which operation: the hook's name
+  const ScopeNode* scope;   ///< and where in the network it was recorded
   int depth;                ///< 0 for the user's tape, more for the local tapes of replays
   std::int64_t live_bytes;  ///< of kStepTags
 };
@@ -31,9 +32,10 @@ struct TapeEvent {
 class TapeObserver {
  public:
   virtual ~TapeObserver() = default;
-  virtual void on(const TapeEvent& event) = 0;
+  virtual void on(const TapeEvent& event) = 0;  ///< called on the tape's thread, at each event
 };
 
+/// How `Tape::backward` walks.
 struct BackwardOptions {
   bool retain = false;  ///< keep the tape for another backward
 };
@@ -62,14 +64,13 @@ class Tape {
   /// The same, handed over: the tape forgets it.
   Tensor take_grad(const Var& x);
 
-  /// Each node with what it saved, in shapes and bytes.
-  void print(std::ostream& out) const;
-  std::size_t size() const { return nodes_.size(); }
+  void print(std::ostream& out) const;                ///< each node with what it saved, in shapes and bytes
+  std::size_t size() const { return nodes_.size(); }  ///< the number of nodes
   /// Bytes that the nodes keep, each storage counted once.
   std::int64_t saved_bytes() const;
   /// What the nodes keep, in the order of recording.
   std::vector<SavedTensor> saved() const;
-  void observe(TapeObserver* observer) { observer_ = observer; }
+  void observe(TapeObserver* observer) { observer_ = observer; }  ///< must outlive it; null for nobody
 
   /// The tape on which this thread records, or null.
   static Tape* current();
@@ -137,7 +138,7 @@ class Recomputing {
   ~Recomputing();
   Recomputing(const Recomputing&) = delete;
   Recomputing& operator=(const Recomputing&) = delete;
-  static bool active();
+  static bool active();  ///< whether there is one on this thread
 
  private:
   bool previous_;

@@ -9,8 +9,8 @@ namespace retrace {
 
 /// Which value of which tape: tapes are numbered through the whole run, values from 0 within one tape.
 struct Place {
-  std::uint64_t tape = 0;  ///< 0: nowhere
-  std::int64_t value = -1;
+  std::uint64_t tape = 0;   ///< 0: nowhere
+  std::int64_t value = -1;  ///< its number; -1: nowhere
 };
 
 /// A tensor and its place on a tape. A constant has no place; a Parameter is a leaf whose gradient the tape
@@ -27,14 +27,16 @@ class Var {
   /// For the tape.
   Var(Tensor value, Place place) : value_(std::move(value)), place_(place) {}
 
-  bool defined() const { return value_.defined(); }
-  const Tensor& value() const { return value_; }
-  const Shape& shape() const { return value_.shape(); }
-  DType dtype() const { return value_.dtype(); }
+  bool defined() const { return value_.defined(); }      ///< whether there is a tensor
+  const Tensor& value() const { return value_; }         ///< the numbers
+  const Shape& shape() const { return value_.shape(); }  ///< of the tensor
+  DType dtype() const { return value_.dtype(); }         ///< of the tensor
 
+  /// Whether no gradient flows into it.
   bool constant() const { return parameter_ == nullptr && place_.tape == 0; }
+  /// The parameter that it stands for, or null.
   Parameter* parameter() const { return parameter_; }
-  Place place() const { return place_; }
+  Place place() const { return place_; }  ///< where it is
 
  private:
   Tensor value_;
@@ -42,6 +44,7 @@ class Var {
   Place place_{};
 };
 
+/// Several variables: inputs, outputs, streams.
 using Vars = std::vector<Var>;
 
 }  // namespace retrace

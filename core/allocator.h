@@ -15,9 +15,9 @@ inline constexpr std::int64_t kBlockAlignment = 64;
 
 /// A piece of memory and its entry in the ledger.
 struct Block {
-  std::byte* data = nullptr;
-  std::int64_t bytes = 0;
-  std::uint64_t serial = 0;
+  std::byte* data = nullptr;  ///< its first byte, aligned to kBlockAlignment
+  std::int64_t bytes = 0;     ///< its size, a multiple of kBlockAlignment
+  std::uint64_t serial = 0;   ///< the number of its record in the ledger
 };
 
 /// The one source of a device's tensor memory. Freed blocks are kept and handed out again (see BlockCache),
@@ -29,15 +29,17 @@ class Allocator {
   /// Throws OutOfMemoryError, with the table of what is alive, beyond the budget or what the machine has; the
   /// cache is emptied first.
   Block allocate(std::int64_t bytes, Tag tag);
+  /// Takes a block back, into the cache.
   void deallocate(const Block& block);
   /// Gives cached memory back to the system; of segments of which a part is in use, the physical memory.
   void flush();
-  /// Copies bytes between the device's memory and the host's.
+  /// Copies bytes from the host's memory to the device's.
   virtual void upload(const std::byte* host, std::byte* device, std::int64_t bytes) = 0;
+  /// Copies bytes from the device's memory to the host's.
   virtual void download(const std::byte* device, std::byte* host, std::int64_t bytes) = 0;
   /// For uploads that the host need not wait for; null where the device's memory is the host's own.
   virtual std::unique_ptr<Staging> stage(std::int64_t) { return nullptr; }
-  Ledger& ledger() { return ledger_; }
+  Ledger& ledger() { return ledger_; }  ///< the account of this device's bytes
 
  private:
   /// Memory from the system, aligned; null when there is none.

@@ -31,11 +31,13 @@ constexpr DType wider(DType a, DType b) {
   return a == DType::f64 || b == DType::f64 ? DType::f64 : DType::f32;
 }
 
+/// Carries a C++ type to the generic lambdas of `visit`.
 template <class T>
 struct TypeTag {
-  using type = T;
+  using type = T;  ///< the type of an element
 };
 
+/// Always false: for the static_assert of `dtype_of`, which depends on T.
 template <class T>
 inline constexpr bool kNoSuchDType = false;
 

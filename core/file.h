@@ -15,7 +15,7 @@ class FileWriter {
 
   /// Throws IoError, for example when the disk is full.
   virtual void write(std::span<const std::byte> bytes) = 0;
-  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }  ///< the same for text
 };
 
 /// Replaces the file `path` as a whole or not at all: whoever opens it, after a crash or a power failure too,
@@ -25,6 +25,7 @@ class FileWriter {
 /// has one writer at a time. Throws IoError, with the path and the system's reason.
 void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(FileWriter&)>& produce);
+/// The same with content that is there already.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 /// The bytes of the file `path`. Throws IoError, with the path and the system's reason.

@@ -25,8 +25,9 @@ class Kernel;
 template <class... Args>
 class Kernel<void(Args...)> {
  public:
-  using Function = void (*)(Args...);
+  using Function = void (*)(Args...);  ///< what computes on one kind of device
 
+  /// With the CPU's function.
   explicit consteval Kernel(Function cpu) : functions_{cpu} {}
 
   /// Throws DeviceError for tensors on two devices, and NotImplementedError where it does not run on theirs.

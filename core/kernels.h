@@ -10,20 +10,20 @@
 namespace retrace::kernel {
 
 // elementwise: core/cpu/elementwise.cpp. x and y broadcast to out; out may be x or y of the same shape.
-extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> add;
-extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> sub;
-extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> mul;
-extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> div;
+extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> add;  ///< out = x + y
+extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> sub;  ///< out = x - y
+extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> mul;  ///< out = x y
+extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> div;  ///< out = x / y
 /// y = scale x, x broadcast to y's shape.
 extern constinit Kernel<void(const Tensor& x, double scale, Tensor& y)> broadcast_to;
 /// y = scale x + shift; in place.
 extern constinit Kernel<void(const Tensor& x, double scale, double shift, Tensor& y)> scale_shift;
 // Each y = f(x), in place.
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> exp;
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> log;
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> sqrt;
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> tanh;
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> sigmoid;
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> exp;      ///< y = e^x
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> log;      ///< y = ln x
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> sqrt;     ///< y = sqrt(x)
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> tanh;     ///< y = tanh(x)
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> sigmoid;  ///< y = 1 / (1 + e^-x)
 /// dx = dy / 2y.
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, Tensor& dx)> sqrt_backward;
 /// dx = dy (1 - y^2).
@@ -37,8 +37,11 @@ extern constinit Kernel<void(const Tensor& x, Tensor& y)> gelu_tanh;
 /// y = x / (1 + e^-x).
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> silu;
 // Each dx = dy f'(x).
+/// dx = dy gelu'(x).
 extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> gelu_backward;
+/// dx = dy gelu_tanh'(x).
 extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> gelu_tanh_backward;
+/// dx = dy silu'(x).
 extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> silu_backward;
 
 // activations whose derivative is a decision: core/cpu/activation.cpp; in place. Where `mask` is defined
@@ -67,9 +70,11 @@ extern constinit Kernel<void(const Tensor& x, Tensor& y)> argmax;
 extern constinit Kernel<void(const Tensor& x, const Tensor& labels, Tensor& y)> label_rank;
 
 // softmax and cross entropy: core/cpu/softmax.cpp. Sums run in double.
+/// y = e^x / sum(e^x) along dim.
 extern constinit Kernel<void(const Tensor& x, int dim, Tensor& y)> softmax;
 /// dx = y (dy - sum(y dy)).
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, int dim, Tensor& dx)> softmax_backward;
+/// y = x - ln sum(e^x) along dim.
 extern constinit Kernel<void(const Tensor& x, int dim, Tensor& y)> log_softmax;
 /// dx = dy - exp(y) sum(dy).
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, int dim, Tensor& dx)> log_softmax_backward;
@@ -79,6 +84,7 @@ extern constinit Kernel<void(const Tensor& y, const Tensor& dy, int dim, Tensor&
 extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, const Tensor& weight,
                              double label_smoothing, std::int64_t ignore_index, double divisor, Tensor& loss)>
     cross_entropy;
+/// dlogits = dloss d(loss) / d(logits), with the loss of `cross_entropy`.
 extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, const Tensor& weight,
                              double label_smoothing, std::int64_t ignore_index, double divisor,
                              const Tensor& dloss, Tensor& dlogits)>
@@ -88,6 +94,7 @@ extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, const T
 /// be undefined. core/cpu/elementwise.cpp.
 extern constinit Kernel<void(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y)>
     bce_with_logits;
+/// dx = dy (sigmoid(x) (1 + (pos_weight - 1) target) - pos_weight target).
 extern constinit Kernel<void(const Tensor& x, const Tensor& target, const Tensor& pos_weight,
                              const Tensor& dy, Tensor& dx)>
     bce_with_logits_backward;
@@ -104,15 +111,15 @@ extern constinit Kernel<void(const Tensor& x, const RandomStream& stream, double
 // core/cpu/optimizer.cpp
 /// A parameter in a step of an optimizer.
 struct ParameterStep {
-  Tensor gradient;
-  Tensors state;
+  Tensor gradient;      ///< of the parameter's shape and type
+  Tensors state;        ///< what the optimizer keeps for it, in the order of the step's `state`
   std::int64_t number;  ///< of the parameter's steps, from 1
-  Tensor parameter;
+  Tensor parameter;     ///< what is changed
 };
 /// Those of one step: on one device, each of a floating-point type of its own.
 struct ParameterSteps {
-  std::vector<ParameterStep> steps;
-  Device device() const { return steps.front().parameter.device(); }
+  std::vector<ParameterStep> steps;                                   ///< at least one
+  Device device() const { return steps.front().parameter.device(); }  ///< the one on which all of them are
 };
 /// One step of all parameters and their states, in place, in one pass.
 /// state: momentum_buffer if there is a momentum; in the first step it is the gradient itself, without
@@ -133,16 +140,18 @@ extern constinit Kernel<void(const Tensor& a, const Tensor& b, const MatmulOptio
 // core/cpu/conv2d.cpp
 /// What a result is added to or subtracted from, if anything.
 struct Residual {
-  Tensor value{};
-  Sign sign = Sign::plus;
+  Tensor value{};          ///< of the result's shape; undefined: nothing
+  Sign sign = Sign::plus;  ///< added or subtracted
 };
 /// y = x * w + bias; bias may be undefined. With a residual y = residual + that, or - that, rounded as if
 /// the sum were complete before; y may be the residual.
 extern constinit Kernel<void(const Tensor& x, const Tensor& w, const Tensor& bias,
                              const Conv2dOptions& options, const Residual& residual, Tensor& y)>
     conv2d;
+/// dx[n, c] = sum over o of dy[n, o] correlated with the turned w[o, c]: the gradient of conv2d's x.
 extern constinit Kernel<void(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx)>
     conv2d_backward_data;
+/// dw[o, c] = sum over n of x[n, c] correlated with dy[n, o]: the gradient of conv2d's w.
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw)>
     conv2d_backward_weight;
 
@@ -194,16 +203,19 @@ extern constinit Kernel<void(const Tensor& x, const Pool2dOptions& options, Tens
 extern constinit Kernel<void(const Tensor& dy, const Tensor& indices, const Pool2dOptions& options,
                              Tensor& dx)>
     max_pool2d_backward;
+/// y = the mean of each window; the padding counts as zeros.
 extern constinit Kernel<void(const Tensor& x, const Pool2dOptions& options, Tensor& y)> avg_pool2d;
+/// dx = the sum of dy / (kernel.h kernel.w) over the windows that hold the element.
 extern constinit Kernel<void(const Tensor& dy, const Pool2dOptions& options, Tensor& dx)> avg_pool2d_backward;
 /// The grid is y's plane.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> adaptive_avg_pool2d;
+/// dx = the sum of dy / (elements of the cell) over the cells that hold the element.
 extern constinit Kernel<void(const Tensor& dy, Tensor& dx)> adaptive_avg_pool2d_backward;
 
 // copies: core/cpu/copy.cpp. Any element type, the same for x and y, which do not overlap.
 /// y = x, element by element in memory order.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> copy;
-extern constinit Kernel<void(Tensor& y, double value)> fill;
+extern constinit Kernel<void(Tensor& y, double value)> fill;  ///< y = value, converted to y's type
 /// y = x[.., begin::step, ..] in dimension dim, with y's extent there.
 extern constinit Kernel<void(const Tensor& x, int dim, std::int64_t begin, std::int64_t step, Tensor& y)>
     slice_copy;

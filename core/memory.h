@@ -23,23 +23,26 @@ enum class Tag : std::uint8_t {
   workspace,           ///< scratch space of a kernel
   data                 ///< images and labels
 };
-inline constexpr int kTagCount = 9;
+inline constexpr int kTagCount = 9;  ///< how many tags there are
+/// `parameter`, `parameter_gradient`, ...: the tag as it is written in the list above.
 std::string_view name_of(Tag tag);
 
 /// A set of tags, as in `Tag::activation | Tag::saved`.
 class TagSet {
  public:
-  constexpr TagSet(Tag tag) : bits_(1U << static_cast<unsigned>(tag)) {}  // NOLINT: implicit by intent
-  static constexpr TagSet all() { return TagSet((1U << kTagCount) - 1); }
+  /// The set of one tag.
+  constexpr TagSet(Tag tag) : bits_(1U << static_cast<unsigned>(tag)) {}   // NOLINT: implicit by intent
+  static constexpr TagSet all() { return TagSet((1U << kTagCount) - 1); }  ///< every tag
+  /// Whether `tag` is one of them.
   constexpr bool contains(Tag tag) const { return (bits_ >> static_cast<unsigned>(tag) & 1U) != 0; }
-  constexpr TagSet operator|(TagSet other) const { return TagSet(bits_ | other.bits_); }
-  constexpr TagSet operator-(TagSet other) const { return TagSet(bits_ & ~other.bits_); }
+  constexpr TagSet operator|(TagSet other) const { return TagSet(bits_ | other.bits_); }   ///< either set's
+  constexpr TagSet operator-(TagSet other) const { return TagSet(bits_ & ~other.bits_); }  ///< but other's
 
  private:
   explicit constexpr TagSet(unsigned bits) : bits_(bits) {}
   unsigned bits_;
 };
-constexpr TagSet operator|(Tag a, Tag b) { return TagSet(a) | TagSet(b); }
+constexpr TagSet operator|(Tag a, Tag b) { return TagSet(a) | TagSet(b); }  ///< the set of both
 
 /// What "activation bytes of a training step" means everywhere in retrace: see docs/design/memory.md.
 inline constexpr TagSet kStepTags = Tag::activation | Tag::saved | Tag::gradient | Tag::workspace;
@@ -47,11 +50,11 @@ inline constexpr TagSet kStepTags = Tag::activation | Tag::saved | Tag::gradient
 /// One allocation that is (or was) alive: how many bytes, what for, where in the network and by which
 /// operation.
 struct AllocationRecord {
-  std::int64_t bytes = 0;
-  Tag tag = Tag::activation;
-  const ScopeNode* scope = nullptr;
-  std::string_view op{};
-  std::uint64_t serial = 0;
+  std::int64_t bytes = 0;            ///< of the block, rounded
+  Tag tag = Tag::activation;         ///< what for
+  const ScopeNode* scope = nullptr;  ///< where in the network (see path_of); null outside of any scope
+  std::string_view op{};             ///< by which operation; empty outside of any
+  std::uint64_t serial = 0;          ///< allocations of a ledger are numbered from 1, in their order
 };
 
 /// A table with a row for each of the largest groups of records of the same place, operation and tag.
@@ -68,22 +71,24 @@ class Ledger {
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
-  std::int64_t live(TagSet tags = TagSet::all()) const;
+  std::int64_t live(TagSet tags = TagSet::all()) const;  ///< bytes that are allocated now
   /// Bytes ever allocated, under the tag that they had then.
   std::int64_t total(TagSet tags = TagSet::all()) const;
   /// Bytes of freed blocks that the allocator keeps for later.
   std::int64_t cached() const;
+  /// What of those tags is allocated now.
   std::vector<AllocationRecord> alive(TagSet tags = TagSet::all()) const;
 
   /// Live and cached bytes beyond which an allocation throws OutOfMemoryError; 0 for no limit.
   void set_budget(std::int64_t bytes);
-  std::int64_t budget() const;
+  std::int64_t budget() const;  ///< the limit; 0 for none
 
   /// For the allocator alone: returns the record's serial.
   std::uint64_t add(AllocationRecord record);
-  void remove(std::uint64_t serial);
-  void set_tag(std::uint64_t serial, Tag tag);
-  void set_op(std::uint64_t serial, std::string_view op);
+  void remove(std::uint64_t serial);                       ///< for the allocator alone: the block was freed
+  void set_tag(std::uint64_t serial, Tag tag);             ///< for Storage alone: another column
+  void set_op(std::uint64_t serial, std::string_view op);  ///< for Storage alone: who made the bytes
+  /// For the allocator alone: so many more bytes are in its cache, fewer where negative.
   void add_cached(std::int64_t bytes);
 
  private:
@@ -116,9 +121,9 @@ class Counter {
   /// An allocation (`alive`) or its end; the ones from before this counter come first, at 0 seconds. A change
   /// of tag is an end and an allocation with the same serial.
   struct Event {
-    AllocationRecord record;
-    bool alive;
-    double seconds;  ///< since the counter was made
+    AllocationRecord record;  ///< what was allocated or freed
+    bool alive;               ///< true for an allocation
+    double seconds;           ///< since the counter was made
   };
   /// All that happened. Throws ArgumentError unless made with `remember`.
   std::vector<Event> events() const;

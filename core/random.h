@@ -8,13 +8,15 @@ namespace retrace {
 
 /// The state of the random number generator between two steps.
 struct GeneratorState {
-  std::uint64_t seed = 0;
-  std::uint64_t step = 0;
+  std::uint64_t seed = 0;  ///< what manual_seed was given
+  std::uint64_t step = 0;  ///< the recorded forwards so far
 };
 
 /// Starts this thread's generator anew: the same seed and the same program draw the same numbers.
 void manual_seed(std::uint64_t seed);
+/// The state of this thread's generator, to be saved beside the weights.
 GeneratorState generator_state();
+/// Goes on from a state that was saved.
 void set_generator_state(const GeneratorState& state);
 /// Goes to the next step. The tape calls this at each outermost recorded forward.
 void advance_generator();
@@ -22,8 +24,8 @@ void advance_generator();
 /// One sequence of random numbers. Element i is a function of (seed, stream, i) alone: nothing is carried
 /// from one element to the next, so any part can be drawn again at any time, on any thread or device.
 struct RandomStream {
-  std::uint64_t seed = 0;
-  std::uint64_t stream = 0;
+  std::uint64_t seed = 0;    ///< the program's seed
+  std::uint64_t stream = 0;  ///< which sequence under that seed
 };
 
 /// The next stream of the current scope, keyed by seed, step, scope path and the count within that scope.

@@ -12,13 +12,16 @@ template <class Format>
 class ReducedFloat {
  public:
   ReducedFloat() = default;
+  /// Rounds to the nearest, ties to even.
   constexpr explicit ReducedFloat(float value)
       : bits_(Format::rounded(std::bit_cast<std::uint32_t>(value))) {}
   /// Rounds once.
   constexpr explicit ReducedFloat(double value) : ReducedFloat(rounded_to_odd(value)) {}
+  /// Of an integer, rounded once.
   template <std::integral I>
   constexpr explicit ReducedFloat(I value) : ReducedFloat(static_cast<double>(value)) {}
 
+  /// The same number as a float: exact.
   constexpr operator float() const {  // NOLINT: implicit by intent
     return std::bit_cast<float>(Format::widened(bits_));
   }
@@ -27,12 +30,13 @@ class ReducedFloat {
   /// of that.
   void assign(float value) { bits_ = Format::rounded(std::bit_cast<std::uint32_t>(value)); }
 
+  /// The number with these 16 bits.
   static constexpr ReducedFloat from_bits(std::uint16_t bits) {
     ReducedFloat result{0.0F};
     result.bits_ = bits;
     return result;
   }
-  constexpr std::uint16_t bits() const { return bits_; }
+  constexpr std::uint16_t bits() const { return bits_; }  ///< its 16 bits
 
  private:
   /// The float next to value towards 0, with its last bit set where it is not value itself: the bit keeps
@@ -54,9 +58,11 @@ class ReducedFloat {
 
 /// The upper half of a float: its range, and 8 bits of precision (unit roundoff 2^-8).
 struct BFloat16Format {
+  /// The bits of the float with that value.
   static constexpr std::uint32_t widened(std::uint16_t bits) {
     return static_cast<std::uint32_t>(bits) << 16U;
   }
+  /// The nearest number's bits, of a float's.
   static constexpr std::uint16_t rounded(std::uint32_t bits) {
     const std::uint32_t nearest = (bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U;
     const std::uint32_t quiet_nan = bits >> 16U | 0x40U;
@@ -66,6 +72,7 @@ struct BFloat16Format {
 
 /// IEEE 754's binary16: 11 bits of precision (unit roundoff 2^-11), from 2^-24 to 65504.
 struct Float16Format {
+  /// The bits of the float with that value.
   static constexpr std::uint32_t widened(std::uint16_t bits) {
     const std::uint32_t magnitude = bits & 0x7fffU;
     // As the upper bits of a float it is too small by the difference of the exponents' biases, which is 112.
@@ -74,6 +81,7 @@ struct Float16Format {
     const std::uint32_t sign = (static_cast<std::uint32_t>(bits) & 0x8000U) << 16U;
     return std::bit_cast<std::uint32_t>(number) | infinity_or_nan | sign;
   }
+  /// The nearest number's bits, of a float's.
   static constexpr std::uint16_t rounded(std::uint32_t bits) {
     const std::uint32_t magnitude = bits & 0x7fffffffU;
     const std::uint32_t normal = (magnitude - (112U << 23U) + 0xfffU + (magnitude >> 13U & 1U)) >> 13U;
@@ -88,8 +96,8 @@ struct Float16Format {
   }
 };
 
-using BFloat16 = ReducedFloat<BFloat16Format>;
-using Float16 = ReducedFloat<Float16Format>;
+using BFloat16 = ReducedFloat<BFloat16Format>;  ///< bf16
+using Float16 = ReducedFloat<Float16Format>;    ///< f16
 
 /// T is BFloat16 or Float16.
 template <class T>

@@ -10,8 +10,8 @@ namespace retrace {
 /// One name on the way from the root to where the program is, `conv1` in `stage1.block2.F.conv1`.
 /// Nodes are interned and never freed, so a pointer to one is a path that costs 8 bytes.
 struct ScopeNode {
-  const ScopeNode* parent;
-  std::string name;
+  const ScopeNode* parent;  ///< the name in front of it; null for the root
+  std::string name;         ///< one part of the path, without dots
 };
 
 /// `stage1.block2.F.conv1`; empty for the root.
@@ -25,8 +25,8 @@ struct RandomState {
 
 /// Where the program is: for the ledger (path) and for the random numbers (state).
 struct ScopeState {
-  const ScopeNode* node = nullptr;
-  RandomState random{};
+  const ScopeNode* node = nullptr;  ///< the path; null for the root
+  RandomState random{};             ///< what is drawn there
 };
 
 /// The scope in which this thread runs.
@@ -37,6 +37,7 @@ ScopeState current_scope();
 /// replayed.
 class Scope {
  public:
+  /// Enters; the destructor leaves.
   explicit Scope(std::string_view name);
   ~Scope();
   Scope(const Scope&) = delete;
@@ -45,7 +46,7 @@ class Scope {
 
 /// A scope with all that decides which random numbers are drawn next in it.
 struct ScopeSnapshot {
-  ScopeState state{};
+  ScopeState state{};       ///< the scope itself
   std::uint64_t draws = 0;  ///< streams drawn so far
   std::vector<std::pair<const ScopeNode*, std::uint64_t>>
       entered{};  ///< scopes inside, and how often each was entered
@@ -57,7 +58,9 @@ ScopeSnapshot scope_snapshot();
 /// Goes back to a scope as it was: same path, same random numbers.
 class Reenter {
  public:
+  /// As a scope was when it was entered.
   explicit Reenter(const ScopeState& state);
+  /// As a scope was when the snapshot was taken.
   explicit Reenter(const ScopeSnapshot& snapshot);
   ~Reenter();
   Reenter(const Reenter&) = delete;
@@ -71,6 +74,7 @@ std::string_view current_op();
 /// Sets the name of the operation that runs on this thread.
 class OpName {
  public:
+  /// `op` outlives the program: a string literal. The destructor sets the one before again.
   explicit OpName(std::string_view op);
   ~OpName();
   OpName(const OpName&) = delete;

@@ -15,14 +15,15 @@ namespace retrace {
 /// The capacity is fixed, so that a Shape is trivially copyable and a derivative may capture it by value.
 class Shape {
  public:
-  static constexpr int kMaxRank = 8;
+  static constexpr int kMaxRank = 8;  ///< the most dimensions
 
   Shape() = default;
   /// Throws ShapeError when an extent is below 1, the rank is above kMaxRank, or the product exceeds 2^59.
   Shape(std::initializer_list<std::int64_t> extents);
+  /// The same from extents that are counted at run time.
   explicit Shape(std::span<const std::int64_t> extents);
 
-  int rank() const { return rank_; }
+  int rank() const { return rank_; }  ///< the number of dimensions; 0 for a scalar
   /// The extent of dimension `dim`; a negative one counts from the end. Throws ShapeError out of range.
   std::int64_t operator[](int dim) const { return extents_[static_cast<std::size_t>(dimension(dim))]; }
   /// The number of elements; 1 for a scalar.
@@ -39,8 +40,11 @@ class Shape {
   /// The product of the extents behind dimension `dim`.
   std::int64_t numel_after(int dim) const;
 
+  /// The first extent: a Shape is a range of its extents.
   const std::int64_t* begin() const { return extents_.data(); }
+  /// Behind the last one.
   const std::int64_t* end() const { return extents_.data() + rank_; }
+  /// The same rank and the same extents.
   bool operator==(const Shape& other) const;
 
  private:
@@ -52,6 +56,7 @@ class Shape {
 
 /// `[2,10,8,8]`, and `[]` for a scalar.
 std::string to_string(const Shape& shape);
+/// Writes to_string(shape).
 std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
 }  // namespace retrace

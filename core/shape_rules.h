@@ -11,14 +11,18 @@ namespace retrace {
 
 /// A number for the height and one for the width of an image; `3` stands for `{3, 3}`.
 struct Size2d {
-  std::int64_t h;
-  std::int64_t w;
+  std::int64_t h;  ///< of the height
+  std::int64_t w;  ///< of the width
 
+  /// One number for both.
   constexpr Size2d(std::int64_t both) : h(both), w(both) {}  // NOLINT: implicit by intent
+  /// The height's first, as in [H, W].
   constexpr Size2d(std::int64_t height, std::int64_t width) : h(height), w(width) {}
+  /// Both numbers are equal.
   constexpr bool operator==(const Size2d&) const = default;
 };
 
+/// How `matmul` reads its factors.
 struct MatmulOptions {
   bool transpose_a = false;  ///< a: [..., K, M] instead of [..., M, K]
   bool transpose_b = false;  ///< b: [..., N, K] instead of [..., K, N]
@@ -33,16 +37,18 @@ enum class Conv2dAlgorithm {
 /// Whether something is added or subtracted.
 enum class Sign : std::int8_t { plus = 1, minus = -1 };
 
+/// How a filter moves over an image.
 struct Conv2dOptions {
-  Size2d stride = 1;
-  Size2d padding = 0;  ///< zeros on each side
-  Size2d dilation = 1;
-  std::int64_t groups = 1;
-  Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic;
+  Size2d stride = 1;        ///< pixels from one output to the next
+  Size2d padding = 0;       ///< zeros on each side
+  Size2d dilation = 1;      ///< pixels from one element of the filter to the next
+  std::int64_t groups = 1;  ///< parts of the channels, each of which sees itself alone
+  Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic;  ///< how it is computed
 };
 
+/// How a window moves over an image.
 struct Pool2dOptions {
-  Size2d kernel = 2;
+  Size2d kernel = 2;                  ///< the window's extent
   std::optional<Size2d> stride = {};  ///< by default the kernel
   Size2d padding = 0;                 ///< on each side, at most half of the kernel
 };
@@ -73,9 +79,10 @@ Shape embedding_shape(const Shape& indices, const Shape& weight);
 
 /// An order of dimensions: dimension d of the result is dimension dims[d] of x. Trivially copyable.
 struct Permutation {
-  std::array<int, Shape::kMaxRank> dims{};
-  int rank = 0;
+  std::array<int, Shape::kMaxRank> dims{};  ///< those below `rank` count
+  int rank = 0;                             ///< of x and of the result
 
+  /// The dimension of x that becomes dimension d.
   int operator[](int d) const { return dims[static_cast<std::size_t>(d)]; }
   /// The permutation that undoes this one.
   Permutation inverse() const;
@@ -92,8 +99,8 @@ Shape aligned_shape(const Shape& shape, int rank);
 
 /// The shape of a reduction's result, with the reduced dimensions at extent 1 and as the caller wants it.
 struct ReducedShape {
-  Shape kept{};
-  Shape result{};
+  Shape kept{};    ///< with the reduced dimensions, at extent 1
+  Shape result{};  ///< as the caller wants it
 };
 
 /// Throws ShapeError unless `dims` names at least one dimension of x, and each once.
@@ -104,10 +111,10 @@ Shape flattened_shape(const Shape& x, int start_dim);
 
 /// x[.., begin:end:step, ..] in dimension `dim`, which is not negative, and the result's shape.
 struct SliceRule {
-  Shape shape{};
-  int dim = 0;
-  std::int64_t begin = 0;
-  std::int64_t step = 1;
+  Shape shape{};           ///< of the result
+  int dim = 0;             ///< the one that is cut
+  std::int64_t begin = 0;  ///< the first index that is taken
+  std::int64_t step = 1;   ///< from one index to the next
 };
 
 /// Throws ShapeError unless 0 <= begin < end <= extent, ArgumentError unless step is at least 1.

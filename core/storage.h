@@ -23,9 +23,9 @@ class Storage {
   /// The bytes, to write: from now on the content is another one. Throws ReleasedError.
   std::byte* mutable_data();
 
-  std::int64_t bytes() const { return bytes_; }
-  Device device() const { return device_; }
-  Tag tag() const { return tag_; }
+  std::int64_t bytes() const { return bytes_; }  ///< its size; not rounded as the allocator's block is
+  Device device() const { return device_; }      ///< where the bytes are
+  Tag tag() const { return tag_; }               ///< what they are for
   /// Moves the bytes to another column of the ledger.
   void set_tag(Tag tag);
   /// Names the operation that made the bytes, for the ledger.
@@ -33,9 +33,10 @@ class Storage {
 
   /// Gives the bytes back to the allocator. `by` is who did it and stands in the error of whoever reads them.
   void release(std::string by);
-  bool released() const { return block_.data == nullptr; }
+  bool released() const { return block_.data == nullptr; }  ///< whether they are given back
   /// Takes over the bytes of `source`, which is left released, or allocates uninitialised ones.
   void restore_from(Storage& source);
+  /// Allocates uninitialised bytes again.
   void restore();
   /// The bytes will not come back: the ReleasedError says why. The first reason stays.
   void give_up(std::string_view why);
@@ -49,7 +50,7 @@ class Storage {
 
   /// A part of these bytes is (or was) a tensor of its own.
   bool sliced() const { return sliced_; }
-  void mark_sliced() { sliced_ = true; }
+  void mark_sliced() { sliced_ = true; }  ///< from now on, `sliced`
 
  private:
   Device device_;

@@ -22,21 +22,26 @@ class Tensor {
   /// A copy of `values`, in row-major order. Throws ShapeError when their number is not shape.numel().
   template <class T>
   static Tensor from(std::span<const T> values, const Shape& shape, Tag tag = Tag::data);
+  /// The same from a list: `Tensor::from<float>({1, 2, 3}, {3})`.
   template <class T>
   static Tensor from(std::initializer_list<T> values, const Shape& shape, Tag tag = Tag::data) {
     return from(std::span<const T>(values.begin(), values.size()), shape, tag);
   }
+  /// Every element is `value`, converted to `dtype`.
   static Tensor full(const Shape& shape, double value, DType dtype, Tag tag = Tag::data,
                      Device device = Device::cpu());
+  /// Every element is 0.
   static Tensor zeros(const Shape& shape, DType dtype, Tag tag = Tag::data, Device device = Device::cpu()) {
     return full(shape, 0, dtype, tag, device);
   }
 
-  bool defined() const { return storage_ != nullptr; }
-  const Shape& shape() const { return shape_; }
-  DType dtype() const { return dtype_; }
+  bool defined() const { return storage_ != nullptr; }  ///< whether there are a shape and bytes
+  const Shape& shape() const { return shape_; }  ///< the extents; of an undefined tensor, those of a scalar
+  DType dtype() const { return dtype_; }         ///< the type of the elements
+  /// Where they are; the CPU, if undefined.
   Device device() const { return storage_ ? storage_->device() : Device::cpu(); }
-  std::int64_t numel() const { return shape_.numel(); }
+  std::int64_t numel() const { return shape_.numel(); }  ///< how many there are
+  /// How many bytes they take.
   std::int64_t bytes() const { return numel() * static_cast<std::int64_t>(size_of(dtype_)); }
 
   /// The elements, to read, where they are: those on a GPU are for its kernels alone. Throws DTypeError for
@@ -56,6 +61,7 @@ class Tensor {
     check_on_cpu();
     return {data<T>(), static_cast<std::size_t>(numel())};
   }
+  /// The same to write: the storage's content number changes.
   template <class T>
   std::span<T> mutable_values() {
     check_on_cpu();
@@ -78,7 +84,9 @@ class Tensor {
   /// A copy on that device.
   Tensor to(Device device, Tag tag) const;
 
+  /// What the bytes belong to. Throws ArgumentError when undefined.
   Storage& storage() const;
+  /// Whether both hold the same storage, maybe other parts of it.
   bool shares_storage(const Tensor& other) const { return storage_ != nullptr && storage_ == other.storage_; }
   /// No other tensor holds these bytes, and this one covers them all: they may be overwritten.
   bool unique() const { return storage_.use_count() == 1 && bytes() == storage_->bytes(); }
@@ -93,6 +101,7 @@ class Tensor {
   DType dtype_ = DType::f32;
 };
 
+/// Several tensors: inputs, outputs, what is saved.
 using Tensors = std::vector<Tensor>;
 
 /// An uninitialised tensor of x's shape, element type and device.
@@ -105,6 +114,7 @@ Tensor on_cpu(const Tensor& x);
 
 /// `tensor([[1, 2], [3, 4]], f32)`; long dimensions are abbreviated.
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
+/// What `<<` writes.
 std::string to_string(const Tensor& x);
 
 }  // namespace retrace

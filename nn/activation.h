@@ -16,6 +16,7 @@ class ReLU final : public Module {
 /// y = x for x > 0, else negative_slope x.
 class LeakyReLU final : public Module {
  public:
+  /// negative_slope: dy/dx where x is not above 0.
   explicit LeakyReLU(double negative_slope = 0.01) : negative_slope_(negative_slope) {}
   Var forward(const Var& x) override;
 
@@ -42,13 +43,16 @@ class SiLU final : public Module {
   std::shared_ptr<Module> copy() const override { return std::make_shared<SiLU>(*this); }
 };
 
+/// How `GELU` computes.
 struct GeluOptions {
+  /// Exactly, or through tanh.
   GeluApproximation approximate = GeluApproximation::none;
 };
 
 /// y = x Phi(x), Phi being the normal distribution's cumulative function (see autograd/ops/elementwise.h).
 class GELU final : public Module {
  public:
+  /// Exact, unless the options say otherwise.
   explicit GELU(const GeluOptions& options = {}) : options_(options) {}
   Var forward(const Var& x) override;
 

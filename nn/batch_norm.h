@@ -3,8 +3,9 @@
 
 namespace retrace {
 
+/// How a `BatchNorm2d` normalises.
 struct BatchNorm2dOptions {
-  double eps = 1e-5;
+  double eps = 1e-5;      ///< added to the variance
   double momentum = 0.1;  ///< running = (1 - momentum) running + momentum batch
 };
 
@@ -23,11 +24,11 @@ class BatchNorm2d final : public Module {
   Var then_relu(const Var& x);
   void members(Members& m) override;
 
-  Parameter& weight() { return weight_; }
-  Parameter& bias() { return bias_; }
-  Tensor& running_mean() { return running_mean_; }
-  Tensor& running_var() { return running_var_; }
-  Tensor& num_batches_tracked() { return num_batches_tracked_; }
+  Parameter& weight() { return weight_; }                         ///< gamma, [C]
+  Parameter& bias() { return bias_; }                             ///< beta, [C]
+  Tensor& running_mean() { return running_mean_; }                ///< of the means, [C]
+  Tensor& running_var() { return running_var_; }                  ///< of the unbiased variances, [C]
+  Tensor& num_batches_tracked() { return num_batches_tracked_; }  ///< training batches so far, [] i64
 
  private:
   std::shared_ptr<Module> copy() const override { return std::make_shared<BatchNorm2d>(*this); }

@@ -4,14 +4,15 @@
 
 namespace retrace {
 
+/// How a `Conv2d` moves over an image, and what it owns.
 struct Conv2dLayerOptions {
-  Size2d kernel = 3;
-  Size2d stride = 1;
-  Size2d padding = 0;  ///< zeros on each side
-  Size2d dilation = 1;
-  std::int64_t groups = 1;
-  bool bias = true;
-  Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic;
+  Size2d kernel = 3;        ///< the filter's extent, h and w
+  Size2d stride = 1;        ///< pixels from one output to the next
+  Size2d padding = 0;       ///< zeros on each side
+  Size2d dilation = 1;      ///< pixels from one element of the filter to the next
+  std::int64_t groups = 1;  ///< parts of the channels, each of which sees itself alone
+  bool bias = true;         ///< whether there is one
+  Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic;  ///< how it is computed
 };
 
 /// y = x * weight + bias, a cross-correlation (see autograd/ops/conv2d.h).
@@ -26,9 +27,10 @@ class Conv2d final : public Module {
   Var forward_onto(Var& residual, Sign sign, const Var& x) override;
   void members(Members& m) override;
 
-  const Conv2dOptions& options() const { return options_; }
+  const Conv2dOptions& options() const { return options_; }  ///< those that the operation conv2d gets
+  /// Changes how it is computed from now on.
   void set_algorithm(Conv2dAlgorithm algorithm) { options_.algorithm = algorithm; }
-  Parameter& weight() { return weight_; }
+  Parameter& weight() { return weight_; }  ///< w, [out, in / groups, h, w]
   /// Undefined without one.
   Parameter& bias() { return bias_; }
 

@@ -16,7 +16,7 @@ class Embedding final : public Module {
   Var forward(const Var& x) override;
   void members(Members& m) override;
 
-  Parameter& weight() { return weight_; }
+  Parameter& weight() { return weight_; }  ///< the table, [num_embeddings, embedding_dim]
 
  private:
   std::shared_ptr<Module> copy() const override { return std::make_shared<Embedding>(*this); }

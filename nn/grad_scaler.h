@@ -8,10 +8,11 @@
 
 namespace retrace {
 
+/// How a `GradScaler` begins and moves.
 struct GradScalerOptions {
-  double init_scale = 65536;
-  double growth_factor = 2;
-  double backoff_factor = 0.5;
+  double init_scale = 65536;    ///< the first scale
+  double growth_factor = 2;     ///< what it is multiplied by after growth_interval steps without an overflow
+  double backoff_factor = 0.5;  ///< what it is multiplied by after an overflow
   std::int64_t growth_interval = 2000;  ///< steps without an overflow after which the scale grows
   bool enabled = true;                  ///< false: scale() and step() do nothing of their own
 };
@@ -48,8 +49,8 @@ class GradScaler {
   /// Ends an iteration with a scale of one's own. Throws ArgumentError unless it is above 0.
   void update(double new_scale);
 
-  double get_scale() const { return options_.enabled ? scale_ : 1; }
-  bool is_enabled() const { return options_.enabled; }
+  double get_scale() const { return options_.enabled ? scale_ : 1; }  ///< the scale; 1 if it is not enabled
+  bool is_enabled() const { return options_.enabled; }                ///< whether it does anything
 
   /// What training needs to go on as if it had not stopped: `scale`, `growth_factor`, `backoff_factor` (f64),
   /// `growth_interval`, `growth_tracker` (i64), scalars.

@@ -3,8 +3,9 @@
 
 namespace retrace {
 
+/// How a `LayerNorm` normalises, and what it owns.
 struct LayerNormOptions {
-  double eps = 1e-5;
+  double eps = 1e-5;               ///< added to the variance
   bool elementwise_affine = true;  ///< with a weight
   bool bias = true;                ///< and, if so, a bias
 };
@@ -34,8 +35,9 @@ class LayerNorm final : public Module {
   Parameter bias_;
 };
 
+/// How a `GroupNorm` normalises, and what it owns.
 struct GroupNormOptions {
-  double eps = 1e-5;
+  double eps = 1e-5;   ///< added to the variance
   bool affine = true;  ///< with weight and bias
 };
 

@@ -3,8 +3,9 @@
 
 namespace retrace {
 
+/// What a `Linear` owns.
 struct LinearOptions {
-  bool bias = true;
+  bool bias = true;  ///< whether there is one
 };
 
 /// y = x weight^T + bias.
@@ -17,7 +18,7 @@ class Linear final : public Module {
   Var forward(const Var& x) override;
   void members(Members& m) override;
 
-  Parameter& weight() { return weight_; }
+  Parameter& weight() { return weight_; }  ///< w, [out, in]
   /// Undefined without one.
   Parameter& bias() { return bias_; }
 

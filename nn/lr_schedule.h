@@ -10,10 +10,10 @@ namespace retrace {
 
 /// lr gamma^floor(step / step_size).
 struct StepLR {
-  double lr = 0.1;
-  std::int64_t step_size = 1;
-  double gamma = 0.1;
-  std::int64_t warmup = 0;  ///< steps, in which the rate also falls
+  double lr = 0.1;             ///< the learning rate that the others scale
+  std::int64_t step_size = 1;  ///< steps from one fall to the next
+  double gamma = 0.1;          ///< what a fall multiplies the rate by
+  std::int64_t warmup = 0;     ///< steps, in which the rate also falls
 
   /// Throws ArgumentError for a negative step or warmup, or a step_size below 1.
   double operator()(std::int64_t step) const;
@@ -21,10 +21,10 @@ struct StepLR {
 
 /// lr gamma^m, where m of the milestones are at most `step`.
 struct MultiStepLR {
-  double lr = 0.1;
-  std::vector<std::int64_t> milestones{};
-  double gamma = 0.1;
-  std::int64_t warmup = 0;  ///< steps, in which the rate also falls
+  double lr = 0.1;                         ///< the learning rate in front of the first milestone
+  std::vector<std::int64_t> milestones{};  ///< steps from which on the rate is lower
+  double gamma = 0.1;                      ///< what a fall multiplies the rate by
+  std::int64_t warmup = 0;                 ///< steps, in which the rate also falls
 
   /// Throws ArgumentError for a negative step or warmup.
   double operator()(std::int64_t step) const;
@@ -33,10 +33,10 @@ struct MultiStepLR {
 /// min_lr + (lr - min_lr) (1 + cos(pi t)) / 2, where t goes from 0, after the warm-up, to 1, after `steps` in
 /// all; from then on min_lr. Loshchilov, Hutter: "SGDR", ICLR 2017, without restarts.
 struct CosineLR {
-  double lr = 0.1;
+  double lr = 0.1;          ///< the learning rate after the warm-up
   std::int64_t steps = 1;   ///< in all, with the warm-up
   std::int64_t warmup = 0;  ///< steps
-  double min_lr = 0;
+  double min_lr = 0;        ///< the last one
 
   /// Throws ArgumentError for a negative step or warmup, or `steps` below 1.
   double operator()(std::int64_t step) const;
@@ -44,10 +44,10 @@ struct CosineLR {
 
 /// min_lr + (lr - min_lr) (1 - t), with t as in CosineLR.
 struct LinearDecayLR {
-  double lr = 0.1;
+  double lr = 0.1;          ///< the learning rate after the warm-up
   std::int64_t steps = 1;   ///< in all, with the warm-up
   std::int64_t warmup = 0;  ///< steps
-  double min_lr = 0;
+  double min_lr = 0;        ///< the last one
 
   /// Throws ArgumentError for a negative step or warmup, or `steps` below 1.
   double operator()(std::int64_t step) const;

@@ -26,6 +26,7 @@ class Members {
   void parameter(std::string_view name, Parameter& parameter) {
     if (parameter.defined()) on_parameter(name, parameter);
   }
+  /// Running statistics and the like: no gradient, but saved with the weights.
   void buffer(std::string_view name, Tensor& buffer) {
     if (buffer.defined()) on_buffer(name, buffer);
   }
@@ -49,6 +50,7 @@ class Members {
   virtual void on_module(std::string_view name, Module& child, const Replace& replace) = 0;
 };
 
+/// Something under its path in a module, such as `layer1.0.conv1.weight`.
 template <class T>
 using Named = std::pair<std::string, T>;
 
@@ -63,12 +65,15 @@ using Named = std::pair<std::string, T>;
 class Module {
  public:
   Module() = default;
+  /// For `copy`: parameters get bytes of their own, shared children stay shared until clone() replaces them.
   Module(const Module&) = default;
+  /// As the copy constructor does.
   Module& operator=(const Module&) = default;
   virtual ~Module() = default;
 
   /// Runs the module inside the scope of its name.
   Var operator()(const Var& x);
+  /// The same for several inputs or outputs.
   Vars operator()(const Vars& xs);
 
   /// The same with a residual that the result is to be added to or subtracted from. A module that can do so
@@ -76,17 +81,20 @@ class Module {
   /// module's own, and the caller adds.
   Var onto(Var& residual, Sign sign, const Var& x);
 
+  /// What the module computes. By default throws NotImplementedError: who takes several inputs overrides
+  /// forward_all.
   virtual Var forward(const Var& x);
   /// By default `forward`, and the residual stays.
   virtual Var forward_onto(Var& residual, Sign sign, const Var& x);
   /// For several inputs or outputs; by default `forward` of the only one.
   virtual Vars forward_all(const Vars& xs);
 
+  /// Lists what the module owns: parameters, buffers and children, each under its name. By default, nothing.
   virtual void members(Members& members) { static_cast<void>(members); }
 
   /// Each parameter once, under its path (`layer1.0.conv1.weight`), in the order of `members`.
   std::vector<Named<Parameter*>> named_parameters();
-  std::vector<Parameter*> parameters();
+  std::vector<Parameter*> parameters();  ///< those of named_parameters(), without their paths
   /// Running statistics and the like, each under its path.
   std::vector<Named<Tensor*>> named_buffers();
   /// This module under "", and all modules below it under their paths.
@@ -96,8 +104,8 @@ class Module {
 
   /// Switches this module and all below between training and evaluation (dropout, batch norm).
   void train(bool training = true);
-  void eval() { train(false); }
-  bool training() const { return training_; }
+  void eval() { train(false); }                ///< train(false)
+  bool training() const { return training_; }  ///< whether dropout and batch norm do as in training
 
   /// Forgets the gradients of all parameters.
   void zero_grad();

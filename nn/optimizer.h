@@ -29,10 +29,10 @@ class Optimizer {
   /// Forgets the gradients.
   void zero_grad();
 
-  double lr() const { return lr_; }
+  double lr() const { return lr_; }  ///< the learning rate
   /// Throws ArgumentError for a negative one.
   void set_lr(double lr);
-  const std::vector<Parameter*>& parameters() const { return parameters_; }
+  const std::vector<Parameter*>& parameters() const { return parameters_; }  ///< those it was made with
 
   /// What training needs to go on as if it had not stopped: `step` (i64, the steps of each parameter), then
   /// each tensor of state as `exp_avg.3`, by the parameter's position. Shares bytes with this optimizer.
@@ -85,6 +85,7 @@ class Adam : public Optimizer {
       : Adam("adam", std::move(parameters), options) {}
 
  protected:
+  /// For a kind of Adam with a name of its own, which stands in errors.
   Adam(std::string_view name, std::vector<Parameter*> parameters, const AdamOptions& options);
 
  private:

@@ -8,6 +8,7 @@ namespace retrace {
 /// x: [N, C, H, W] -> [N, C, H', W']
 class MaxPool2d final : public Module {
  public:
+  /// By default, windows of 2 x 2 side by side.
   explicit MaxPool2d(const Pool2dOptions& options = {}) : options_(options) {}
   Var forward(const Var& x) override;
 
@@ -20,6 +21,7 @@ class MaxPool2d final : public Module {
 /// x: [N, C, H, W] -> [N, C, H', W']
 class AvgPool2d final : public Module {
  public:
+  /// By default, windows of 2 x 2 side by side.
   explicit AvgPool2d(const Pool2dOptions& options = {}) : options_(options) {}
   Var forward(const Var& x) override;
 
@@ -32,6 +34,7 @@ class AvgPool2d final : public Module {
 /// x: [N, C, H, W] -> [N, C, grid.h, grid.w]
 class AdaptiveAvgPool2d final : public Module {
  public:
+  /// grid: its rows and columns.
   explicit AdaptiveAvgPool2d(Size2d grid) : grid_(grid) {}
   Var forward(const Var& x) override;
 

@@ -15,7 +15,7 @@ using Metadata = std::map<std::string, std::string>;
 /// What a file of tensors holds.
 struct TensorFile {
   std::vector<Named<Tensor>> tensors{};  ///< in the order of the file's header
-  Metadata metadata{};
+  Metadata metadata{};                   ///< the header's text
 };
 
 /// Writes tensors as safetensors (https://github.com/huggingface/safetensors), which PyTorch and others read:

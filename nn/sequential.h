@@ -17,14 +17,16 @@ class Sequential final : public Module {
   explicit Sequential(std::shared_ptr<Ms>... modules) {
     (append(std::move(modules)), ...);
   }
+  /// Under names of the user's. Throws what `append` throws.
   explicit Sequential(const std::vector<Named<std::shared_ptr<Module>>>& modules);
 
   /// Puts a module behind the others, named by its position or as given. Throws ArgumentError for an empty
   /// pointer and for a name that is empty, contains a '.', or is taken.
   Sequential& append(std::shared_ptr<Module> module);
+  /// The same under a name as given.
   Sequential& append(std::string name, std::shared_ptr<Module> module);
 
-  std::size_t size() const { return modules_.size(); }
+  std::size_t size() const { return modules_.size(); }  ///< how many there are
   /// The module at a position. Throws ArgumentError out of range.
   const std::shared_ptr<Module>& operator[](std::size_t position) const;
 

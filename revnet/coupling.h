@@ -39,7 +39,7 @@ class Coupling : public InvertibleModule {
   Rewound rewind_inverse(Tensors x, Tensors dx) override;
   void members(Members& m) override;
 
-  int split_dim() const { return options_.split_dim; }
+  int split_dim() const { return options_.split_dim; }  ///< the dimension that holds both streams
 
   /// x1 and x2, cut from x. Throws ShapeError when the dimension is absent or odd.
   Tensors split(const Tensor& x) const;
@@ -47,6 +47,7 @@ class Coupling : public InvertibleModule {
   Tensor join(const Tensors& streams) const;
   /// The same on the tape.
   Vars split(const Var& x) const;
+  /// The same on the tape.
   Var join(const Vars& streams) const;
 
  protected:
@@ -55,15 +56,16 @@ class Coupling : public InvertibleModule {
   Coupling(std::string_view class_name, std::shared_ptr<Module> F, std::shared_ptr<Module> G,
            const CouplingOptions& options);
 
+  /// Which way a half step goes.
   enum class Direction { forward, inverse };
 
   /// A stream and its gradient on the way back.
   struct Stream {
-    Tensor value;
-    Tensor gradient;
+    Tensor value;     ///< its numbers
+    Tensor gradient;  ///< dLoss/dvalue; undefined where none arrived
   };
 
-  std::string_view class_name() const { return class_name_; }
+  std::string_view class_name() const { return class_name_; }  ///< what stands in errors
 
  private:
   std::shared_ptr<Module> copy() const override = 0;  // again, for of_formula to call
@@ -95,6 +97,8 @@ class Coupling : public InvertibleModule {
 /// Dinh, Krueger, Bengio: "NICE: non-linear independent components estimation", 2014.
 class AdditiveCoupling final : public Coupling {
  public:
+  /// Fm and Gm are the F and G of the formula; without Gm, it is a copy of Fm that shares nothing with it.
+  /// Throws ArgumentError without Fm, NotImplementedError for an unknown implementation.
   explicit AdditiveCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm = nullptr,
                             const CouplingOptions& options = {})
       : Coupling("AdditiveCoupling", std::move(Fm), std::move(Gm), options) {}
@@ -114,6 +118,9 @@ using AffineAdapter = std::function<std::shared_ptr<Module>(std::shared_ptr<Modu
 /// Sohl-Dickstein, Bengio: "Density estimation using real NVP", ICLR 2017.
 class AffineCoupling final : public Coupling {
  public:
+  /// Fm and Gm are the F and G of the formula, and return (s, t), or what the adapter makes that of; without
+  /// Gm, it is a copy of Fm that shares nothing with it. Throws ArgumentError without Fm, NotImplementedError
+  /// for an unknown implementation.
   explicit AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm = nullptr,
                           const AffineAdapter& adapter = nullptr, const CouplingOptions& options = {});
 

@@ -18,7 +18,10 @@ struct Rewound {
 /// The others have defaults that serve any such module; overriding them saves time or memory, not meaning.
 class InvertibleModule : public Module {
  public:
+  /// The input that has this output. By default throws NotImplementedError: who takes several inputs
+  /// overrides inverse_all.
   virtual Var inverse(const Var& y);
+  /// The same for several inputs or outputs; by default, `inverse` of the only one.
   virtual Vars inverse_all(const Vars& ys);
 
   /// forward without a tape. Tensors that nobody else holds may be overwritten: move them in.
@@ -38,6 +41,7 @@ class InvertibleModule : public Module {
 /// The same module with its directions swapped.
 class Inverse final : public InvertibleModule {
  public:
+  /// fn: what is swapped; shared, not copied.
   explicit Inverse(std::shared_ptr<InvertibleModule> fn) : fn_(std::move(fn)) {}
 
   Vars forward_all(const Vars& ys) override { return fn_->inverse_all(ys); }

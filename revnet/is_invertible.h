@@ -7,18 +7,20 @@
 
 namespace retrace {
 
+/// How `is_invertible_module` tries.
 struct InvertibilityOptions {
-  DType dtype = DType::f32;
-  double atol = 1e-6;  ///< absolute tolerance, beside a relative one of 1e-5
-  std::uint64_t random_seed = 42;
+  DType dtype = DType::f32;        ///< of the inputs: that of the parameters
+  double atol = 1e-6;              ///< absolute tolerance, beside a relative one of 1e-5
+  std::uint64_t random_seed = 42;  ///< of the inputs
 };
 
 /// What is_invertible_module found; converts to the answer.
 struct InvertibilityReport {
-  bool invertible = false;
-  double worst_error = 0;  ///< largest absolute difference, of x and of y
-  std::vector<std::string> errors{};
-  std::vector<std::string> warnings{};
+  bool invertible = false;              ///< the answer
+  double worst_error = 0;               ///< largest absolute difference, of x and of y
+  std::vector<std::string> errors{};    ///< why not: what differs, by how much
+  std::vector<std::string> warnings{};  ///< what is worth knowing and no reason to say no
+  /// The answer.
   explicit operator bool() const { return invertible; }
 };
 
@@ -27,6 +29,7 @@ struct InvertibilityReport {
 /// statistic or random number of the program changes. Throws ArgumentError without shapes.
 InvertibilityReport is_invertible_module(const Module& module_in, const std::vector<Shape>& test_input_shapes,
                                          const InvertibilityOptions& options = {});
+/// The same for a module of one input.
 InvertibilityReport is_invertible_module(const Module& module_in, const Shape& test_input_shape,
                                          const InvertibilityOptions& options = {});
 

@@ -30,12 +30,12 @@ struct NetworkOptions {
                                         112};    ///< of the stem and of each stage, before expansion
   std::vector<std::int64_t> blocks = {3, 3, 3};  ///< of each stage
   std::vector<std::int64_t> strides{};           ///< of the stem and of each stage; empty: 1, 1, 2, 2, ...
-  StemOptions stem{};
-  BatchNorm2dOptions norm{};  ///< of every batch norm
-  bool bottleneck = false;    ///< 1x1, 3x3, 1x1 with expansion 4 instead of two 3x3
-  bool reversible = true;     ///< blocks that keep width and size are additive couplings
-  std::int64_t in_channels = 3;
-  std::int64_t classes = 10;
+  StemOptions stem{};                            ///< what it begins with
+  BatchNorm2dOptions norm{};                     ///< of every batch norm
+  bool bottleneck = false;                       ///< 1x1, 3x3, 1x1 with expansion 4 instead of two 3x3
+  bool reversible = true;                        ///< blocks that keep width and size are additive couplings
+  std::int64_t in_channels = 3;                  ///< of the images
+  std::int64_t classes = 10;                     ///< how many logits come out
   double dropout = 0;  ///< probability in front of the last convolution of each branch
 };
 
@@ -69,8 +69,8 @@ class ResidualNetwork final : public Module {
   Var forward(const Var& x) override;
   void members(Members& m) override;
 
-  const NetworkOptions& options() const { return options_; }
-  Policy policy() const { return policy_; }
+  const NetworkOptions& options() const { return options_; }  ///< those it was made with
+  Policy policy() const { return policy_; }  ///< how all of its stages get their activations back
   /// Throws ArgumentError for `reversible` when no block is reversible.
   void set_policy(Policy policy);
 

@@ -21,7 +21,8 @@ class ReplayState {
 
   /// Throws GradientError, naming what changed, unless the module is as it was.
   void check(std::string_view op, Module& module) const;
-  const ScopeSnapshot& scope() const { return scope_; }
+  const ScopeSnapshot& scope() const { return scope_; }  ///< where the forward ran
+  /// The type of the forward's scope of Autocast, if any.
   std::optional<DType> autocast() const { return autocast_; }
 
  private:
@@ -34,6 +35,7 @@ class ReplayState {
 /// Autocast are as in the forward.
 class Replay {
  public:
+  /// In the scope of the forward.
   explicit Replay(const ReplayState& state) : Replay(state, state.scope()) {}
   /// With another scope.
   Replay(const ReplayState& state, const ScopeSnapshot& scope) : scope_(scope), autocast_(state.autocast()) {}
@@ -55,6 +57,7 @@ bool wants_backward(Module& module, const Vars& x);
 
 /// The tensors of variables, and constants of tensors.
 Tensors values_of(const Vars& vars);
+/// One constant a tensor.
 Vars constants(const Tensors& tensors);
 
 }  // namespace retrace

@@ -9,12 +9,13 @@
 
 namespace retrace {
 
+/// What a residual branch consists of.
 struct BranchOptions {
-  std::int64_t stride = 1;
+  std::int64_t stride = 1;    ///< of its first 3x3 convolution
   bool bottleneck = false;    ///< 1x1, 3x3, 1x1 (4 times as many channels) instead of two 3x3
   bool preactivation = true;  ///< begin with batch norm + ReLU
   double dropout = 0;         ///< probability in front of the last convolution
-  BatchNorm2dOptions norm{};
+  BatchNorm2dOptions norm{};  ///< of every batch norm
 };
 
 /// How many times `width` channels come out of a branch.
@@ -45,6 +46,7 @@ class ResidualBranch final : public Module {
 /// itself.
 class ResidualBlock final : public Module {
  public:
+  /// x: [N, in, H, W] -> [N, width * expansion, H / stride, W / stride].
   ResidualBlock(std::int64_t in, std::int64_t width, const BranchOptions& options);
 
   Var forward(const Var& x) override;

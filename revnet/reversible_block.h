@@ -16,6 +16,7 @@ std::shared_ptr<Coupling> create_coupling(std::shared_ptr<Module> Fm, std::share
                                           const AffineAdapter& adapter = nullptr,
                                           const CouplingOptions& options = {});
 
+/// What `ReversibleBlock` makes.
 struct ReversibleBlockOptions {
   std::string coupling = "additive";  ///< or `affine`
   bool keep_input = false;            ///< see WrapperOptions

@@ -12,6 +12,7 @@ namespace retrace {
 /// place: one more block costs no more bytes.
 class InvertibleSequence final : public InvertibleModule {
  public:
+  /// Throws ArgumentError without a block and for an empty pointer.
   explicit InvertibleSequence(std::vector<std::shared_ptr<InvertibleModule>> blocks,
                               std::size_t first_number = 0);
 
@@ -25,7 +26,8 @@ class InvertibleSequence final : public InvertibleModule {
   Rewound rewind_inverse(Tensors x, Tensors dx) override;
   void members(Members& m) override;
 
-  std::size_t size() const { return blocks_.size(); }
+  std::size_t size() const { return blocks_.size(); }  ///< how many blocks there are
+  /// The i-th, from 0.
   const std::shared_ptr<InvertibleModule>& block(std::size_t i) const { return blocks_[i]; }
 
  private:

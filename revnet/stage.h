@@ -12,12 +12,14 @@ namespace retrace {
 /// activations back. Blocks are named "0", "1", ... through both. All policies compute the same numbers.
 class Stage final : public Module {
  public:
+  /// Either may be empty.
   Stage(std::vector<std::shared_ptr<Module>> ordinary,
         std::vector<std::shared_ptr<InvertibleModule>> invertible);
 
   Var forward(const Var& x) override;
   void members(Members& m) override;
 
+  /// How the blocks get their activations back from now on.
   void set_policy(Policy policy) { policy_ = policy; }
 
  private:

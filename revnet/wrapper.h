@@ -7,6 +7,7 @@
 
 namespace retrace {
 
+/// What an `InvertibleModuleWrapper` keeps, and how often it is asked.
 struct WrapperOptions {
   bool keep_input = false;          ///< forward keeps its inputs instead of releasing them
   bool keep_input_inverse = false;  ///< the same for inverse
@@ -27,6 +28,8 @@ struct WrapperOptions {
 /// fn's layers run in the scope's type; what is released is the copy. Disabled, it casts nothing.
 class InvertibleModuleWrapper : public InvertibleModule {
  public:
+  /// Around fn, which is shared, not copied; a module without an inverse does not compile. Throws
+  /// ArgumentError for an empty pointer and for num_bwd_passes below 1.
   template <class M>
   explicit InvertibleModuleWrapper(std::shared_ptr<M> fn, const WrapperOptions& options = {})
       : InvertibleModuleWrapper(Checked{}, to_invertible(std::move(fn)), options) {}
@@ -43,8 +46,8 @@ class InvertibleModuleWrapper : public InvertibleModule {
 
   /// May be changed at any time; a forward that has run keeps the options it ran with.
   WrapperOptions& options() { return options_; }
-  const WrapperOptions& options() const { return options_; }
-  const std::shared_ptr<InvertibleModule>& fn() const { return fn_; }
+  const WrapperOptions& options() const { return options_; }           ///< the same to read
+  const std::shared_ptr<InvertibleModule>& fn() const { return fn_; }  ///< what is wrapped
 
  private:
   struct Checked {};

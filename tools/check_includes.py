@@ -2,7 +2,7 @@
 """Checks who includes whom.
 
     core -> autograd -> nn -> revnet     core -> cuda
-    cli, examples, benchmarks, tests see all of these; nothing sees them but benchmarks, which see cli. retrace.h includes the public headers.
+    cli, examples, docs, benchmarks, tests see all of these; nothing sees them but benchmarks, which see cli. retrace.h includes the public headers.
 
 Every include of ours is <retrace/folder/file.h>. A public header, one that gets installed, includes only standard
 headers and other public ones. A header is internal when it lies in core/cpu/ or says "// Internal:" in its
@@ -24,7 +24,7 @@ LAYERS = {  # folder of the library -> folders that it may include
     "cuda": {"core", "cuda"},
 }
 WHOLE = "retrace.h"  # at the root, for users: all of retrace
-OUTSIDE = ("cli", "examples", "benchmarks", "tests")  # each sees the library and itself; tests see all, benchmarks cli
+OUTSIDE = ("cli", "examples", "docs", "benchmarks", "tests")  # each sees the library and itself; tests see all, benchmarks cli
 
 LIBRARIES = {  # other people's headers -> where the library may include them
     r"(unsupported/)?Eigen/": ("core/",),

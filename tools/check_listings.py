@@ -6,18 +6,20 @@ A comment directly in front of a fenced block, which no reader sees, says where 
     <!-- listing: FILE REGION -->   the lines of FILE between `// [REGION]` and `// [/REGION]` (`#` in Python, Meson,
                                     CMake), without their common indentation. A region that occurs several times is
                                     its parts, with an empty line between them. Without REGION: the whole file.
-    <!-- source: FILE LINE -->      from that line of FILE, given without its indentation, to the end of the definition
-                                    or statement that it begins (or that follows, if it is a comment)
+    <!-- source: FILE LINE -->      from the one line of FILE that begins so, indentation apart, to the end of the
+                                    definition or statement that it begins (or that follows, if it is a comment)
     <!-- output: COMMAND -->        what the command prints
     <!-- slow output: COMMAND -->   the same of a command that takes more than a minute: not run by the tests
-    <!-- numbers: COMMAND -->       in front of a table or a paragraph: each number in it is one that the command prints
+    <!-- numbers: COMMAND -->       in front of a table or a paragraph: each number in it, but in code, is one that the
+                                    command prints
+    <!-- numbers with FLAG: COMMAND -->  the same, on machines whose processor has that flag (as in /proc/cpuinfo)
     <!-- not run: REASON -->        code that stands in no file
 
 FILE and COMMAND are seen from the root of the repository; `build/` is the build folder. In output, `...` stands for
 any text within a line, and on a line of its own for any lines. Code in C++, Python, CMake and Meson needs one of
 these; shell lines are checked for the commands and options that they name.
 
-Usage: check_listings.py [--outputs BUILD_FOLDER] [ROOT]
+Usage: check_listings.py [--outputs BUILD_FOLDER] [--write] [ROOT]
 """
 
 import argparse
@@ -31,18 +33,21 @@ import tempfile
 import textwrap
 
 CODE = {"cpp", "c++", "python", "cmake", "meson"}
-FENCE = re.compile(r"^(`{3,})(\S*)[^\n]*\n(.*?)^\1[ ]*$", re.M | re.S)
-MARK = re.compile(r"<!-- (listing|source|output|slow output|numbers|not run): ([^\n]+?) -->\n\Z")
-NUMBERS_MARK = re.compile(r"^<!-- numbers: ([^\n]*?) -->\n(.*?)(?:\n\n|\Z)", re.M | re.S)
+FENCE = re.compile(r"^( *)(`{3,})(\S*)[^\n]*\n(.*?)^\1\2[ ]*$", re.M | re.S)
+MARK = re.compile(r"<!-- (listing|source|output|slow output|not run): ([^\n]+?) -->\n\Z")
+NUMBERS = re.compile(r"^<!-- numbers(?: with (\w+))?: ([^\n]*?) -->\n(.*?)(?:\n\n|\Z)", re.M | re.S)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 
 
 class Block:
     """A fenced block of a page, and the mark in front of it."""
 
-    def __init__(self, page, line, language, text, kind, source):
-        self.page, self.line, self.language, self.text = page, line, language, text
-        self.kind, self.source = kind, source
+    def __init__(self, page, text, fence):
+        mark = MARK.search(text, 0, fence.start())
+        self.page, self.line = page, text.count("\n", 0, fence.start()) + 1
+        self.indent, self.language, self.span = fence[1], fence[3], fence.span(4)
+        self.text = textwrap.dedent(fence[4])
+        self.kind, self.source = (mark[1], mark[2]) if mark else (None, "")
 
     def complaint(self, text):
         return f"{self.page}:{self.line}: {text}"
@@ -57,9 +62,7 @@ def pages(root):
 def blocks(page, text):
     """The fenced blocks of a page."""
     for fence in FENCE.finditer(text):
-        mark = MARK.search(text, 0, fence.start())
-        kind, source = (mark[1], mark[2]) if mark else (None, "")
-        yield Block(page, text.count("\n", 0, fence.start()) + 1, fence[2], fence[3], kind, source)
+        yield Block(page, text, fence)
 
 
 def region(text, name):
@@ -79,16 +82,16 @@ def region(text, name):
 
 
 def definition(text, first):
-    """The statement or definition that begins with the line `first`; None where there is no such line, or two."""
+    """The statement, definition or element that begins with `first`; None unless one line begins so."""
     lines = text.splitlines(keepends=True)
-    starts = [i for i, line in enumerate(lines) if line.strip() == first]
+    starts = [i for i, line in enumerate(lines) if line.lstrip().startswith(first)]
     if len(starts) != 1:
         return None
     depth = 0
     for end in range(starts[0], len(lines)):
         code = lines[end].split("//")[0].rstrip()
         depth += sum(code.count(open_) for open_ in "({[") - sum(code.count(close) for close in ")}]")
-        if depth == 0 and code.endswith((";", "}")):
+        if depth == 0 and code.endswith((";", "}", "},")):
             return textwrap.dedent("".join(lines[starts[0] : end + 1]))
     return None
 
@@ -101,7 +104,7 @@ def wanted(root, block):
     text = (root / file).read_text(encoding="utf-8")
     if block.kind == "source":
         found = definition(text, name)
-        return found, None if found is not None else f"{file} has no one line `{name}`"
+        return found, None if found is not None else f"{file} has no or several lines that begin with `{name}`"
     found = region(text, name) if name else text
     return found, None if found is not None else f"{file} has no region [{name}]"
 
@@ -180,6 +183,14 @@ class Workplace:
         return done.returncode, done.stdout
 
 
+def processor_flags():
+    """What the first processor can do, as Linux names it."""
+    try:
+        return set(re.search(r"^flags\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)[1].split())
+    except (OSError, TypeError):
+        return set()
+
+
 def check_outputs(root, build):
     """Returns (number of commands, list of complaints): those in front of output and numbers, and in shell blocks."""
     with tempfile.TemporaryDirectory() as folder:
@@ -201,21 +212,44 @@ def run_commands(place, root):
                 status, printed = place.run(block.source)
                 if status != 0 or not matches(block.text, printed):
                     complaints.append(block.complaint(f"`{block.source}` (exit status {status}) prints\n{printed}"))
-        for mark in NUMBERS_MARK.finditer(text):
+        for mark in NUMBERS.finditer(text):
+            if mark[1] and mark[1] not in processor_flags():
+                continue
             count += 1
-            status, printed = place.run(mark[1])
-            missing = set(NUMBER.findall(mark[2])) - set(NUMBER.findall(printed))
+            status, printed = place.run(mark[2])
+            missing = set(NUMBER.findall(re.sub(r"`.*?`", "", mark[3]))) - set(NUMBER.findall(printed))
             if status != 0 or missing:
                 line = text.count("\n", 0, mark.start()) + 1
-                complaints.append(f"{page}:{line}: `{mark[1]}` (exit status {status}) does not print {sorted(missing)}:\n{printed}")
+                complaints.append(f"{page}:{line}: `{mark[2]}` (exit status {status}) does not print {sorted(missing)}:\n{printed}")
     return count, complaints
+
+
+def rewrite(root, build):
+    """Puts into the pages what the files read, and, with a build folder, what the commands print."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Workplace(folder, root, build) if build else None
+        for page in pages(root):
+            text = (root / page).read_text(encoding="utf-8")
+            for block in reversed(list(blocks(page, text))):
+                new = None
+                if block.kind in ("listing", "source"):
+                    new = wanted(root, block)[0]
+                elif block.kind == "output" and place and not matches(block.text, printed := place.run(block.source)[1]):
+                    new = printed
+                if new is not None:
+                    begin, end = block.span
+                    text = text[:begin] + textwrap.indent(new.strip("\n") + "\n", block.indent) + text[end:]
+            (root / page).write_text(text, encoding="utf-8")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--outputs", metavar="BUILD_FOLDER", type=pathlib.Path, help="run the commands, too")
+    parser.add_argument("--write", action="store_true", help="first put into the pages what the files and commands say")
     parser.add_argument("root", nargs="?", default=pathlib.Path(__file__).resolve().parent.parent, type=pathlib.Path)
     options = parser.parse_args()
+    if options.write:
+        rewrite(options.root, options.outputs and options.outputs.resolve())
     count, complaints = check(options.root)
     print(f"{count} marked blocks")
     if options.outputs:

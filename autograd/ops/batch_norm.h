@@ -3,10 +3,11 @@
 
 namespace retrace {
 
+/// How `batch_norm` gets its statistics.
 struct BatchNormOptions {
   bool training = true;   ///< statistics of the batch; else the running ones
   double momentum = 0.1;  ///< running = (1 - momentum) running + momentum batch
-  double eps = 1e-5;
+  double eps = 1e-5;      ///< added to the variance
 };
 
 /// y = gamma (x - mean) / sqrt(var + eps) + beta, with a mean and a variance for each channel.

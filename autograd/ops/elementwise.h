@@ -18,10 +18,10 @@ Var mul(const Var& x, const Var& y);
 /// z = x / y.
 Var div(const Var& x, const Var& y);
 
-inline Var operator+(const Var& x, const Var& y) { return add(x, y); }
-inline Var operator-(const Var& x, const Var& y) { return sub(x, y); }
-inline Var operator*(const Var& x, const Var& y) { return mul(x, y); }
-inline Var operator/(const Var& x, const Var& y) { return div(x, y); }
+inline Var operator+(const Var& x, const Var& y) { return add(x, y); }  ///< add(x, y)
+inline Var operator-(const Var& x, const Var& y) { return sub(x, y); }  ///< sub(x, y)
+inline Var operator*(const Var& x, const Var& y) { return mul(x, y); }  ///< mul(x, y)
+inline Var operator/(const Var& x, const Var& y) { return div(x, y); }  ///< div(x, y)
 
 /// y = scale x + shift.
 Var scale_shift(const Var& x, double scale, double shift);
@@ -30,15 +30,15 @@ Var reciprocal(const Var& x, double a = 1);
 /// y = -x.
 Var neg(const Var& x);
 
-inline Var operator+(const Var& x, double a) { return scale_shift(x, 1, a); }
-inline Var operator+(double a, const Var& x) { return scale_shift(x, 1, a); }
-inline Var operator-(const Var& x, double a) { return scale_shift(x, 1, -a); }
-inline Var operator-(double a, const Var& x) { return scale_shift(x, -1, a); }
-inline Var operator*(const Var& x, double a) { return scale_shift(x, a, 0); }
-inline Var operator*(double a, const Var& x) { return scale_shift(x, a, 0); }
-inline Var operator/(const Var& x, double a) { return scale_shift(x, 1 / a, 0); }
-inline Var operator/(double a, const Var& x) { return reciprocal(x, a); }
-inline Var operator-(const Var& x) { return neg(x); }
+inline Var operator+(const Var& x, double a) { return scale_shift(x, 1, a); }      ///< x + a
+inline Var operator+(double a, const Var& x) { return scale_shift(x, 1, a); }      ///< a + x
+inline Var operator-(const Var& x, double a) { return scale_shift(x, 1, -a); }     ///< x - a
+inline Var operator-(double a, const Var& x) { return scale_shift(x, -1, a); }     ///< a - x
+inline Var operator*(const Var& x, double a) { return scale_shift(x, a, 0); }      ///< a x
+inline Var operator*(double a, const Var& x) { return scale_shift(x, a, 0); }      ///< a x
+inline Var operator/(const Var& x, double a) { return scale_shift(x, 1 / a, 0); }  ///< x / a
+inline Var operator/(double a, const Var& x) { return reciprocal(x, a); }          ///< a / x
+inline Var operator-(const Var& x) { return neg(x); }                              ///< neg(x)
 
 // Of one variable. Throws DTypeError unless it is floating-point.
 

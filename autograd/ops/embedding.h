@@ -6,6 +6,7 @@
 
 namespace retrace {
 
+/// What `embedding` makes of a row that stands for nothing.
 struct EmbeddingOptions {
   /// A row that gets no gradient; it counts from the end where it is negative.
   std::optional<std::int64_t> padding_idx{};

@@ -8,11 +8,12 @@ namespace retrace {
 /// What becomes of the single losses: they stay, or are made one number.
 enum class Reduction : std::uint8_t { none, mean, sum };
 
+/// How `cross_entropy` weighs rows and classes.
 struct CrossEntropyOptions {
-  Tensor weight{};                   ///< [C], of the classes; undefined: all 1
-  std::int64_t ignore_index = -100;  ///< rows with this label have loss 0 and do not count
-  Reduction reduction = Reduction::mean;
-  double label_smoothing = 0;  ///< this part of the target is shared out to all classes
+  Tensor weight{};                        ///< [C], of the classes; undefined: all 1
+  std::int64_t ignore_index = -100;       ///< rows with this label have loss 0 and do not count
+  Reduction reduction = Reduction::mean;  ///< a scalar, or one loss a row
+  double label_smoothing = 0;             ///< this part of the target is shared out to all classes
 };
 
 /// -ln softmax(logits)[label] of each row, through log-sum-exp; logits: [N, C], labels: [N] of type i64,
@@ -25,10 +26,11 @@ struct CrossEntropyOptions {
 /// label_smoothing outside [0, 1].
 Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOptions& options = {});
 
+/// How `binary_cross_entropy_with_logits` weighs the single losses.
 struct BinaryCrossEntropyOptions {
-  Tensor weight{};      ///< of the single losses; broadcasts to x; undefined: 1
-  Tensor pos_weight{};  ///< of the targets' positive part; broadcasts to x; undefined: 1
-  Reduction reduction = Reduction::mean;
+  Tensor weight{};                        ///< of the single losses; broadcasts to x; undefined: 1
+  Tensor pos_weight{};                    ///< of the targets' positive part; broadcasts to x; undefined: 1
+  Reduction reduction = Reduction::mean;  ///< a scalar, or one loss an element
 };
 
 /// weight (-pos_weight target ln sigmoid(x) - (1 - target) ln(1 - sigmoid(x))), for any x without overflow.

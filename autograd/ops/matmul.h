@@ -4,7 +4,7 @@
 
 namespace retrace {
 
-/// y = a b for each matrix of a batch.  da = dy b^T, db = a^T dy
+/// y = a b for each matrix of a batch.  da = dy b^T, db = a^T dy.
 /// a: [..., M, K], b: [..., K, N] -> [..., M, N]; leading dimensions broadcast, so a 2-D b serves all of a's
 /// matrices. Throws ShapeError and DTypeError.
 Var matmul(const Var& a, const Var& b, const MatmulOptions& options = {});

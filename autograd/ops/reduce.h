@@ -11,9 +11,11 @@ namespace retrace {
 
 /// The sum of all elements, a scalar.
 Var sum(const Var& x);
+/// The sum over `dims`.
 Var sum(const Var& x, const std::vector<int>& dims, bool keepdim = false);
 /// The mean of all elements, a scalar.
 Var mean(const Var& x);
+/// The mean over `dims`.
 Var mean(const Var& x, const std::vector<int>& dims, bool keepdim = false);
 
 /// The index (i64) of the largest element along the last dimension, the first of equal ones; x: [.., C],

@@ -25,9 +25,9 @@ class Augmenter {
   /// What happens to one image in one epoch: it moves down by dy and right by dx pixels, after it was
   /// flipped.
   struct Choice {
-    std::int64_t dy = 0;
-    std::int64_t dx = 0;
-    bool flip = false;
+    std::int64_t dy = 0;  ///< pixels down
+    std::int64_t dx = 0;  ///< pixels to the right
+    bool flip = false;    ///< left and right are exchanged, before it moves
   };
 
   /// image_shape: [C, H, W]. Throws ShapeError for another rank, and ArgumentError unless 0 <= pad < min(H,

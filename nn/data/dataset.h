@@ -17,8 +17,8 @@ enum class Split : std::uint8_t { train, test };
 
 /// Mean and standard deviation of each channel, of pixels in [0, 1].
 struct ChannelStatistics {
-  std::vector<double> mean{};
-  std::vector<double> stddev{};
+  std::vector<double> mean{};    ///< one a channel
+  std::vector<double> stddev{};  ///< one a channel
 };
 
 /// Labelled images of one size, each C*H*W bytes: channel by channel, row by row, 0 black and 255 full.

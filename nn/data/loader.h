@@ -9,15 +9,16 @@
 
 namespace retrace {
 
+/// How a `Loader` cuts a data set into batches.
 struct LoaderOptions {
-  std::int64_t batch_size = 100;
-  bool shuffle = true;
-  std::uint64_t seed = 0;
-  bool drop_last = false;  ///< leaves out a last batch that is smaller than the others
-  Augmentation augmentation{};
-  DType dtype = DType::f32;  ///< of the images: f32 or f64
-  int prefetch = 2;          ///< batches made ahead on a thread; 0 makes them in the caller's
-  Device device{};           ///< of the batches; a GPU gets them while it works on the ones before
+  std::int64_t batch_size = 100;  ///< images in a batch
+  bool shuffle = true;            ///< each epoch in an order of its own, else in that of the data set
+  std::uint64_t seed = 0;         ///< of the order and of the augmentation
+  bool drop_last = false;         ///< leaves out a last batch that is smaller than the others
+  Augmentation augmentation{};    ///< what happens to an image on its way
+  DType dtype = DType::f32;       ///< of the images: f32 or f64
+  int prefetch = 2;               ///< batches made ahead on a thread; 0 makes them in the caller's
+  Device device{};                ///< of the batches; a GPU gets them while it works on the ones before
 
   /// The same for test images: in order, all of them, without the random parts of the augmentation.
   LoaderOptions for_evaluation() const {
@@ -74,8 +75,8 @@ class Loader {
 
   /// Batches in an epoch.
   std::int64_t batches() const;
-  const Dataset& dataset() const;
-  const LoaderOptions& options() const;
+  const Dataset& dataset() const;        ///< what it cuts
+  const LoaderOptions& options() const;  ///< those it was made with
 
  private:
   struct State;

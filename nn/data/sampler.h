@@ -16,13 +16,13 @@ class RandomSampler {
   /// Throws ArgumentError for a size below 1.
   explicit RandomSampler(std::int64_t size, std::uint64_t seed = 0);
 
-  std::int64_t size() const { return size_; }
+  std::int64_t size() const { return size_; }  ///< of the data set
   /// How many samples came before the next one.
   std::int64_t position() const { return position_; }
   /// Throws ArgumentError for a negative position.
   void seek(std::int64_t position);
 
-  std::int64_t next();
+  std::int64_t next();  ///< the next sample, in [0, size)
   /// The next n samples. Throws ArgumentError for a negative number.
   std::vector<std::int64_t> next(std::int64_t n);
 

@@ -6,12 +6,13 @@
 
 namespace retrace {
 
+/// What `synthetic` draws.
 struct SyntheticOptions {
-  std::int64_t images = 5000;
-  Shape shape{3, 32, 32};  ///< [C, H, W]
-  std::int64_t classes = 10;
-  double noise = 0.5;  ///< amplitude of the noise, against 1 for the pattern
-  std::uint64_t seed = 0;
+  std::int64_t images = 5000;  ///< how many
+  Shape shape{3, 32, 32};      ///< [C, H, W]
+  std::int64_t classes = 10;   ///< how many patterns
+  double noise = 0.5;          ///< amplitude of the noise, against 1 for the pattern
+  std::uint64_t seed = 0;      ///< of patterns, contrasts and noise
   Split split = Split::train;  ///< the test images show the same patterns under other noise
 };
 

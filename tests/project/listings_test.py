@@ -2,6 +2,8 @@
 
 import pathlib
 import re
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -30,6 +32,11 @@ Var same(const Var& x) {
 
 Var declared(const Var& x,
              int y);
+const auto rows = {
+    {.name = "a",
+     .value = 1},
+    {.name = "b"},
+};
 """
 
 
@@ -58,7 +65,7 @@ class Listings(unittest.TestCase):
     def test_every_file_of_listings_is_shown(self):
         text = "".join((cases.ROOT / page).read_text() for page in check_listings.pages(cases.ROOT))
         for path in sorted((cases.ROOT / "docs" / "listings").glob("*.cpp")):
-            self.assertIn(f"docs/listings/{path.name}", text)
+            self.assertTrue(f"listings/{path.name}" in text, path.name)
 
     def test_a_whole_file(self):
         self.assert_equals("listing: a.cpp", SOURCE)
@@ -74,12 +81,34 @@ class Listings(unittest.TestCase):
         )
         self.assert_equals("source: a.cpp Var declared(const Var& x,", "Var declared(const Var& x,\n             int y);\n")
         self.assert_equals("source: a.cpp int x = 1;", "int x = 1;\n")
+        self.assert_equals('source: a.cpp {.name = "a",', '{.name = "a",\n .value = 1},\n')
+
+    def test_blocks_in_lists_are_indented(self):
+        page = "1. First:\n\n   <!-- listing: a.cpp inner -->\n   ```cpp\n   int y = 2;\n   ```\n"
+        self.assertEqual(self.complaints(page), [])
+        self.assertEqual(len(self.complaints(page.replace("2;", "3;"))), 1)
+
+    def test_write_puts_the_files_text_into_the_page(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            (root / "docs").mkdir()
+            (root / "a.cpp").write_text(SOURCE)
+            page = "<!-- listing: a.cpp inner -->\n```cpp\n{}```\n\n   <!-- output: echo 1; echo 2 -->\n   ```text\n   {}```\n"
+            (root / "docs" / "page.md").write_text(page.format("old\n", "1\n   ...\n   "))
+            check_listings.rewrite(root, None)
+            self.assertEqual((root / "docs" / "page.md").read_text(), page.format("int y = 2;\n", "1\n   ...\n   "))
+            check_listings.rewrite(root, root)
+            self.assertEqual((root / "docs" / "page.md").read_text(), page.format("int y = 2;\n", "1\n   ...\n   "))
+            (root / "docs" / "page.md").write_text(page.format("", ""))
+            check_listings.rewrite(root, root)
+            self.assertEqual((root / "docs" / "page.md").read_text(), page.format("int y = 2;\n", "1\n   2\n   "))
 
     def test_what_is_not_there(self):
         for mark, complaint in (
             ("listing: b.cpp first", "docs/page.md:2: there is no file b.cpp"),
             ("listing: a.cpp second", "docs/page.md:2: a.cpp has no region [second]"),
-            ("source: a.cpp int w;", "docs/page.md:2: a.cpp has no one line `int w;`"),
+            ("source: a.cpp Var", "docs/page.md:2: a.cpp has no or several lines that begin with `Var`"),
+            ("source: a.cpp int w;", "docs/page.md:2: a.cpp has no or several lines that begin with `int w;`"),
         ):
             self.assertEqual(self.complaints(fence(f"<!-- {mark} -->\n", "int x;\n")), [complaint])
 
@@ -126,13 +155,35 @@ class Outputs(unittest.TestCase):
 
     def test_numbers_are_among_those_printed(self):
         mark = "<!-- numbers: echo 293.5 MiB, 1,024 bytes and -3 -->\n"
-        self.assertEqual(self.complaints(mark + "| a | 293.5 |\n| b | 1,024 of -3 |\n\n77\n"), [])
+        self.assertEqual(self.complaints(mark + "| a | 293.5 |\n| b | 1,024 of -3 `--steps 7` |\n\n77\n"), [])
         self.assertEqual(len(self.complaints(mark + "| a | 293 |\n")), 1)
+        self.assertEqual(self.complaints("<!-- numbers with no_such_flag: false -->\n| 293 |\n"), [])
 
     def test_shell_lines_name_what_there_is(self):
         self.assertEqual(self.complaints(fence("", "./run test x  # all\nretrace train --out x \\\n    --steps 3\n\nls -z\n", "sh")), [])
         for line in ("./run tests", "build/cli/retrace trail --out x", "retrace train --step 3", "retrace bench memories"):
             self.assertEqual(len(self.complaints(fence("", line + "\n", "sh"))), 1, line)
+
+
+class Pages(unittest.TestCase):
+    def test_a_page_begins_with_what_its_reader_can_do_at_its_end(self):
+        for page in check_listings.pages(cases.ROOT):
+            if page.startswith("docs/"):
+                first = (cases.ROOT / page).read_text().split("\n\n")[1]
+                self.assertRegex(first, r"(?s)\byou\b.*\b(can|know)\b", page)
+
+    def test_a_design_page_has_one_picture(self):
+        for page in (cases.ROOT / "docs" / "design").glob("*.md"):
+            self.assertEqual(re.findall(r"!\[[^\]]+\]\((.*?)\)", page.read_text()), [f"../pictures/{page.stem}.svg"])
+
+    def test_pictures_are_as_drawn(self):
+        with tempfile.TemporaryDirectory() as folder:
+            script = cases.ROOT / "docs" / "pictures" / "draw.py"
+            subprocess.run([sys.executable, script, folder], check=True)
+            drawn = sorted(pathlib.Path(folder).glob("*.svg"))
+            self.assertEqual(len(drawn), len(list((cases.ROOT / "docs" / "design").glob("*.md"))))
+            for picture in drawn:
+                self.assertEqual(picture.read_text(), (script.parent / picture.name).read_text(), picture.name)
 
 
 class Links(unittest.TestCase):

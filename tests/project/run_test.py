@@ -40,7 +40,7 @@ class Run(unittest.TestCase):
         for arguments in ([], ["help"], ["-h"], ["--help"]):
             status, out, _ = self.run_script(*arguments)
             self.assertEqual(status, 0)
-            for command in ("demo", "test", "parity", "build", "bench", "format", "tidy", "packages"):
+            for command in ("demo", "test", "parity", "build", "bench", "format", "tidy", "docs", "packages"):
                 self.assertRegex(out, rf"(?m)^  {command}\b")
 
     def test_every_command_is_in_the_help(self):
@@ -100,11 +100,14 @@ class Run(unittest.TestCase):
         self.fake("apt-get", 'echo "apt-get $*" >&2')
         _, _, run = self.run_script("packages")
         _, _, ci = self.run_script("packages", "ci")
+        _, _, docs = self.run_script("packages", "docs")
         for package in ("g++", "meson", "libeigen3-dev", "catch2"):
             self.assertIn(f" {package}", run)
             self.assertIn(f" {package}", ci)
         self.assertNotIn("clang", run)
         self.assertIn(" clang", ci)
+        self.assertNotIn("sphinx", ci)
+        self.assertIn(" python3-sphinx", docs)
 
     def test_another_system(self):
         status, _, err = self.run_script("packages")

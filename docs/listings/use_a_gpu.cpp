@@ -1,0 +1,47 @@
+// A training step on a GPU where there is one, else on the CPU.
+#include <retrace/cuda/device.h>
+#include <retrace/nn/data/synthetic.h>
+#include <retrace/retrace.h>
+
+#include <iostream>
+
+using namespace retrace;
+
+namespace {
+
+// [device]
+/// The first GPU, or the CPU when there is none.
+Device best_device() {
+  try {
+    return cuda::device(0);  // installs the kernels for GPUs
+  } catch (const DeviceError& error) {
+    std::cout << error.what() << "\n";
+    return Device::cpu();
+  }
+}
+// [/device]
+
+}  // namespace
+
+int main() {
+  const auto data = synthetic({.images = 100, .shape = {3, 16, 16}});
+  Loader loader(data, {.batch_size = 50});
+  // [step]
+  const Device device = best_device();
+  ResidualNetwork network(network_options("tiny"));
+  network.set_policy(Policy::reversible);
+  network.to(device);  // before the optimizer: its state is made where the parameters are
+  SGD optimizer(network.parameters(), {.lr = 0.1});
+  loader.start_epoch(0);
+  while (const std::optional<Batch> batch = loader.next()) {
+    Tape tape;
+    const Tensor images = batch->images.to(device, Tag::data);
+    const Tensor labels = batch->labels.to(device, Tag::data);
+    const Var loss = cross_entropy(network(Var(images)), labels);
+    optimizer.zero_grad();
+    tape.backward(loss);
+    optimizer.step();
+  }
+  std::cout << "on " << device << ": " << ledger(device).live(Tag::parameter) << " bytes of parameters\n";
+  // [/step]
+}

@@ -16,6 +16,8 @@ Phase phase_of(const TapeEvent& event) {
     case TapeEvent::Kind::recorded:
       return event.depth == 0 ? Phase::forward : Phase::replay;
     case TapeEvent::Kind::running:
+    case TapeEvent::Kind::backward:
+    case TapeEvent::Kind::finished:
       return Phase::tape;
     case TapeEvent::Kind::done:
       break;

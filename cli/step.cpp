@@ -29,16 +29,17 @@ Tensor moved(const Tensor& x, Device device) { return x.device() == device ? x :
 
 /// Loss and gradients, counted by `counter`, which sees the rest of the step too.
 StepResult run(Module& network, const Batch& batch, std::int64_t number, const Counter& counter,
-               Stopwatch& watch, Tensor* kept_logits, TapeObserver* observer) {
+               Stopwatch& watch, Tensor* kept_logits, MemoryRecorder* recorder) {
   StepResult result;
   Tape tape;
-  tape.observe(observer);
+  tape.observe(recorder);
   const Device device = device_of(network);
   const Var loss = [&] {
     const Tensor labels = moved(batch.labels, device);
     const Var logits = network(moved(batch.images, device));
     result.correct = count_correct(logits.value(), labels);
     if (kept_logits != nullptr) *kept_logits = logits.value().clone(Tag::data);
+    if (recorder != nullptr) recorder->begin_phase("loss");
     return cross_entropy(logits, labels);
   }();
   result.loss = loss.value().item();
@@ -65,10 +66,10 @@ StepResult forward_backward(Module& network, const Batch& batch, std::int64_t nu
 }
 
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
-                         TapeObserver* observer) {
+                         MemoryRecorder* recorder) {
   const Counter counter(kStepTags, /*remember=*/false, device_of(network));
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch, nullptr, observer);
+  StepResult result = run(network, batch, number, counter, watch, nullptr, recorder);
   optimizer.step();
   optimizer.zero_grad();
   cuda::synchronize(device_of(network));

@@ -1,8 +1,8 @@
 #pragma once
-#include <retrace/autograd/tape.h>
 #include <retrace/nn/data/loader.h>
 #include <retrace/nn/module.h>
 #include <retrace/nn/optimizer.h>
+#include <retrace/report/recorder.h>
 
 #include <cstdint>
 #include <string_view>
@@ -31,9 +31,10 @@ struct StepResult {
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
                             Tensor* logits = nullptr);
 
-/// The same, then the optimizer's step; the gradients are forgotten. `observer`, if given, sees the tape.
+/// The same, then the optimizer's step; the gradients are forgotten. `recorder`, if given, sees the tape and
+/// is told of the phases.
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
-                         TapeObserver* observer = nullptr);
+                         MemoryRecorder* recorder = nullptr);
 
 /// How a network does on the images of a loader, in evaluation mode.
 struct Evaluation {

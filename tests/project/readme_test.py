@@ -9,10 +9,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Readme(unittest.TestCase):
-    def test_code_is_the_example(self):
-        listing = re.search(r"```cpp\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
-        example = (ROOT / "examples" / "wrapper.cpp").read_text().split("// [readme]\n")[1]
-        self.assertEqual(listing.split("\n\n", 1)[1].strip(), textwrap.dedent(example.rstrip(" ")).strip())
+    def test_code_is_the_examples(self):
+        wrapper, report = re.findall(r"```cpp\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+        for listing, name in ((wrapper.split("\n\n", 1)[1], "wrapper"), (report, "memory_report")):
+            example = (ROOT / "examples" / f"{name}.cpp").read_text().split("// [readme]\n")[1]
+            self.assertEqual(listing.strip(), textwrap.dedent(example.rstrip(" ")).strip())
 
     def test_code_of_the_page_for_users_of_memcnn_is_tested(self):
         listing = re.search(r"```cpp\n(.*?)```", (ROOT / "docs" / "from-memcnn.md").read_text(), re.S).group(1)

@@ -28,6 +28,8 @@
 #include <retrace/nn/pool.h>
 #include <retrace/nn/sequential.h>
 #include <retrace/nn/weights.h>
+#include <retrace/report/recorder.h>
+#include <retrace/report/write.h>
 #include <retrace/revnet/adapters.h>
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/coupling.h>

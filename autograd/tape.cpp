@@ -95,14 +95,16 @@ Vars Tape::attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook>
     results.emplace_back(std::move(y), place);
   }
   nodes_.push_back(std::move(node));
-  report(TapeEvent::Kind::recorded, nodes_.back());
+  report(TapeEvent::Kind::recorded, &nodes_.back());
   return results;
 }
 
 void Tape::backward(const Var& y, BackwardOptions options) {
   if (y.value().numel() != 1)
     fail<ShapeError>("backward", "without dy, y must have one element, got {}", y.shape());
-  backward(Vars{y}, {Tensor::full(y.shape(), 1, y.dtype(), Tag::gradient, y.value().device())}, options);
+  report(TapeEvent::Kind::backward);
+  const OpName op("backward");
+  walk(Vars{y}, {Tensor::full(y.shape(), 1, y.dtype(), Tag::gradient, y.value().device())}, options.retain);
 }
 
 void Tape::backward(const Var& y, const Tensor& dy, BackwardOptions options) {
@@ -110,6 +112,11 @@ void Tape::backward(const Var& y, const Tensor& dy, BackwardOptions options) {
 }
 
 void Tape::backward(const Vars& roots, const Tensors& dys, BackwardOptions options) {
+  report(TapeEvent::Kind::backward);
+  walk(roots, dys, options.retain);
+}
+
+void Tape::walk(const Vars& roots, const Tensors& dys, bool retain) {
   detail::BackwardSession session;
   const NoTape no_tape;
   const Autocast off(std::nullopt);
@@ -117,8 +124,8 @@ void Tape::backward(const Vars& roots, const Tensors& dys, BackwardOptions optio
   std::size_t n = nodes_.size();
   try {
     for (; n > 0; --n) {
-      run(nodes_[n - 1], options.retain);
-      if (!options.retain) nodes_.pop_back();
+      run(nodes_[n - 1], retain);
+      if (!retain) nodes_.pop_back();
     }
   } catch (...) {
     const Node& failed = nodes_[n - 1];
@@ -129,7 +136,8 @@ void Tape::backward(const Vars& roots, const Tensors& dys, BackwardOptions optio
     abandon(why);
     throw;
   }
-  forget_gradients(!options.retain);
+  forget_gradients(!retain);
+  report(TapeEvent::Kind::finished);
 }
 
 void Tape::start(const Vars& roots, const Tensors& dys) {
@@ -164,9 +172,9 @@ void Tape::run(Node& node, bool retain) {
   for (const Input& input : node.inputs) wanted.push_back(input.parameter != nullptr || input.value >= 0);
   const Reenter scope(node.scope);
   const OpName op(node.hook->name());
-  report(TapeEvent::Kind::running, node);
+  report(TapeEvent::Kind::running, &node);
   deliver(node, node.hook->backward(std::move(dy), {.wants = Wants(std::move(wanted)), .retain = retain}));
-  report(TapeEvent::Kind::done, node);
+  report(TapeEvent::Kind::done, &node);
 }
 
 void Tape::deliver(const Node& node, Tensors dx) {
@@ -250,11 +258,12 @@ void Tape::print(std::ostream& out) const {
   out << fmt::format("{} nodes keep {} bytes, each storage counted once\n", nodes_.size(), saved_bytes());
 }
 
-void Tape::report(TapeEvent::Kind kind, const Node& node) const {
+void Tape::report(TapeEvent::Kind kind, const Node* node) const {
   if (observer_ == nullptr) return;
   observer_->on({.kind = kind,
-                 .op = node.hook->name(),
-                 .scope = node.scope.node,
+                 .op = node == nullptr ? "backward" : node->hook->name(),
+                 .scope = node == nullptr ? nullptr : node->scope.node,
+                 .hook = node == nullptr ? nullptr : node->hook.get(),
                  .depth = depth_,
                  .live_bytes = ledger().live(kStepTags)});
 }

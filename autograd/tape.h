@@ -17,13 +17,16 @@ namespace retrace {
 struct TapeEvent {
   /// What has happened.
   enum class Kind : std::uint8_t {
-    recorded,               ///< a node was put on the tape
-    running,                ///< its derivative begins
-    done                    ///< its derivative has ended; what it saved is still alive
-  };                        ///< what has happened
+    recorded,  ///< a node was put on the tape
+    running,   ///< its derivative begins
+    done,      ///< its derivative has ended; what it saved is still alive
+    backward,  ///< a backward begins; it has not allocated anything
+    finished   ///< it has run through
+  };
   Kind kind;                ///< what has happened
-  std::string_view op;      ///< to which operation: the hook's name
-  const ScopeNode* scope;   ///< and where in the network it was recorded
+  std::string_view op;      ///< to which operation: the hook's name; `backward` for the last two kinds
+  const ScopeNode* scope;   ///< where in the network it was recorded; null for the last two
+  const TapeHook* hook;     ///< the node's; null for the last two
   int depth;                ///< 0 for the user's tape, more for the local tapes of replays
   std::int64_t live_bytes;  ///< of kStepTags
 };
@@ -102,13 +105,14 @@ class Tape {
   Value& value_at(std::int64_t value) { return values_[static_cast<std::size_t>(value)]; }
   const Value& watched(const Var& x) const;
   Place add_value(const Tensor& x, bool watched);
+  void walk(const Vars& roots, const Tensors& dys, bool retain);
   void start(const Vars& roots, const Tensors& dys);
   void run(Node& node, bool retain);
   void deliver(const Node& node, Tensors dx);
   void accumulate(std::string_view from, std::int64_t value, Tensor d);
   void forget_gradients(bool eaten);
   void abandon(const std::string& why);
-  void report(TapeEvent::Kind kind, const Node& node) const;
+  void report(TapeEvent::Kind kind, const Node* node = nullptr) const;
 
   std::uint64_t id_;
   Tape* outer_;

@@ -1,7 +1,9 @@
 #include <retrace/cli/bench.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/measure.h>
-#include <retrace/core/format.h>
+#include <retrace/cli/progress.h>
+#include <retrace/core/fail.h>
+#include <retrace/report/write.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -28,6 +30,46 @@ void print(const BenchOptions& options, const std::vector<MemoryRun>& runs) {
       runs.front().threads == 1 ? "" : "s", table_of(runs, false), options.steps);
 }
 
+/// What is seen in the report, in a sentence.
+std::string facts(const BenchOptions& options, const std::vector<MemoryRun>& runs, const Dataset& data) {
+  return fmt::format(
+      "{}: {} parameters; batch {} of {} images {}; {}, on {} with {} thread{}. One step with SGD and "
+      "momentum, "
+      "after one that was not watched.",
+      options.network.name, runs.front().parameters, list_of(options.batches), options.data.name,
+      data.image_shape(), options.run.dtype, options.run.device, runs.front().threads,
+      runs.front().threads == 1 ? "" : "s");
+}
+
+/// Adds what the report shows of one batch. Depths are those of the first batch.
+void add_to(MemoryReport& report, const BenchOptions& options, const MeasureOptions& measured,
+            const Batch& images) {
+  Progress progress(/*quiet=*/false);
+  const std::int64_t batch = images.labels.numel();
+  const std::string suffix = options.batches.size() > 1 ? fmt::format(", batch {}", batch) : "";
+  const bool first = report.recordings.empty();
+  progress.say(fmt::format("recording a step under each policy, batch {}", batch));
+  for (Recording& recording : record_steps(measured, images)) {
+    recording.name += suffix;
+    report.recordings.push_back(std::move(recording));
+  }
+  if (!first || options.files.html.empty()) return;
+  for (const std::int64_t multiple : options.files.depths) {
+    progress.say(fmt::format("measuring {} times the depth, batch {}", multiple, batch));
+    for (DepthPoint& point : measure_depths(measured, images, {multiple})) {
+      point.series += suffix;
+      report.depths.push_back(std::move(point));
+    }
+  }
+}
+
+void write(const ReportFiles& files, const MemoryReport& report) {
+  if (!files.html.empty()) write_html(files.html, report);
+  if (!files.svg.empty()) write_svg(files.svg, report);
+  if (!files.csv.empty()) write_csv(files.csv, report);
+  if (!files.trace.empty()) write_trace(files.trace, report);
+}
+
 }  // namespace
 
 int run_bench_memory(const BenchOptions& options) {
@@ -39,6 +81,9 @@ int run_bench_memory(const BenchOptions& options) {
                           .run = options.run,
                           .policies = {},
                           .steps = options.steps};
+  const ReportFiles& files = options.files;
+  const bool wanted = !(files.html.empty() && files.svg.empty() && files.csv.empty() && files.trace.empty());
+  MemoryReport report{.title = fmt::format("Memory of one training step of {}", options.network.name)};
   std::vector<MemoryRun> runs;
   check_use([&] {
     const auto network = make_network(measured.network, options.run, Policy::stored);
@@ -50,8 +95,13 @@ int run_bench_memory(const BenchOptions& options) {
   for (const std::int64_t batch : options.batches) {
     const Batch images = check_use([&] { return first_batch(data, batch, options.run); });
     for (MemoryRun& run : measure(measured, images)) runs.push_back(std::move(run));
+    if (wanted) add_to(report, options, measured, images);
   }
   print(options, runs);
+  if (wanted) {
+    report.text = facts(options, runs, *data);
+    write(files, report);
+  }
   return kDone;
 }
 

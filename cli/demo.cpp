@@ -1,7 +1,6 @@
 #include <retrace/cli/demo.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/measure.h>
-#include <retrace/cli/timeline.h>
 #include <retrace/cli/train.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/file.h>
@@ -41,18 +40,6 @@ std::string command_of(const TrainOptions& t) {
       "--lr-schedule {} --warmup {} --pad {} --out DIR",
       t.network.name, list_of(t.network.channels), list_of(t.network.blocks), t.data.name, t.policy, t.batch,
       t.epochs, *t.optimizer.lr, t.optimizer.schedule, t.optimizer.warmup, *t.pad);
-}
-
-/// One step under each policy, watched, after one that is not.
-std::vector<Timeline> watch(const MeasureOptions& measured, const Batch& batch) {
-  std::vector<Timeline> timelines;
-  for (const Policy policy : measured.policies) {
-    const auto network = make_network(measured.network, measured.run, policy);
-    SGD optimizer(network->parameters(), {.lr = measured.lr, .momentum = 0.9});
-    timelines.push_back(watch_step(std::string(name_of(policy)), *network, optimizer, batch));
-    timelines.back() = watch_step(std::string(name_of(policy)), *network, optimizer, batch);
-  }
-  return timelines;
 }
 
 void write_summary(const fs::path& path, const TrainOptions& trained, const TrainResult& result,
@@ -103,14 +90,14 @@ int run_demo(const DemoOptions& options) {
   const Batch batch = first_batch(data, std::min(kMeasuredBatch, data->size()), trained.run);
   const std::vector<MemoryRun> runs = measure(measured, batch);
   write_summary(options.out / "summary.json", trained, result, runs);
-  write_file_atomically(
+  write_svg(
       options.out / "memory.svg",
-      draw(
-          watch(measured, batch), "Memory of one training step of the same network, two ways",
-          "The backward pass needs what every layer computed in the forward pass. Stored: all of it waits in "
-          "memory. Reversible: each layer forgets it, and the backward pass computes it again from the "
-          "layer's "
-          "output."));
+      {.title = "Memory of one training step of the same network, two ways",
+       .text = "The backward pass needs what every layer computed in the forward pass. Stored: all of it "
+               "waits in memory. Reversible: each layer forgets it, and the backward pass computes it "
+               "again from the layer's output.",
+       .recordings = record_steps(measured, batch),
+       .depths = {}});
 
   fmt::print(
       "Test accuracy {:.2f} % on {} images, after {} steps in {:.0f} s.\n\n"

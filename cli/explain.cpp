@@ -61,7 +61,7 @@ Told take_step(const ExplainOptions& options, const NetworkOptions& network_opti
   Told told{.witness = std::make_unique<Witness>(stored)};
   {
     const Counter counter(kTold);
-    told.result = forward_backward(*network, batch, 1, nullptr, told.witness.get());
+    told.result = forward_backward(*network, batch, 1, {.observer = told.witness.get()});
     told.peak = counter.peak();
   }
   for (const Parameter* parameter : network->parameters()) {

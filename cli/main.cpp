@@ -153,6 +153,23 @@ void add_step(CLI::App& program, StepOptions& o, Work& work) {
   app.callback([&] { work = [&o] { return run_step(o); }; });
 }
 
+void add_report_files(CLI::App& app, ReportFiles& files) {
+  const auto add_file = [&](const char* name, std::filesystem::path& path, const char* help) {
+    app.add_option(name, path, help)->type_name("FILE")->group("Files");
+  };
+  add_file("--html", files.html,
+           "a page: bytes over the step, what was alive at the peak and why, bytes by depth");
+  add_file("--svg", files.svg, "a picture: bytes over the step");
+  add_file("--csv", files.csv, "a row for each allocation and its end: time, phase, node, bytes by tag");
+  add_file("--trace", files.trace, "the step in Chrome's trace format, for ui.perfetto.dev");
+  app.add_option("--depths", files.depths, "of the page: so many times the blocks, one step each")
+      ->delimiter(',')
+      ->check(positive())
+      ->capture_default_str()
+      ->type_name("N,...")
+      ->group("Files");
+}
+
 void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
   CLI::App& bench = *program.add_subcommand("bench", "measure what training costs");
   bench.require_subcommand(1);
@@ -171,9 +188,11 @@ void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
       ->type_name("N");
   add_run_options(app, o.run);
   add_json(app, o.json);
+  add_report_files(app, o.files);
   app.footer(
       "Examples:\n"
       "  retrace bench memory --network revnet38 --policy stored,checkpoint,reversible\n"
+      "  retrace bench memory --network revnet38 --policy stored,checkpoint,reversible --html report.html\n"
       "  retrace bench memory --network revnet38 --blocks 30,30,30 --batch 32,64 --policy reversible\n"
       "Compare the last one with --blocks 3,3,3: the bytes are the same.");
   app.callback([&] { work = [&o] { return run_bench_memory(o); }; });

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
 
 namespace retrace::cli {
 
@@ -49,9 +51,9 @@ struct Subject {
            .profile = {}};
   }
 
-  StepResult step(const Batch& batch, std::int64_t number, TapeObserver* observer = nullptr) {
+  StepResult step(const Batch& batch, std::int64_t number, MemoryRecorder* recorder = nullptr) {
     set_generator_state(generator);
-    const StepResult result = training_step(*network, *optimizer, batch, number, observer);
+    const StepResult result = training_step(*network, *optimizer, batch, number, {.recorder = recorder});
     generator = generator_state();
     run.after_forward_bytes = std::max(run.after_forward_bytes, result.after_forward_bytes);
     run.peak_bytes = std::max(run.peak_bytes, result.peak_bytes);
@@ -60,11 +62,12 @@ struct Subject {
   }
 
   void timed_step(const Batch& batch, std::int64_t number, bool profile) {
-    Profiler profiler;
-    timed.push_back(step(batch, number, profile ? &profiler : nullptr));
+    std::optional<MemoryRecorder> recorder;
+    if (profile) recorder.emplace(device_of(*network));
+    timed.push_back(step(batch, number, profile ? &*recorder : nullptr));
     const auto faster = [](const StepResult& a, const StepResult& b) { return a.seconds() < b.seconds(); };
     if (profile && std::min_element(timed.begin(), timed.end(), faster) == timed.end() - 1)
-      run.profile = profiler.profile(timed.back());
+      run.profile = profile_of(recorder->recording(""), timed.back());
   }
 
   template <class Part>
@@ -115,6 +118,36 @@ std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch
     runs.push_back(subject.run);
   }
   return runs;
+}
+
+std::vector<Recording> record_steps(const MeasureOptions& options, const Batch& batch) {
+  std::vector<Recording> recordings;
+  for (const Policy policy : options.policies) {
+    Subject subject(options, policy, batch.labels.numel());
+    subject.step(batch, 1);
+    MemoryRecorder recorder(device_of(*subject.network));
+    subject.step(batch, 2, &recorder);
+    recordings.push_back(recorder.recording(std::string(name_of(policy))));
+  }
+  return recordings;
+}
+
+std::vector<DepthPoint> measure_depths(const MeasureOptions& options, const Batch& batch,
+                                       const std::vector<std::int64_t>& multiples) {
+  std::vector<DepthPoint> points;
+  for (const Policy policy : options.policies)
+    for (const std::int64_t multiple : multiples) {
+      MeasureOptions deep = options;
+      for (std::int64_t& blocks : deep.network.blocks) blocks *= multiple;
+      Subject subject(deep, policy, batch.labels.numel());
+      const StepResult step = subject.step(batch, 1);
+      const std::vector<std::int64_t>& blocks = deep.network.blocks;
+      points.push_back({.series = std::string(name_of(policy)),
+                        .blocks = std::accumulate(blocks.begin(), blocks.end(), std::int64_t{0}),
+                        .after_forward_bytes = step.after_forward_bytes,
+                        .peak_bytes = step.peak_bytes});
+    }
+  return points;
 }
 
 Batch first_batch(const std::shared_ptr<const Dataset>& data, std::int64_t size, const RunChoice& run) {

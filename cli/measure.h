@@ -2,6 +2,7 @@
 #include <retrace/cli/options.h>
 #include <retrace/cli/profile.h>
 #include <retrace/nn/data/loader.h>
+#include <retrace/report/write.h>
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -43,6 +44,15 @@ struct MeasureOptions {
 /// Trains the same network under each policy, always with this batch. Every policy does one step before any
 /// does the next, so that all meet the same machine.
 std::vector<MemoryRun> measure(const MeasureOptions& options, const Batch& batch);
+
+/// A step under each policy, watched, after one that is not. Only the network that is watched exists then.
+/// Recordings have their policy's name.
+std::vector<Recording> record_steps(const MeasureOptions& options, const Batch& batch);
+
+/// The bytes of a step under each policy, of networks with so many times the blocks. One step each, since
+/// every step takes the same bytes.
+std::vector<DepthPoint> measure_depths(const MeasureOptions& options, const Batch& batch,
+                                       const std::vector<std::int64_t>& multiples);
 
 double median(std::vector<double> values);
 double mebibytes(std::int64_t bytes);

@@ -9,22 +9,6 @@
 
 namespace retrace::cli {
 
-namespace {
-
-Phase phase_of(const TapeEvent& event) {
-  switch (event.kind) {
-    case TapeEvent::Kind::recorded:
-      return event.depth == 0 ? Phase::forward : Phase::replay;
-    case TapeEvent::Kind::running:
-      return Phase::tape;
-    case TapeEvent::Kind::done:
-      break;
-  }
-  return Phase::backward;
-}
-
-}  // namespace
-
 double Profile::seconds_of(Phase phase) const {
   double seconds = 0;
   for (const ProfilePiece& piece : pieces)
@@ -32,17 +16,33 @@ double Profile::seconds_of(Phase phase) const {
   return seconds;
 }
 
-void Profiler::on(const TapeEvent& event) {
-  const auto now = Clock::now();
-  const Phase phase = phase_of(event);
-  pieces_.push_back({.phase = phase,
-                     .op = phase == Phase::tape ? std::string_view() : event.op,
-                     .scope = event.scope,
-                     .seconds = std::chrono::duration<double>(now - std::exchange(last_, now)).count()});
-}
-
-Profile Profiler::profile(const StepResult& step) const {
-  return {.pieces = pieces_, .update_seconds = step.update_seconds};
+Profile profile_of(const Recording& recording, const StepResult& step) {
+  using Kind = Recording::Span::Kind;
+  struct Edge {
+    double seconds;
+    Phase phase;  // of what ends here
+    const Recording::Node* node;
+  };
+  std::vector<Edge> edges;
+  for (const Recording::Span& span : recording.spans) {
+    const Recording::Node* node = &recording.nodes[span.node];
+    if (span.kind == Kind::derivative) {
+      edges.push_back({span.begin.seconds, Phase::tape, node});
+      edges.push_back({span.end.seconds, Phase::backward, node});
+    } else {
+      edges.push_back({span.end.seconds, span.kind == Kind::replay ? Phase::replay : Phase::forward, node});
+    }
+  }
+  std::stable_sort(edges.begin(), edges.end(),
+                   [](const Edge& a, const Edge& b) { return a.seconds < b.seconds; });
+  Profile profile{.pieces = {}, .update_seconds = step.update_seconds};
+  double last = 0;
+  for (const Edge& edge : edges)
+    profile.pieces.push_back({.phase = edge.phase,
+                              .op = edge.phase == Phase::tape ? std::string_view() : edge.node->op,
+                              .scope = edge.node->scope,
+                              .seconds = edge.seconds - std::exchange(last, edge.seconds)});
+  return profile;
 }
 
 double replayed_share(const Profile& stored, const Profile& other) {

@@ -1,8 +1,6 @@
 #pragma once
-#include <retrace/autograd/tape.h>
 #include <retrace/cli/step.h>
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -33,19 +31,8 @@ struct Profile {
   double seconds_of(Phase phase) const;
 };
 
-/// Watches the tape of one step; made just before it.
-class Profiler final : public TapeObserver {
- public:
-  void on(const TapeEvent& event) override;
-  /// After the step, whose result gives the end of its forward and its update.
-  Profile profile(const StepResult& step) const;
-
- private:
-  using Clock = std::chrono::steady_clock;
-
-  Clock::time_point last_ = Clock::now();
-  std::vector<ProfilePiece> pieces_{};
-};
+/// Of a step that was recorded; its result gives the time of the update.
+Profile profile_of(const Recording& recording, const StepResult& step);
 
 /// The share of the stored step's forward that `other` ran again: the time of the stored forward's ops of
 /// which the replays of `other` contain one of the same name and scope, over the time of all.

@@ -29,16 +29,20 @@ Tensor moved(const Tensor& x, Device device) { return x.device() == device ? x :
 
 /// Loss and gradients, counted by `counter`, which sees the rest of the step too.
 StepResult run(Module& network, const Batch& batch, std::int64_t number, const Counter& counter,
-               Stopwatch& watch, Tensor* kept_logits, TapeObserver* observer, const GradScaler* scaler) {
+               Stopwatch& watch, const StepExtras& extras) {
   StepResult result;
   Tape tape;
-  tape.observe(observer);
+  if (extras.recorder != nullptr)
+    tape.observe(extras.recorder);
+  else
+    tape.observe(extras.observer);
   const Device device = device_of(network);
   const Var loss = [&] {
     const Tensor labels = moved(batch.labels, device);
     const Var logits = network(moved(batch.images, device));
     result.correct = count_correct(logits.value(), labels);
-    if (kept_logits != nullptr) *kept_logits = logits.value().clone(Tag::data);
+    if (extras.logits != nullptr) *extras.logits = logits.value().clone(Tag::data);
+    if (extras.recorder != nullptr) extras.recorder->begin_phase("loss");
     return cross_entropy(logits, labels);
   }();
   result.loss = loss.value().item();
@@ -46,7 +50,7 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
   result.forward_seconds = watch.lap();
   if (!std::isfinite(result.loss))
     fail<Error>("train", "the loss must be finite, got {} at step {}", result.loss, number);
-  tape.backward(scaler == nullptr ? loss : scaler->scale(loss));
+  tape.backward(extras.scaler == nullptr ? loss : extras.scaler->scale(loss));
   cuda::synchronize(device);
   result.backward_seconds = watch.lap();
   return result;
@@ -56,25 +60,25 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
 
 Device device_of(Module& network) { return network.parameters().front()->value().device(); }
 
-StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number, Tensor* logits,
-                            TapeObserver* observer) {
+StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
+                            const StepExtras& extras) {
   const Counter counter(kStepTags, /*remember=*/false, device_of(network));
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch, logits, observer, nullptr);
+  StepResult result = run(network, batch, number, counter, watch, extras);
   result.peak_bytes = counter.peak();
   return result;
 }
 
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
-                         TapeObserver* observer, GradScaler* scaler) {
+                         const StepExtras& extras) {
   const Counter counter(kStepTags, /*remember=*/false, device_of(network));
   Stopwatch watch;
-  StepResult result = run(network, batch, number, counter, watch, nullptr, observer, scaler);
-  if (scaler == nullptr) {
+  StepResult result = run(network, batch, number, counter, watch, extras);
+  if (extras.scaler == nullptr) {
     optimizer.step();
   } else {
-    scaler->step(optimizer);
-    scaler->update();
+    extras.scaler->step(optimizer);
+    extras.scaler->update();
   }
   optimizer.zero_grad();
   cuda::synchronize(device_of(network));

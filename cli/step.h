@@ -1,9 +1,9 @@
 #pragma once
-#include <retrace/autograd/tape.h>
 #include <retrace/nn/data/loader.h>
 #include <retrace/nn/grad_scaler.h>
 #include <retrace/nn/module.h>
 #include <retrace/nn/optimizer.h>
+#include <retrace/report/recorder.h>
 
 #include <cstdint>
 #include <string_view>
@@ -26,15 +26,22 @@ struct StepResult {
   double seconds() const { return forward_seconds + backward_seconds + update_seconds; }
 };
 
-/// Forward, loss and backward; the gradients are left in the parameters. Throws an Error that names step
-/// `number` when the loss is not finite, before anything is changed but running statistics. `logits`, if
-/// given, gets a copy of what the network computed; `observer`, if given, sees the tape.
-StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
-                            Tensor* logits = nullptr, TapeObserver* observer = nullptr);
+/// What takes part in a step besides; each may be null. A tape has one observer.
+struct StepExtras {
+  Tensor* logits = nullptr;            ///< gets a copy of what the network computed
+  TapeObserver* observer = nullptr;    ///< sees the tape
+  MemoryRecorder* recorder = nullptr;  ///< sees it instead, and is told of the phases
+  GradScaler* scaler = nullptr;        ///< scales the loss
+};
 
-/// The same, then the optimizer's step; the gradients are forgotten. `scaler`, if given, scales the loss.
+/// Forward, loss and backward; the gradients are left in the parameters. Throws an Error that names step
+/// `number` when the loss is not finite, before anything is changed but running statistics.
+StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
+                            const StepExtras& extras = {});
+
+/// The same, then the optimizer's step; the gradients are forgotten.
 StepResult training_step(Module& network, Optimizer& optimizer, const Batch& batch, std::int64_t number,
-                         TapeObserver* observer = nullptr, GradScaler* scaler = nullptr);
+                         const StepExtras& extras = {});
 
 /// How a network does on the images of a loader, in evaluation mode.
 struct Evaluation {

@@ -94,7 +94,7 @@ class Steps {
     for (std::int64_t number = 1; number <= options_.steps; ++number) {
       optimizer_->set_lr(learning_rate(options_.optimizer, number, options_.steps));
       Tensor logits;
-      losses.push_back(forward_backward(network_, batches.batch(number), number, &logits).loss);
+      losses.push_back(forward_backward(network_, batches.batch(number), number, {.logits = &logits}).loss);
       if (number == 1) {
         written_.emplace_back("logits", logits);
         add_gradients();

@@ -174,7 +174,7 @@ void Training::step(std::int64_t number, const Batch& batch) {
   const double lr = learning_rate(options_.optimizer, number, steps_);
   optimizer_->set_lr(lr);
   const double scale = scaler_.get_scale();
-  const StepResult step = training_step(*network_, *optimizer_, batch, number, nullptr, &scaler_);
+  const StepResult step = training_step(*network_, *optimizer_, batch, number, {.scaler = &scaler_});
   LogLine line{.step = number,
                .loss = step.loss,
                .accuracy = static_cast<double>(step.correct) / static_cast<double>(batch.labels.numel()),

@@ -106,7 +106,7 @@ std::int64_t round_up(std::int64_t bytes) {
 
 }  // namespace
 
-Block Allocator::allocate(std::int64_t bytes, Tag tag) {
+Block Allocator::allocate(std::int64_t bytes, Tag tag, const Shape& shape, DType dtype) {
   const std::int64_t rounded = round_up(bytes);
   const Lifetime lifetime = kStepTags.contains(tag) ? Lifetime::step : Lifetime::longer;
   const std::lock_guard lock(mutex_);
@@ -124,8 +124,13 @@ Block Allocator::allocate(std::int64_t bytes, Tag tag) {
     data = take_cached(rounded, lifetime);
   }
   if (data == nullptr) fail_out_of_memory(rounded);
-  const std::uint64_t serial = ledger_.add(
-      {.bytes = rounded, .tag = tag, .scope = current_scope().node, .op = current_op(), .serial = 0});
+  const std::uint64_t serial = ledger_.add({.bytes = rounded,
+                                            .tag = tag,
+                                            .scope = current_scope().node,
+                                            .op = current_op(),
+                                            .serial = 0,
+                                            .shape = shape,
+                                            .dtype = dtype});
   return {.data = data, .bytes = rounded, .serial = serial};
 }
 

@@ -27,8 +27,8 @@ class Allocator {
   virtual ~Allocator() = default;
 
   /// Throws OutOfMemoryError, with the table of what is alive, beyond the budget or what the machine has; the
-  /// cache is emptied first.
-  Block allocate(std::int64_t bytes, Tag tag);
+  /// cache is emptied first. Shape and element type are for the ledger's record.
+  Block allocate(std::int64_t bytes, Tag tag, const Shape& shape = {}, DType dtype = DType::u8);
   /// Takes a block back, into the cache.
   void deallocate(const Block& block);
   /// Gives cached memory back to the system; of segments of which a part is in use, the physical memory.

@@ -151,6 +151,7 @@ void Ledger::set_tag(std::uint64_t serial, Tag tag) {
 void Ledger::set_op(std::uint64_t serial, std::string_view op) {
   const std::lock_guard lock(state_->mutex);
   state_->records.at(serial).op = op;
+  for (Counter* counter : state_->counters) counter->on_named(serial, op);
 }
 
 void Ledger::add_cached(std::int64_t bytes) {
@@ -166,7 +167,10 @@ Counter::Counter(TagSet tags, bool remember, Device device)
   live_ = peak_ = Ledger::State::sum(ledger_.state_->live, tags_);
   if (remember_)
     for (const auto& [serial, record] : ledger_.state_->records)
-      if (tags_.contains(record.tag)) events_.push_back({record, true, 0});
+      if (tags_.contains(record.tag)) {
+        event_of_[serial] = events_.size();
+        events_.push_back({record, true, 0});
+      }
   events_at_peak_ = events_.size();
   ledger_.state_->counters.push_back(this);
 }
@@ -180,13 +184,27 @@ void Counter::on_change(const AllocationRecord& record, bool alive, bool moved) 
   if (!tags_.contains(record.tag)) return;
   live_ += alive ? record.bytes : -record.bytes;
   if (alive && !moved) total_ += record.bytes;
-  if (remember_)
-    events_.push_back(
-        {record, alive, std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count()});
+  if (remember_) {
+    if (alive)
+      event_of_[record.serial] = events_.size();
+    else
+      event_of_.erase(record.serial);
+    events_.push_back({record, alive, seconds()});
+  }
   if (live_ > peak_) {
     peak_ = live_;
     events_at_peak_ = events_.size();
   }
+}
+
+/// An operation is often named once its result is there.
+void Counter::on_named(std::uint64_t serial, std::string_view op) {
+  const auto found = event_of_.find(serial);
+  if (found != event_of_.end()) events_[found->second].record.op = op;
+}
+
+double Counter::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
 std::int64_t Counter::live() const {
@@ -215,6 +233,11 @@ std::vector<Counter::Event> Counter::events() const {
   return events_;
 }
 
+Counter::Moment Counter::now() const {
+  const std::lock_guard lock(ledger_.state_->mutex);
+  return {.seconds = seconds(), .events = events_.size()};
+}
+
 std::vector<AllocationRecord> Counter::alive_at_peak() const {
   check_remembers();
   const std::lock_guard lock(ledger_.state_->mutex);
@@ -226,11 +249,7 @@ std::vector<AllocationRecord> Counter::alive_at_peak() const {
       alive.erase(events_[e].record.serial);
   }
   std::vector<AllocationRecord> result;
-  for (auto& [serial, record] : alive) {
-    const auto now = ledger_.state_->records.find(serial);  // its operation may have been named since
-    if (now != ledger_.state_->records.end()) record.op = now->second.op;
-    result.push_back(record);
-  }
+  for (const auto& [serial, record] : alive) result.push_back(record);
   std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) {
     return a.bytes != b.bytes ? a.bytes > b.bytes : a.serial < b.serial;
   });

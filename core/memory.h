@@ -1,12 +1,15 @@
 #pragma once
 #include <retrace/core/device.h>
+#include <retrace/core/dtype.h>
 #include <retrace/core/scope.h>
+#include <retrace/core/shape.h>
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace retrace {
@@ -48,13 +51,15 @@ constexpr TagSet operator|(Tag a, Tag b) { return TagSet(a) | TagSet(b); }  ///<
 inline constexpr TagSet kStepTags = Tag::activation | Tag::saved | Tag::gradient | Tag::workspace;
 
 /// One allocation that is (or was) alive: how many bytes, what for, where in the network and by which
-/// operation.
+/// operation, and the tensor that it was made for.
 struct AllocationRecord {
   std::int64_t bytes = 0;            ///< of the block, rounded
   Tag tag = Tag::activation;         ///< what for
   const ScopeNode* scope = nullptr;  ///< where in the network (see path_of); null outside of any scope
   std::string_view op{};             ///< by which operation; empty outside of any
   std::uint64_t serial = 0;          ///< allocations of a ledger are numbered from 1, in their order
+  Shape shape{};                     ///< of the tensor
+  DType dtype = DType::u8;           ///< of its elements
 };
 
 /// A table with a row for each of the largest groups of records of the same place, operation and tag.
@@ -128,9 +133,18 @@ class Counter {
   /// All that happened. Throws ArgumentError unless made with `remember`.
   std::vector<Event> events() const;
 
+  /// A place in what happens: how many events came before it.
+  struct Moment {
+    double seconds = 0;  ///< since the counter was made
+    std::size_t events = 0;
+  };
+  Moment now() const;
+
  private:
   friend class Ledger;
   void on_change(const AllocationRecord& record, bool alive, bool moved);
+  void on_named(std::uint64_t serial, std::string_view op);
+  double seconds() const;
   void check_remembers() const;
 
   Ledger& ledger_;
@@ -141,6 +155,7 @@ class Counter {
   std::int64_t total_ = 0;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<Event> events_;
+  std::unordered_map<std::uint64_t, std::size_t> event_of_;  // by serial: where in events_ its life begins
   std::size_t events_at_peak_ = 0;
 };
 

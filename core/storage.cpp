@@ -13,9 +13,15 @@ std::uint64_t next_content() {
 }
 }  // namespace
 
-Storage::Storage(std::int64_t bytes, Tag tag, Device device)
-    : device_(device), tag_(tag), bytes_(bytes), content_(next_content()), writer_(current_op()) {
-  block_ = allocator(device_).allocate(bytes_, tag_);
+Storage::Storage(const Shape& shape, DType dtype, Tag tag, Device device)
+    : shape_(shape),
+      dtype_(dtype),
+      device_(device),
+      tag_(tag),
+      bytes_(shape.numel() * static_cast<std::int64_t>(size_of(dtype))),
+      content_(next_content()),
+      writer_(current_op()) {
+  block_ = allocator(device_).allocate(bytes_, tag_, shape_, dtype_);
 }
 
 Storage::~Storage() {
@@ -66,7 +72,7 @@ void Storage::restore_from(Storage& source) {
 }
 
 void Storage::restore() {
-  if (released()) block_ = allocator(device_).allocate(bytes_, tag_);
+  if (released()) block_ = allocator(device_).allocate(bytes_, tag_, shape_, dtype_);
 }
 
 void Storage::give_up(std::string_view why) {

@@ -12,8 +12,11 @@ namespace retrace {
 /// written.
 class Storage {
  public:
-  /// Uninitialised bytes. Throws OutOfMemoryError.
-  Storage(std::int64_t bytes, Tag tag, Device device = Device::cpu());
+  /// Uninitialised bytes, for a tensor of that shape. Throws OutOfMemoryError.
+  Storage(const Shape& shape, DType dtype, Tag tag, Device device = Device::cpu());
+  /// The same, for no tensor.
+  Storage(std::int64_t bytes, Tag tag, Device device = Device::cpu())
+      : Storage(Shape{bytes}, DType::u8, tag, device) {}
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -30,6 +33,9 @@ class Storage {
   void set_tag(Tag tag);
   /// Names the operation that made the bytes, for the ledger.
   void set_op(std::string_view op);
+
+  /// Of the bytes' record in the ledger; 0 while they are released.
+  std::uint64_t serial() const { return block_.serial; }
 
   /// Gives the bytes back to the allocator. `by` is who did it and stands in the error of whoever reads them.
   void release(std::string by);
@@ -53,6 +59,8 @@ class Storage {
   void mark_sliced() { sliced_ = true; }  ///< from now on, `sliced`
 
  private:
+  Shape shape_;
+  DType dtype_;
   Device device_;
   Tag tag_;
   bool sliced_ = false;

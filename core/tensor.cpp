@@ -17,7 +17,7 @@ void convert(const Tensor& from, To* to) {
 }  // namespace
 
 Tensor::Tensor(const Shape& shape, DType dtype, Tag tag, Device device) : shape_(shape), dtype_(dtype) {
-  storage_ = std::make_shared<Storage>(bytes(), tag, device);
+  storage_ = std::make_shared<Storage>(shape_, dtype_, tag, device);
 }
 
 template <class T>

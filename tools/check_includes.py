@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks who includes whom.
 
-    core -> autograd -> nn -> revnet     core -> cuda
+    core -> autograd -> nn -> revnet     autograd -> report     core -> cuda
     cli, examples, docs, benchmarks, tests see all of these; nothing sees them but benchmarks, which see cli. retrace.h includes the public headers.
 
 Every include of ours is <retrace/folder/file.h>. A public header, one that gets installed, includes only standard
@@ -21,6 +21,7 @@ LAYERS = {  # folder of the library -> folders that it may include
     "autograd": {"core", "autograd"},
     "nn": {"core", "autograd", "nn"},
     "revnet": {"core", "autograd", "nn", "revnet"},
+    "report": {"core", "autograd", "report"},
     "cuda": {"core", "cuda"},
 }
 WHOLE = "retrace.h"  # at the root, for users: all of retrace
@@ -30,7 +31,7 @@ LIBRARIES = {  # other people's headers -> where the library may include them
     r"(unsupported/)?Eigen/": ("core/",),
     r"fmt/": ("core/format.h",),
     r"omp\.h$": ("core/",),
-    r"nlohmann/": ("nn/",),
+    r"nlohmann/": ("nn/", "report/"),
     r"zlib\.h$": ("nn/",),
     r"(CLI|catch2)/": (),
 }

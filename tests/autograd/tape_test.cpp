@@ -284,9 +284,10 @@ TEST_CASE("an observer sees every node, and those of replays deeper", "[tape]") 
   struct Log final : TapeObserver {
     std::vector<std::string> lines;
     void on(const TapeEvent& e) override {
-      constexpr const char* kKinds[] = {"recorded", "running", "done"};
+      constexpr const char* kKinds[] = {"recorded", "running", "done", "backward", "finished"};
       lines.push_back(std::string(kKinds[static_cast<int>(e.kind)]) + " " + std::string(e.op) + " " +
-                      path_of(e.scope) + " " + std::to_string(e.depth));
+                      path_of(e.scope) + " " + std::to_string(e.depth) +
+                      (e.hook == nullptr ? "" : " saved " + std::to_string(e.hook->saved().size())));
     }
   } log;
   Tape tape;
@@ -299,8 +300,9 @@ TEST_CASE("an observer sees every node, and those of replays deeper", "[tape]") 
     tanh(local.watch(numbers({1})));
   }
   tape.backward(y);
-  CHECK(log.lines == std::vector<std::string>{"recorded tanh net 0", "recorded tanh net 1",
-                                              "running tanh net 0", "done tanh net 0"});
+  CHECK(log.lines == std::vector<std::string>{"recorded tanh net 0 saved 1", "recorded tanh net 1 saved 1",
+                                              "backward backward  0", "running tanh net 0 saved 1",
+                                              "done tanh net 0 saved 1", "finished backward  0"});
 }
 
 TEST_CASE("the generator steps once at each outermost tape", "[tape][random]") {

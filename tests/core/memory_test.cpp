@@ -115,6 +115,30 @@ TEST_CASE("a counter remembers every event in its order", "[memory]") {
   CHECK(events[2].seconds >= events[1].seconds);
 }
 
+TEST_CASE("a counter knows names that came late, and the tensor that an allocation was for", "[memory]") {
+  const Counter counter(Tag::saved, /*remember=*/true);
+  const Counter::Moment start = counter.now();
+  {
+    Tensor mask({2, 3}, DType::i32, Tag::saved);
+    mask.storage().set_op("relu");
+    mask.storage().release("the test");
+    mask.storage().restore();
+    CHECK(mask.storage().serial() != 0);
+  }
+  const Counter::Moment end = counter.now();
+  CHECK(end.events == start.events + 4);
+  CHECK(end.seconds >= start.seconds);
+  const std::vector<Counter::Event> events = counter.events();
+  const AllocationRecord& first = events[start.events].record;
+  CHECK(first.op == "relu");
+  CHECK(first.shape == Shape{2, 3});
+  CHECK(first.dtype == DType::i32);
+  const AllocationRecord& restored = events[start.events + 2].record;
+  CHECK(restored.serial != first.serial);
+  CHECK(restored.shape == Shape{2, 3});
+  CHECK(restored.dtype == DType::i32);
+}
+
 TEST_CASE("a counter that was not told to remember cannot list", "[memory]") {
   const Counter counter;
   const char* const text = "[counter] a counter that lists allocations must be made with remember = true";

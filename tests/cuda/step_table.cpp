@@ -120,7 +120,7 @@ class Books final : public TapeObserver {
 
   void on(const TapeEvent& event) override {
     const Work work = meter().end_operation();
-    if (event.kind == TapeEvent::Kind::running) {
+    if (event.kind != TapeEvent::Kind::recorded && event.kind != TapeEvent::Kind::done) {
       rows["between the derivatives"].backward += work;
       return;
     }

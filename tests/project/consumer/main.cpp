@@ -2,6 +2,7 @@
 #include <retrace/retrace.h>
 
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 
 using namespace retrace;
@@ -39,6 +40,18 @@ bool wrapper_works() {
   return true;
 }
 
+/// The page of a step, whose template is part of the library.
+bool report_works() {
+  MemoryRecorder recorder;
+  Tape tape;
+  tape.observe(&recorder);
+  tape.backward(sum(tanh(tape.watch(Tensor::full({8}, 0.5, DType::f32)))));
+  const std::filesystem::path page = std::filesystem::temp_directory_path() / "retrace-consumer.html";
+  write_html(page, {.recordings = {recorder.recording("step")}});
+  std::cout << "the report has " << std::filesystem::file_size(page) << " bytes\n";
+  return std::filesystem::remove(page);
+}
+
 bool errors_can_be_caught() {
   try {
     static_cast<void>(Tensor::full({3}, 1, DType::f32).reshape({2, 2}));
@@ -51,4 +64,4 @@ bool errors_can_be_caught() {
 
 }  // namespace
 
-int main() { return tape_works() && wrapper_works() && errors_can_be_caught() ? 0 : 1; }
+int main() { return tape_works() && wrapper_works() && report_works() && errors_can_be_caught() ? 0 : 1; }

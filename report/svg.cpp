@@ -1,12 +1,13 @@
-#include <retrace/cli/timeline.h>
+#include <retrace/core/file.h>
 #include <retrace/core/format.h>
+#include <retrace/report/check.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
 
-namespace retrace::cli {
+namespace retrace {
 
 namespace {
 
@@ -21,7 +22,7 @@ constexpr double kRibbonStep = 46;
 constexpr double kMebibyte = 1024.0 * 1024.0;
 constexpr std::size_t kLineLength = 112;  // of the sentence, in characters
 
-/// A colour for a line, and lighter ones for what is below it and for the phases.
+/// A colour for a line, and lighter ones for what is below it and for the phases, in their order.
 struct Colours {
   std::string_view line;
   std::string_view area;
@@ -30,7 +31,33 @@ struct Colours {
 constexpr std::array kColours = {Colours{"#b4451f", "#f4d3c5", {"#f7e1d7", "#efbfa9", "#e2977a"}},
                                  Colours{"#1f5fa8", "#a9cbee", {"#dbe9f7", "#aecdec", "#7fb0e0"}},
                                  Colours{"#3a7d2c", "#c4e3bd", {"#e0f1dc", "#b9dcb1", "#8fc684"}}};
-constexpr std::array<std::string_view, 3> kPhases = {"forward", "backward", "update"};
+
+/// How the activation bytes of one step rise and fall.
+struct Timeline {
+  struct Point {
+    double seconds = 0;
+    std::int64_t bytes = 0;  // from here on
+  };
+
+  const Recording& recording;
+  std::vector<Point> points{};
+  std::int64_t peak = 0;
+  double end = 0;
+};
+
+Timeline timeline_of(const Recording& recording) {
+  Timeline timeline{.recording = recording,
+                    .points = {},
+                    .peak = figures_of(recording).peak_bytes,
+                    .end = recording.end.seconds};
+  std::int64_t bytes = 0;
+  for (const Counter::Event& event : recording.events) {
+    if (!kStepTags.contains(event.record.tag)) continue;
+    bytes += event.alive ? event.record.bytes : -event.record.bytes;
+    timeline.points.push_back({.seconds = event.seconds, .bytes = bytes});
+  }
+  return timeline;
+}
 
 /// From seconds and bytes to places in the picture.
 struct Scale {
@@ -52,7 +79,8 @@ double nice_step(double range, double most) {
 }
 
 std::string text_at(double x, double y, std::string_view attributes, std::string_view text) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, attributes, text);
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, attributes,
+                     detail::escaped(text));
 }
 
 std::string heading(const std::string& title, const std::string& text) {
@@ -136,7 +164,7 @@ std::string legend(const std::vector<Timeline>& timelines) {
         kRight - 226, y - 11, colours.area, colours.line);
     svg += text_at(kRight - 204, y,
                    fmt::format("font-size=\"14\" font-weight=\"bold\" fill=\"{}\"", colours.line),
-                   fmt::format("{}: peak {:.1f} MiB", timelines[t].name,
+                   fmt::format("{}: peak {:.1f} MiB", timelines[t].recording.name,
                                static_cast<double>(timelines[t].peak) / kMebibyte));
     y += kRow;
   }
@@ -153,30 +181,31 @@ std::string ribbons(const std::vector<Timeline>& timelines, const Scale& scale) 
     const double y = kRibbonTop + kRibbonStep * static_cast<double>(t);
     svg +=
         text_at(kLeft, y - 5, fmt::format("font-size=\"13\" font-weight=\"bold\" fill=\"{}\"", colours.line),
-                timeline.name);
-    const std::array<double, 4> edges = {0, timeline.forward_end, timeline.backward_end, timeline.end};
-    for (std::size_t phase = 0; phase < kPhases.size(); ++phase) {
-      const double x = scale.x(edges[phase]);
-      const double width = scale.x(edges[phase + 1]) - x;
+                timeline.recording.name);
+    const std::vector<Recording::Phase>& phases = timeline.recording.phases;
+    for (std::size_t p = 0; p < phases.size(); ++p) {
+      const bool last = p + 1 == phases.size();
+      const double x = scale.x(phases[p].begin.seconds);
+      const double width = scale.x(last ? timeline.end : phases[p + 1].begin.seconds) - x;
       svg += fmt::format(
           "<rect x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\" fill=\"{}\" stroke=\"#fff\"/>\n", x, y,
-          width, kRibbonHeight, colours.phases[phase]);
-      if (width > kLetter * static_cast<double>(kPhases[phase].size()) + 6)
+          width, kRibbonHeight, colours.phases[p % colours.phases.size()]);
+      if (width > kLetter * static_cast<double>(phases[p].name.size()) + 6)
         svg += text_at(x + width / 2, y + 15, "font-size=\"12\" fill=\"#222\" text-anchor=\"middle\"",
-                       kPhases[phase]);
-      else if (phase + 1 == kPhases.size() && x + width + 50 < kWidth)
-        svg += text_at(x + width + 4, y + 15, "font-size=\"12\" fill=\"#222\"", kPhases[phase]);
+                       phases[p].name);
+      else if (last && x + width + 50 < kWidth)
+        svg += text_at(x + width + 4, y + 15, "font-size=\"12\" fill=\"#222\"", phases[p].name);
     }
   }
   return svg;
 }
 
-}  // namespace
-
-std::string draw(const std::vector<Timeline>& timelines, const std::string& title, const std::string& text) {
+std::string draw(const MemoryReport& report) {
+  std::vector<Timeline> timelines;
+  for (const Recording& recording : report.recordings) timelines.push_back(timeline_of(recording));
   constexpr double kAbove = 1.08;   // the axis is higher than the highest curve
   constexpr double kBeside = 1.08;  // and longer than the longest step, for a word beside it
-  Scale scale{.seconds = 0, .bytes = 0};
+  Scale scale{.seconds = 0, .bytes = 1};
   for (const Timeline& timeline : timelines) {
     scale.seconds = std::max(scale.seconds, kBeside * timeline.end);
     scale.bytes = std::max(scale.bytes, kAbove * static_cast<double>(timeline.peak));
@@ -187,8 +216,8 @@ std::string draw(const std::vector<Timeline>& timelines, const std::string& titl
       "role=\"img\" "
       "font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\" fill=\"#111\">\n"
       "<title>{2}</title>\n<desc>{3}</desc>\n<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>\n",
-      kWidth, height, title, text);
-  svg += heading(title, text) + axes(scale);
+      kWidth, height, detail::escaped(report.title), detail::escaped(report.text));
+  svg += heading(report.title, report.text) + axes(scale);
   for (std::size_t t = 0; t < timelines.size(); ++t)
     svg += curve(timelines[t], scale, kColours[t % kColours.size()]);
   svg += fmt::format("<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"#444\"/>\n", kLeft, kBottom,
@@ -196,4 +225,11 @@ std::string draw(const std::vector<Timeline>& timelines, const std::string& titl
   return svg + legend(timelines) + ribbons(timelines, scale) + "</svg>\n";
 }
 
-}  // namespace retrace::cli
+}  // namespace
+
+void write_svg(const std::filesystem::path& path, const MemoryReport& report) {
+  detail::check_report(report);
+  write_file_atomically(path, draw(report));
+}
+
+}  // namespace retrace

@@ -25,23 +25,34 @@ Device best_device() {
 
 int main() {
   const auto data = synthetic({.images = 100, .shape = {3, 16, 16}});
-  Loader loader(data, {.batch_size = 50});
   // [step]
   const Device device = best_device();
   ResidualNetwork network(network_options("tiny"));
   network.set_policy(Policy::reversible);
   network.to(device);  // before the optimizer: its state is made where the parameters are
   SGD optimizer(network.parameters(), {.lr = 0.1});
+  Loader loader(data, {.batch_size = 50, .device = device});  // copies a batch while the GPU is at work
   loader.start_epoch(0);
   while (const std::optional<Batch> batch = loader.next()) {
     Tape tape;
-    const Tensor images = batch->images.to(device, Tag::data);
-    const Tensor labels = batch->labels.to(device, Tag::data);
-    const Var loss = cross_entropy(network(Var(images)), labels);
+    const Var loss = cross_entropy(network(Var(batch->images)), batch->labels);
     optimizer.zero_grad();
     tape.backward(loss);
     optimizer.step();
   }
   std::cout << "on " << device << ": " << ledger(device).live(Tag::parameter) << " bytes of parameters\n";
   // [/step]
+  const Tensor images = Tensor::full({4, 3, 16, 16}, 0.5, DType::f32, Tag::data, device);
+  const Tensor labels = Tensor::zeros({4}, DType::i64, Tag::data, device);
+  optimizer.zero_grad();
+  // [f16]
+  GradScaler scaler;
+  Tape tape;
+  const Autocast f16(DType::f16);
+  const Var loss = cross_entropy(network(Var(images)), labels);
+  tape.backward(scaler.scale(loss));
+  scaler.step(optimizer);  // leaves a step out whose gradients are infinite
+  scaler.update();
+  // [/f16]
+  std::cout << "loss in f16: " << loss.value() << "\n";
 }

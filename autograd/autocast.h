@@ -34,11 +34,10 @@ class Autocast {
   std::optional<DType> previous_;
 };
 
-// The three rules, for those who write operations. Each asks first, so that outside of a scope an operation
-// pays for one look:
-//
-//     if (autocast::to_f32(x, y)) return my_loss(autocast::in_f32(x), autocast::in_f32(y));
-
+/// The three rules, for those who write operations. Each asks first, so that outside of a scope an operation
+/// pays for one look:
+///
+///     if (autocast::to_f32(x, y)) return my_loss(autocast::in_f32(x), autocast::in_f32(y));
 namespace autocast {
 
 namespace detail {

@@ -9,8 +9,9 @@
 /// f16, too.
 namespace retrace::kernel {
 
-// elementwise: core/cpu/elementwise.cpp. x and y broadcast to out; out may be x or y of the same shape.
-extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> add;  ///< out = x + y
+// elementwise: core/cpu/elementwise.cpp
+/// out = x + y, to whose shape both broadcast; out may be x or y of that shape, here and in the next three.
+extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> add;
 extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> sub;  ///< out = x - y
 extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> mul;  ///< out = x y
 extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> div;  ///< out = x / y
@@ -18,12 +19,11 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> div
 extern constinit Kernel<void(const Tensor& x, double scale, Tensor& y)> broadcast_to;
 /// y = scale x + shift; in place.
 extern constinit Kernel<void(const Tensor& x, double scale, double shift, Tensor& y)> scale_shift;
-// Each y = f(x), in place.
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> exp;      ///< y = e^x
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> log;      ///< y = ln x
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> sqrt;     ///< y = sqrt(x)
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> tanh;     ///< y = tanh(x)
-extern constinit Kernel<void(const Tensor& x, Tensor& y)> sigmoid;  ///< y = 1 / (1 + e^-x)
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> exp;      ///< y = e^x; in place
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> log;      ///< y = ln x; in place
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> sqrt;     ///< y = sqrt(x); in place
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> tanh;     ///< y = tanh(x); in place
+extern constinit Kernel<void(const Tensor& x, Tensor& y)> sigmoid;  ///< y = 1 / (1 + e^-x); in place
 /// dx = dy / 2y.
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, Tensor& dx)> sqrt_backward;
 /// dx = dy (1 - y^2).
@@ -36,7 +36,6 @@ extern constinit Kernel<void(const Tensor& x, Tensor& y)> gelu;
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> gelu_tanh;
 /// y = x / (1 + e^-x).
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> silu;
-// Each dx = dy f'(x).
 /// dx = dy gelu'(x).
 extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> gelu_backward;
 /// dx = dy gelu_tanh'(x).
@@ -44,9 +43,9 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> gel
 /// dx = dy silu'(x).
 extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> silu_backward;
 
-// activations whose derivative is a decision: core/cpu/activation.cpp; in place. Where `mask` is defined
-// (u8 [ceil(numel / 8)]), bit i % 8 of byte i / 8 tells whether element i passed unchanged.
-/// y = max(x, 0); bit: x > 0.
+// activations whose derivative is a decision: core/cpu/activation.cpp
+/// y = max(x, 0); bit: x > 0. In place, as the next ones. Where `mask` is defined (u8 [ceil(numel / 8)]), bit
+/// i % 8 of byte i / 8 tells whether element i passed unchanged.
 extern constinit Kernel<void(const Tensor& x, Tensor& y, Tensor& mask)> relu;
 /// y = x > 0 ? x : slope x; bit: x > 0.
 extern constinit Kernel<void(const Tensor& x, double slope, Tensor& y, Tensor& mask)> leaky_relu;
@@ -69,8 +68,8 @@ extern constinit Kernel<void(const Tensor& x, Tensor& y)> argmax;
 /// first and equal ones in their order; C for a label outside [0, C) or at a NaN.
 extern constinit Kernel<void(const Tensor& x, const Tensor& labels, Tensor& y)> label_rank;
 
-// softmax and cross entropy: core/cpu/softmax.cpp. Sums run in double.
-/// y = e^x / sum(e^x) along dim.
+// softmax and cross entropy: core/cpu/softmax.cpp
+/// y = e^x / sum(e^x) along dim. Sums run in double, here and in the next ones.
 extern constinit Kernel<void(const Tensor& x, int dim, Tensor& y)> softmax;
 /// dx = y (dy - sum(y dy)).
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, int dim, Tensor& dx)> softmax_backward;
@@ -99,9 +98,9 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& target, const Tensor
                              const Tensor& dy, Tensor& dx)>
     bce_with_logits_backward;
 
-// random numbers: core/cpu/random.cpp. Element i depends on the stream and on i alone; f32 numbers are f64
-// ones rounded.
-/// Uniform in [low, high], in 2^24 steps.
+// random numbers: core/cpu/random.cpp
+/// Uniform in [low, high], in 2^24 steps. Element i depends on the stream and on i alone, and f32 numbers are
+/// f64 ones rounded, here and in the next ones.
 extern constinit Kernel<void(const RandomStream& stream, double low, double high, Tensor& y)> uniform;
 /// Normal with that mean and standard deviation.
 extern constinit Kernel<void(const RandomStream& stream, double mean, double std, Tensor& y)> normal;
@@ -155,10 +154,10 @@ extern constinit Kernel<void(const Tensor& dy, const Tensor& w, const Conv2dOpti
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw)>
     conv2d_backward_weight;
 
-// core/cpu/batch_norm.cpp. x: [N, C, ...], all others but y and mask: [C]. With `relu`, y = max(that, 0) and
-// its decisions go to `mask` as kernel::relu's do, unless that is undefined.
+// core/cpu/batch_norm.cpp
 /// Normalises by the batch's statistics; writes them to mean and rstd = 1 / sqrt(var + eps), and moves the
-/// running ones towards them unless those are undefined.
+/// running ones towards them unless those are undefined. x: [N, C, ...], all others but y and mask: [C]. With
+/// `relu`, y = max(that, 0) and its decisions go to `mask` as kernel::relu's do, unless that is undefined.
 extern constinit Kernel<void(const Tensor& x, const Tensor& gamma, const Tensor& beta, double momentum,
                              double eps, bool relu, Tensor& running_mean, Tensor& running_var, Tensor& mean,
                              Tensor& rstd, Tensor& y, Tensor& mask)>
@@ -177,8 +176,9 @@ extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& ga
                              Tensor& dgamma, Tensor& dbeta)>
     batch_norm_backward;
 
-// core/cpu/group_norm.cpp. x: [N, C, ...], gamma, beta (may be undefined): [C], mean, rstd: [N groups].
+// core/cpu/group_norm.cpp
 /// y = gamma (x - mean) rstd + beta with the mean and rstd = 1 / sqrt(var + eps) of each group of channels.
+/// x: [N, C, ...], gamma, beta (may be undefined): [C], mean, rstd: [N groups].
 extern constinit Kernel<void(const Tensor& x, const Tensor& gamma, const Tensor& beta, std::int64_t groups,
                              double eps, Tensor& mean, Tensor& rstd, Tensor& y)>
     group_norm;
@@ -187,8 +187,8 @@ extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& ga
                              const Tensor& rstd, std::int64_t groups, Tensor& dx, Tensor& dgamma)>
     group_norm_backward;
 
-// core/cpu/embedding.cpp. weight: [V, D], indices [...]: i64, in [0, V), y: [..., D].
-/// y = the rows of weight at `indices`.
+// core/cpu/embedding.cpp
+/// y = the rows of weight at `indices`. weight: [V, D], indices [...]: i64, in [0, V), y: [..., D].
 extern constinit Kernel<void(const Tensor& weight, const Tensor& indices, Tensor& y)> embedding;
 /// dweight[v] = the sum of dy where the index is v, in order and in double; 0 for v = padding_idx.
 extern constinit Kernel<void(const Tensor& dy, const Tensor& indices, std::int64_t padding_idx,
@@ -212,8 +212,9 @@ extern constinit Kernel<void(const Tensor& x, Tensor& y)> adaptive_avg_pool2d;
 /// dx = the sum of dy / (elements of the cell) over the cells that hold the element.
 extern constinit Kernel<void(const Tensor& dy, Tensor& dx)> adaptive_avg_pool2d_backward;
 
-// copies: core/cpu/copy.cpp. Any element type, the same for x and y, which do not overlap.
-/// y = x, element by element in memory order.
+// copies: core/cpu/copy.cpp
+/// y = x, element by element in memory order. Any element type, the same for x and y, which do not overlap,
+/// here and in the next ones.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> copy;
 extern constinit Kernel<void(Tensor& y, double value)> fill;  ///< y = value, converted to y's type
 /// y = x[.., begin::step, ..] in dimension dim, with y's extent there.

@@ -4,9 +4,10 @@
 
 namespace retrace {
 
-// A schedule is a function of the step (or the epoch), counted from 0, alone, so there is nothing to save and
-// to resume: `optimizer.set_lr(schedule(step))`. Each can begin with a warm-up, in which the rate rises
-// linearly to lr: step s of the first `warmup` ones has (s + 1) / (warmup + 1) of it.
+/// @file
+/// A schedule is a function of the step (or the epoch), counted from 0, alone, so there is nothing to save
+/// and to resume: `optimizer.set_lr(schedule(step))`. Each can begin with a warm-up, in which the rate rises
+/// linearly to lr: step s of the first `warmup` ones has (s + 1) / (warmup + 1) of it.
 
 /// lr gamma^floor(step / step_size).
 struct StepLR {

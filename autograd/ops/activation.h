@@ -3,9 +3,10 @@
 
 namespace retrace {
 
-// The derivative of each is a decision, taken in forward and kept as one bit an element (abs: two): a saved
-// value that a reversible module rebuilds is equal up to rounding, and what was exactly 0 comes back on
-// either side of it. A NaN stays a NaN.
+/// @file
+/// The derivative of each is a decision, taken in forward and kept as one bit an element (abs: two): a saved
+/// value that a reversible module rebuilds is equal up to rounding, and what was exactly 0 comes back on
+/// either side of it. A NaN stays a NaN.
 
 /// y = max(x, 0).
 Var relu(const Var& x);

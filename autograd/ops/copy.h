@@ -6,8 +6,9 @@
 
 namespace retrace {
 
-// Results that are contiguous in x (reshape, flatten, parts of dimension 0) share its bytes; the others are
-// copies. A dimension counts from the end where it is negative. All throw ShapeError.
+/// @file
+/// Results that are contiguous in x (reshape, flatten, parts of dimension 0) share its bytes; the others are
+/// copies. A dimension counts from the end where it is negative. All throw ShapeError.
 
 /// The same elements under another shape.
 Var reshape(const Var& x, const Shape& shape);

@@ -5,9 +5,10 @@
 
 namespace retrace {
 
-// Of two variables: extents are equal or 1, aligned at the last dimension, and where one is 1 it is repeated;
-// gradients are summed back to the shape of their input. Throws ShapeError, and DTypeError unless both have
-// the same floating-point type.
+/// @file
+/// Of two variables, extents are equal or 1, aligned at the last dimension, and where one is 1 it is
+/// repeated; gradients are summed back to the shape of their input. Throws ShapeError, and DTypeError unless
+/// both have the same floating-point type. Of one variable: throws DTypeError unless it is floating-point.
 
 /// z = x + y.
 Var add(const Var& x, const Var& y);
@@ -40,7 +41,7 @@ inline Var operator/(const Var& x, double a) { return scale_shift(x, 1 / a, 0); 
 inline Var operator/(double a, const Var& x) { return reciprocal(x, a); }          ///< a / x
 inline Var operator-(const Var& x) { return neg(x); }                              ///< neg(x)
 
-// Of one variable. Throws DTypeError unless it is floating-point.
+// Of one variable.
 
 /// y = e^x.
 Var exp(const Var& x);

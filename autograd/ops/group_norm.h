@@ -5,9 +5,10 @@
 
 namespace retrace {
 
-// y = gamma (x - mean) / sqrt(var + eps) + beta, with the mean and the (biased) variance of each part of each
-// sample; gamma and beta may be undefined: 1 and 0. Nothing depends on the rest of the batch. Both throw
-// ShapeError, DTypeError, and ArgumentError unless eps is above 0.
+/// @file
+/// y = gamma (x - mean) / sqrt(var + eps) + beta, with the mean and the (biased) variance of each part of
+/// each sample; gamma and beta may be undefined: 1 and 0. Nothing depends on the rest of the batch. Both
+/// throw ShapeError, DTypeError, and ArgumentError unless eps is above 0.
 
 /// Of the last dimensions, which must be `normalized_shape`. x: [..., normalized_shape]; gamma, beta:
 /// normalized_shape. Ba, Kiros, Hinton: "Layer normalization", 2016.

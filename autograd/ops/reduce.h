@@ -5,9 +5,10 @@
 
 namespace retrace {
 
-// Sums run in double, in an order that depends on the shapes alone. `dims` counts from the end where
-// negative; reduced dimensions are left out of the result, or kept with extent 1. Throws ShapeError unless
-// `dims` names at least one dimension, and each once.
+/// @file
+/// Sums run in double, in an order that depends on the shapes alone. `dims` counts from the end where
+/// negative; reduced dimensions are left out of the result, or kept with extent 1. Throws ShapeError unless
+/// `dims` names at least one dimension, and each once.
 
 /// The sum of all elements, a scalar.
 Var sum(const Var& x);

@@ -63,6 +63,14 @@ void add_to(MemoryReport& report, const BenchOptions& options, const MeasureOpti
   }
 }
 
+/// Throws IoError before a minute of work rather than after it.
+void check_folders(const ReportFiles& files) {
+  for (const auto* path : {&files.html, &files.svg, &files.csv, &files.trace})
+    if (path->has_parent_path() && !std::filesystem::is_directory(path->parent_path()))
+      fail<IoError>("bench", "{} must be in a folder that is there, but {} is none", path->string(),
+                    path->parent_path().string());
+}
+
 void write(const ReportFiles& files, const MemoryReport& report) {
   if (!files.html.empty()) write_html(files.html, report);
   if (!files.svg.empty()) write_svg(files.svg, report);
@@ -74,6 +82,7 @@ void write(const ReportFiles& files, const MemoryReport& report) {
 
 int run_bench_memory(const BenchOptions& options) {
   check_use([&] { check_names(options.network, options.data); });
+  check_folders(options.files);
   apply(options.run);
   const std::shared_ptr<Dataset> data = load(options.data, Split::train);
   MeasureOptions measured{.name = options.network.name,

@@ -22,6 +22,7 @@ BUILD = pathlib.Path(sys.argv[1])
 SANITIZER = sys.argv[2]
 COMPILER = sys.argv[3:]
 CONSUMER = cases.ROOT / "tests" / "project" / "consumer"
+CONSUMER_GPU = cases.ROOT / "tests" / "project" / "consumer_gpu"
 PRINTED = """d tanh([0, 0.5, -1]) = tensor([1, 0.786448, 0.419974], f64)
 x was released, and came back
 [reshape] 3 elements must stay as many, got [2,2] for [3]
@@ -57,10 +58,13 @@ class Consumer(unittest.TestCase):
             "CMAKE_PREFIX_PATH": str(cls.include.parent),
         }
 
-    def copy_of_consumer(self):
-        folder = self.folder / self.id()
-        shutil.copytree(CONSUMER, folder)
+    def copy_of(self, source):
+        folder = self.folder / self.id() / source.name
+        shutil.copytree(source, folder)
         return folder
+
+    def copy_of_consumer(self):
+        return self.copy_of(CONSUMER)
 
     def check_program(self, program, shared):
         self.assertEqual(run(program, env=self.env), PRINTED)
@@ -97,11 +101,25 @@ class Consumer(unittest.TestCase):
         """Runs on a GPU, or says why not."""
         self.assertRegex(run(program, env=self.env), rf"\A({ON_A_GPU})\n\Z")
 
-    def test_pkg_config_of_gpus(self):
+    def test_gpu_pkg_config(self):
         flags = run("pkg-config", "--cflags", "--libs", "retrace-cuda", env=self.env).split()
         program = self.folder / "gpu"
-        run(*COMPILER, CONSUMER / "gpu.cpp", "-o", program, *flags, env=self.env)
+        run(*COMPILER, CONSUMER_GPU / "main.cpp", "-o", program, *flags, env=self.env)
         self.check_gpu_program(program)
+
+    @unittest.skipUnless(shutil.which("cmake"), "needs cmake")
+    def test_gpu_cmake(self):
+        folder = self.copy_of(CONSUMER_GPU)
+        for name, options in (("shared", []), ("static", ["-Dretrace_USE_STATIC_LIBS=ON"])):
+            run("cmake", "-S", folder, "-B", folder / name, *options, env=self.env)
+            run("cmake", "--build", folder / name, env=self.env)
+            self.check_gpu_program(folder / name / "consumer")
+
+    def test_gpu_meson(self):
+        folder = self.copy_of(CONSUMER_GPU)
+        run("meson", "setup", folder / "build", folder, env=self.env)
+        run("ninja", "-C", folder / "build", env=self.env)
+        self.check_gpu_program(folder / "build" / "consumer")
 
     @unittest.skipUnless(shutil.which("cmake"), "needs cmake")
     def test_cmake(self):
@@ -110,7 +128,6 @@ class Consumer(unittest.TestCase):
             run("cmake", "-S", folder, "-B", folder / name, *options, env=self.env)
             run("cmake", "--build", folder / name, env=self.env)
             self.check_program(folder / name / "consumer", shared)
-            self.check_gpu_program(folder / name / "gpu")
 
     @unittest.skipUnless(shutil.which("cmake"), "needs cmake")
     def test_cmake_refuses_another_version(self):
@@ -126,7 +143,6 @@ class Consumer(unittest.TestCase):
         run("meson", "setup", folder / "build", folder, env=self.env)
         run("ninja", "-C", folder / "build", env=self.env)
         self.check_program(folder / "build" / "consumer", shared=True)
-        self.check_gpu_program(folder / "build" / "gpu")
 
     def test_only_static_needs_no_further_flags(self):
         others = [f"-D{what}=disabled" for what in ("tests", "cli", "examples", "benchmarks")]
@@ -139,7 +155,7 @@ class Consumer(unittest.TestCase):
     def test_subproject(self):
         folder = BUILD / "tests" / "project" / "subproject"  # stays, so that only the first time takes long
         (folder / "subprojects").mkdir(parents=True, exist_ok=True)
-        for name in ("main.cpp", "gpu.cpp", "meson.build"):
+        for name in ("main.cpp", "meson.build"):
             if not (folder / name).exists() or (folder / name).read_bytes() != (CONSUMER / name).read_bytes():
                 shutil.copyfile(CONSUMER / name, folder / name)
         link = folder / "subprojects" / "retrace"
@@ -150,10 +166,9 @@ class Consumer(unittest.TestCase):
             run("meson", "setup", folder / "build", folder, "--force-fallback-for=retrace", "-Dbuildtype=plain", env=env)
         run("ninja", "-C", folder / "build", env=env)
         self.assertEqual(run(folder / "build" / "consumer", env=env), PRINTED)
-        self.check_gpu_program(folder / "build" / "gpu")
 
         targets = json.loads(run("meson", "introspect", "--targets", folder / "build"))
-        self.assertEqual([t["name"] for t in targets if t["type"] == "executable"], ["consumer", "gpu"])
+        self.assertEqual([t["name"] for t in targets if t["type"] == "executable"], ["consumer"])
         commands = json.loads((folder / "build" / "compile_commands.json").read_text())
         (command,) = (c["command"] for c in commands if c["file"].endswith("main.cpp"))
         for leak in ("EIGEN_", "-march", "-fopenmp", "fmt"):

@@ -69,8 +69,11 @@ std::string table_of(const std::vector<AllocationRecord>& records, std::size_t m
   std::stable_sort(rows.begin(), rows.end(),
                    [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
 
-  std::string text =
-      fmt::format("{:>12}  {:>5}  {:<18}  {:<16}  {}\n", "bytes", "count", "tag", "operation", "where");
+  std::size_t width = 16;  // of the operations' names
+  for (std::size_t r = 0; r < std::min(most_rows, rows.size()); ++r)
+    width = std::max(width, std::get<std::string_view>(rows[r].first).size());
+  std::string text = fmt::format("{:>12}  {:>5}  {:<18}  {:<{}}  {}\n", "bytes", "count", "tag", "operation",
+                                 width, "where");
   Group rest;
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const auto& [key, group] = rows[r];
@@ -80,8 +83,8 @@ std::string table_of(const std::vector<AllocationRecord>& records, std::size_t m
       continue;
     }
     const auto& [path, op, tag] = key;
-    text += fmt::format("{:>12}  {:>5}  {:<18}  {:<16}  {}\n", group.bytes, group.count, name_of(tag),
-                        op.empty() ? "-" : op, path.empty() ? "-" : path);
+    text += fmt::format("{:>12}  {:>5}  {:<18}  {:<{}}  {}\n", group.bytes, group.count, name_of(tag),
+                        op.empty() ? "-" : op, width, path.empty() ? "-" : path);
   }
   if (rest.count > 0) text += fmt::format("{:>12}  {:>5}  (smaller ones)\n", rest.bytes, rest.count);
   return text;

@@ -177,6 +177,11 @@ TEST_CASE("a table groups records by place, operation and tag", "[memory]") {
         "       bytes  count  tag                 operation         where\n"
         "        4096      1  activation          -                 -\n"
         "         128      2  (smaller ones)\n");
+  const AllocationRecord named{.bytes = 64, .tag = Tag::data, .scope = nullptr, .op = "an_op_of_18_letter"};
+  CHECK(table_of({large, named}) ==
+        "       bytes  count  tag                 operation           where\n"
+        "        4096      1  activation          -                   -\n"
+        "          64      1  data                an_op_of_18_letter  -\n");
 }
 
 TEST_CASE("beyond the budget, the error shows the table of what is alive", "[memory]") {

@@ -10,7 +10,10 @@
 namespace retrace {
 
 /// How long a block lives: until its step ends at most, or longer.
-enum class Lifetime { step, longer };
+enum class Lifetime {
+  step,   ///< its step at most: activations, gradients, scratch
+  longer  ///< data, parameters, the optimizer's state
+};
 
 /// Freed memory of one device, kept to be handed out again. Small blocks are handed out for their own size
 /// alone. Large ones are cut from segments, at the place that fits best, and join with their free neighbours

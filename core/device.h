@@ -12,7 +12,10 @@ Device device(int index);  // cuda/device.h
 }  // namespace cuda
 
 /// Kinds of device; a Kernel has one function for each.
-enum class DeviceKind : std::uint8_t { cpu, cuda };
+enum class DeviceKind : std::uint8_t {
+  cpu,  ///< the machine's own memory
+  cuda  ///< an NVIDIA GPU
+};
 inline constexpr int kDeviceKinds = 2;  ///< how many kinds there are
 
 /// Where a tensor's bytes are. A small value; by default the CPU. A GPU is what cuda::device gives.

@@ -35,7 +35,10 @@ enum class Conv2dAlgorithm {
 };
 
 /// Whether something is added or subtracted.
-enum class Sign : std::int8_t { plus = 1, minus = -1 };
+enum class Sign : std::int8_t {
+  plus = 1,   ///< added
+  minus = -1  ///< subtracted
+};
 
 /// How a filter moves over an image.
 struct Conv2dOptions {

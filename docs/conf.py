@@ -7,7 +7,6 @@ author = "the retrace authors"
 extensions = ["myst_parser", "breathe"]
 exclude_patterns = ["listings"]
 
-myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 
 breathe_default_project = "retrace"

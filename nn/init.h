@@ -8,7 +8,10 @@
 namespace retrace::init {
 
 /// How many values a unit sees in forward (in), and how many see it, on the way back (out).
-enum class Fan : std::uint8_t { in, out };
+enum class Fan : std::uint8_t {
+  in,  ///< of forward
+  out  ///< of the way back
+};
 /// Both numbers, for one shape of weights.
 struct Fans {
   std::int64_t in = 0;   ///< how many values a unit sees

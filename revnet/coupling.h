@@ -57,7 +57,10 @@ class Coupling : public InvertibleModule {
            const CouplingOptions& options);
 
   /// Which way a half step goes.
-  enum class Direction { forward, inverse };
+  enum class Direction {
+    forward,  ///< from x to y
+    inverse   ///< from y to x
+  };
 
   /// A stream and its gradient on the way back.
   struct Stream {

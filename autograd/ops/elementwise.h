@@ -59,7 +59,10 @@ Var sigmoid(const Var& x);
 Var silu(const Var& x);
 
 /// How gelu is computed: exactly, or through tanh.
-enum class GeluApproximation : std::uint8_t { none, tanh };
+enum class GeluApproximation : std::uint8_t {
+  none,  ///< exactly, through erf
+  tanh   ///< through tanh
+};
 /// y = x (1 + erf(x / sqrt(2))) / 2, approximately x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
 /// Hendrycks, Gimpel: "Gaussian error linear units", 2016.
 Var gelu(const Var& x, GeluApproximation approximate = GeluApproximation::none);

@@ -6,7 +6,11 @@
 namespace retrace {
 
 /// What becomes of the single losses: they stay, or are made one number.
-enum class Reduction : std::uint8_t { none, mean, sum };
+enum class Reduction : std::uint8_t {
+  none,  ///< they stay
+  mean,  ///< their mean
+  sum    ///< their sum
+};
 
 /// How `cross_entropy` weighs rows and classes.
 struct CrossEntropyOptions {

@@ -13,7 +13,10 @@
 namespace retrace {
 
 /// The images to learn from, or the ones to be judged by.
-enum class Split : std::uint8_t { train, test };
+enum class Split : std::uint8_t {
+  train,  ///< to learn from
+  test    ///< to be judged by
+};
 
 /// Mean and standard deviation of each channel, of pixels in [0, 1].
 struct ChannelStatistics {

@@ -135,10 +135,10 @@ class Counter {
 
   /// A place in what happens: how many events came before it.
   struct Moment {
-    double seconds = 0;  ///< since the counter was made
-    std::size_t events = 0;
+    double seconds = 0;      ///< since the counter was made
+    std::size_t events = 0;  ///< that came before
   };
-  Moment now() const;
+  Moment now() const;  ///< this moment
 
  private:
   friend class Ledger;

@@ -103,6 +103,6 @@ using Float16 = ReducedFloat<Float16Format>;    ///< f16
 template <class T>
 inline constexpr bool kIsReducedFloat = false;
 template <class Format>
-inline constexpr bool kIsReducedFloat<ReducedFloat<Format>> = true;
+inline constexpr bool kIsReducedFloat<ReducedFloat<Format>> = true;  ///< one of the two
 
 }  // namespace retrace

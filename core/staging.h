@@ -5,9 +5,9 @@
 namespace retrace {
 
 /// Bytes of the host from which a device copies while both go on: for a GPU they are page-locked. They lie in
-/// a tensor's memory, so that the CPU's ledger counts them. Made by Allocator::stage; one round is
-///
-///     wait();  write data();  begin(to, bytes);  join();  use `to`
+/// a tensor's memory, so that the CPU's ledger counts them. Made by Allocator::stage. A round is `wait`,
+/// writing at `data`, `begin`, `join`, and what is to be done with the copy. From `begin` on the bytes stay
+/// as they are until `wait` has returned.
 class Staging {
  public:
   Staging() = default;
@@ -16,7 +16,7 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
-  virtual std::byte* data() = 0;
+  virtual std::byte* data() = 0;  ///< the bytes, on the host
   /// Begins to copy the first `bytes` into the device's memory, behind all that the device was asked for
   /// until now. From any thread.
   virtual void begin(std::byte* to, std::int64_t bytes) = 0;

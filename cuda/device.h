@@ -24,9 +24,9 @@ double seconds_of(Device device, const std::function<void()>& work);
 
 /// A GPU as its driver describes it.
 struct Properties {
-  std::string name{};
-  std::int64_t memory_bytes = 0;
-  double gflops = 0;  ///< of f32, two for a multiply-add: all lanes at the highest clock
+  std::string name{};             ///< `NVIDIA H100 80GB HBM3`
+  std::int64_t memory_bytes = 0;  ///< of the whole GPU
+  double gflops = 0;              ///< of f32, two for a multiply-add: all lanes at the highest clock
 };
 /// Throws DeviceError for the CPU.
 Properties properties(Device device);

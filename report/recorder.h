@@ -21,6 +21,7 @@ namespace retrace {
 /// With a GPU, times are those of the host, which calls and does not wait.
 class MemoryRecorder final : public TapeObserver {
  public:
+  /// Begins to record what happens on that device.
   explicit MemoryRecorder(Device device = Device::cpu());
 
   /// Begins a phase. `forward` begins with the recorder, `backward` and `update` with the begin and the end

@@ -10,19 +10,19 @@ namespace retrace {
 
 /// One network of a series that differs in depth. Bytes are those of kStepTags.
 struct DepthPoint {
-  std::string series{};     ///< the recording to which it belongs, by name
-  std::int64_t blocks = 0;  ///< in all stages
-  std::int64_t after_forward_bytes = 0;
-  std::int64_t peak_bytes = 0;
+  std::string series{};                  ///< the recording to which it belongs, by name
+  std::int64_t blocks = 0;               ///< in all stages
+  std::int64_t after_forward_bytes = 0;  ///< as in MemoryFigures
+  std::int64_t peak_bytes = 0;           ///< as in MemoryFigures
 };
 
 /// What a page or a picture shows: recordings on one scale, the first one being that which others are
 /// compared with, and how memory grows with depth.
 struct MemoryReport {
-  std::string title = "Memory of one training step";
-  std::string text{};  ///< in a sentence or two: what was run, or what is to be seen
-  std::vector<Recording> recordings{};
-  std::vector<DepthPoint> depths{};  ///< may be empty
+  std::string title = "Memory of one training step";  ///< the heading
+  std::string text{};                   ///< in a sentence or two: what was run, or what is to be seen
+  std::vector<Recording> recordings{};  ///< at least one
+  std::vector<DepthPoint> depths{};     ///< may be empty
 };
 
 // All of these write a file as a whole or not at all. They throw ArgumentError for a report without a

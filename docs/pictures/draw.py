@@ -88,18 +88,21 @@ class Picture:
 
 
 def layers():
-    p = Picture(720, 250, "The folders, and who may include whom")
+    p = Picture(720, 336, "The folders, and who may include whom")
     for i, (name, what) in enumerate([("core", "tensors, bytes, kernels"), ("autograd", "the tape, operations"), ("nn", "modules, data"), ("revnet", "inverses, couplings")]):
         p.box(20 + 176 * i, 30, 150, 54, name, sub=what)
         if i:
             p.line((20 + 176 * i - 26, 57), (20 + 176 * i, 57))
     p.box(20, 124, 150, 54, "cuda", sub="the same kernels")
     p.line((95, 84), (95, 124))
-    p.line((623, 84), (623, 124))
-    p.box(196, 124, 502, 54, "cli, examples, benchmarks, tests", sub="see everything; nothing sees them, but benchmarks see cli")
-    p.line((170, 151), (196, 151))
-    p.text(360, 215, "A to B: B may include A, and what A may include. Nothing points back.", "quiet")
-    p.text(360, 235, "tools/check_includes.py reads every #include", "small quiet")
+    p.box(196, 124, 150, 54, "report", sub="a step, shown")
+    p.line((271, 84), (271, 124))
+    p.line((623, 84), (623, 218))
+    p.box(196, 218, 502, 54, "cli, examples, docs, benchmarks, tests", sub="see everything; nothing sees them, but benchmarks see cli")
+    p.line((95, 178), (95, 245), (196, 245))
+    p.line((271, 178), (271, 218))
+    p.text(360, 305, "A to B: B may include A, and what A may include. Nothing points back.", "quiet")
+    p.text(360, 325, "tools/check_includes.py reads every #include", "small quiet")
     return p
 
 
@@ -256,8 +259,8 @@ def reversibility():
 
 
 def precision():
-    p = Picture(720, 210, "The bits of f32 and bf16")
-    for row, (name, parts) in enumerate([("f32", [1, 8, 23]), ("bf16", [1, 8, 7])]):
+    p = Picture(720, 274, "The bits of f32, bf16 and f16")
+    for row, (name, parts) in enumerate([("f32", [1, 8, 23]), ("bf16", [1, 8, 7]), ("f16", [1, 5, 10])]):
         y, x = 40 + 64 * row, 90
         p.text(74, y + 21, name, "head", "end")
         for count, kind, what in zip(parts, ("grey", "pink", "green"), ("sign", "exponent", "fraction")):
@@ -267,7 +270,8 @@ def precision():
             p.text(x - 9 * count - 1, y + 46, f"{what} {count}" if count > 1 else "1", "small quiet")
     p.line((90 + 18 * 16 + 9, 72), (90 + 18 * 16 + 9, 104))
     p.text(90 + 18 * 16 + 24, 122, "rounds once, to the nearest; back it is exact", "small quiet", "start")
-    p.text(360, 190, "bf16 has the range of f32 and 8 bits of precision: it is read, computed in f32, and rounded when it is written.", "small quiet")
+    p.text(360, 238, "bf16 has the range of f32 and 8 bits of precision; f16 goes from 6e-8 to 65504 with 11.", "small quiet")
+    p.text(360, 258, "Both are read, computed with in f32, and rounded when they are written.", "small quiet")
     return p
 
 

@@ -12,7 +12,9 @@
 #define __host__
 #define __shared__ static thread_local
 
+#include <atomic>
 #include <cmath>
+#include <cstdint>
 #include <tuple>
 
 // The names of CUDA C++.
@@ -32,6 +34,8 @@ cudaError_t remember(cudaError_t status);
 
 struct Counts;  // host_layer.h
 Counts& mutable_counts();
+/// For one of them: a loader's thread copies while another one launches.
+inline void add(std::int64_t& count, std::int64_t more) { std::atomic_ref(count).fetch_add(more); }
 
 }  // namespace retrace::gpu_host
 

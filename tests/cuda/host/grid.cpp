@@ -119,7 +119,7 @@ void set_order(Order order) { chosen_order = order; }
 
 const Counts& counts() { return counted; }
 void count_library_call() {
-  ++counted.library_calls;
+  add(counted.library_calls, 1);
   if (chosen_watcher != nullptr) chosen_watcher->begin();
 }
 void set_watcher(Watcher* watcher) { chosen_watcher = watcher; }
@@ -128,7 +128,7 @@ Counts& mutable_counts() { return counted; }
 
 cudaError_t run_grid(dim3 blocks, dim3 threads, void (*body)(void*), void* arg) {
   if (!is_valid(blocks, threads)) return cudaErrorInvalidConfiguration;
-  ++counted.launches;
+  add(counted.launches, 1);
   if (chosen_watcher != nullptr) chosen_watcher->begin();
   const DeviceAccess access;
   gridDim = blocks;

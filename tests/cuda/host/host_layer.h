@@ -1,6 +1,5 @@
 #pragma once
 // What the tests ask of the layer that stands for a GPU.
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -19,13 +18,13 @@ void set_capability(int capability);
 
 /// What was asked of the device since the program began.
 struct Counts {
-  std::atomic<std::int64_t> launches = 0;
-  std::atomic<std::int64_t> library_calls = 0;  ///< of cuBLAS and cuDNN that compute
-  std::atomic<std::int64_t> uploaded = 0;       ///< bytes
-  std::atomic<std::int64_t> downloaded = 0;     ///< bytes
+  std::int64_t launches = 0;
+  std::int64_t library_calls = 0;  ///< of cuBLAS and cuDNN that compute
+  std::int64_t uploaded = 0;       ///< bytes
+  std::int64_t downloaded = 0;     ///< bytes
   /// Copies in a stream that had not waited for all launches and calls before: they may overwrite what is
   /// still being read.
-  std::atomic<std::int64_t> hasty_copies = 0;
+  std::int64_t hasty_copies = 0;
 };
 const Counts& counts();
 /// For the stand-ins, before they compute.

@@ -62,7 +62,10 @@ bool is_locked(const void* data, std::size_t bytes) {
 Stream& of(cudaStream_t stream) { return *reinterpret_cast<Stream*>(stream); }
 Event& of(cudaEvent_t event) { return *reinterpret_cast<Event*>(event); }
 
-std::int64_t work_asked() { return counts().launches + counts().library_calls; }
+std::int64_t work_asked() {
+  Counts& counts = mutable_counts();
+  return std::atomic_ref(counts.launches).load() + std::atomic_ref(counts.library_calls).load();
+}
 
 }  // namespace
 
@@ -136,15 +139,15 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (is_device_memory(to, bytes) != to_device || is_device_memory(from, bytes) != from_device)
     return remember(cudaErrorInvalidValue);
-  (to_device ? mutable_counts().uploaded : mutable_counts().downloaded) +=
-      static_cast<std::int64_t>(to_device && from_device ? 0 : bytes);
+  add(to_device ? mutable_counts().uploaded : mutable_counts().downloaded,
+      static_cast<std::int64_t>(to_device && from_device ? 0 : bytes));
   if (Watcher* watching = watcher(); watching != nullptr) {
     watching->begin();
     if (from_device) watching->read(from, bytes);
     if (to_device) watching->written(to, bytes);
   }
   if (kind == cudaMemcpyHostToDevice && is_locked(from, bytes)) {
-    if (of(stream).known < work_asked()) ++mutable_counts().hasty_copies;
+    if (of(stream).known < work_asked()) add(mutable_counts().hasty_copies, 1);
     of(stream).put_off.push_back({to, from, bytes});
     return cudaSuccess;
   }

@@ -81,8 +81,7 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
   add_names_option(app, o.names);
   add_run_options(app, o.run);
   app.add_option("--autocast", o.autocast,
-                 "bf16 or f16: convolutions and products in that type, weights and streams in f32 (f16 with "
-                 "loss scaling); or none")
+                 "bf16 or f16, the type of convolutions and products; the rest stays in f32; or none")
       ->check(CLI::IsMember({kNoAutocast, "bf16", "f16"}).description(""))
       ->capture_default_str()
       ->type_name("TYPE");

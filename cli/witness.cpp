@@ -71,6 +71,7 @@ Moment& Witness::add(Moment::Kind kind, const TapeEvent& event) {
 }
 
 void Witness::on(const TapeEvent& event) {
+  if (event.hook == nullptr) return;  // a backward as a whole
   if (event.depth == 0)
     on_step(event);
   else

@@ -65,8 +65,8 @@ void at_the_peak() {
   std::map<std::string, std::int64_t> bytes;  // by place and tag
   for (const AllocationRecord& record : counter.alive_at_peak())
     bytes[path_of(record.scope) + "  " + std::string(name_of(record.tag))] += record.bytes;
-  for (const auto& [what, sum] : bytes) std::printf("%7lld  %s\n", number(sum), what.c_str());
-  std::printf("%7lld  in all\n", number(counter.peak()));
+  for (const auto& [what, sum] : bytes) std::printf("%6lld  %s\n", number(sum), what.c_str());
+  std::printf("%6lld  in all\n", number(counter.peak()));
 }
 // [/peak]
 

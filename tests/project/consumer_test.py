@@ -25,6 +25,7 @@ CONSUMER = cases.ROOT / "tests" / "project" / "consumer"
 CONSUMER_GPU = cases.ROOT / "tests" / "project" / "consumer_gpu"
 PRINTED = """d tanh([0, 0.5, -1]) = tensor([1, 0.786448, 0.419974], f64)
 x was released, and came back
+a report was written
 [reshape] 3 elements must stay as many, got [2,2] for [3]
 """
 

@@ -48,7 +48,8 @@ bool report_works() {
   tape.backward(sum(tanh(tape.watch(Tensor::full({8}, 0.5, DType::f32)))));
   const std::filesystem::path page = std::filesystem::temp_directory_path() / "retrace-consumer.html";
   write_html(page, {.recordings = {recorder.recording("step")}});
-  std::cout << "the report has " << std::filesystem::file_size(page) << " bytes\n";
+  if (std::filesystem::file_size(page) < 10000) return false;
+  std::cout << "a report was written\n";
   return std::filesystem::remove(page);
 }
 

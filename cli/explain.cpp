@@ -73,11 +73,10 @@ Told take_step(const ExplainOptions& options, const NetworkOptions& network_opti
   return told;
 }
 
-double largest_difference(const Told& a, const Told& b) {
+double gradient_error(const Told& a, const Told& b) {
   double largest = 0;
   for (std::size_t p = 0; p < a.gradients.size(); ++p)
-    for (std::size_t i = 0; i < a.gradients[p].size(); ++i)
-      largest = std::max(largest, std::abs(a.gradients[p][i] - b.gradients[p][i]));
+    largest = std::max(largest, largest_difference(a.gradients[p], b.gradients[p]));
   return largest;
 }
 
@@ -199,7 +198,7 @@ void print_summary(const Told& told, Policy policy, const Told& stored) {
                fmt::format("{:.6f}", t.result.loss), error});
   };
   row(Policy::stored, stored, "");
-  if (policy != Policy::stored) row(policy, told, bound(largest_difference(told, stored)));
+  if (policy != Policy::stored) row(policy, told, bound(gradient_error(told, stored)));
   fmt::print("\n{}", table.to_string());
 }
 

@@ -32,10 +32,7 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
                Stopwatch& watch, const StepExtras& extras) {
   StepResult result;
   Tape tape;
-  if (extras.recorder != nullptr)
-    tape.observe(extras.recorder);
-  else
-    tape.observe(extras.observer);
+  tape.observe(extras.recorder != nullptr ? extras.recorder : extras.observer);
   const Device device = device_of(network);
   const Var loss = [&] {
     const Tensor labels = moved(batch.labels, device);

@@ -38,13 +38,6 @@ std::vector<double> numbers_of(const Tensor& x) {
   return x.to_vector<double>();
 }
 
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  double largest = 0;
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
-    largest = std::max(largest, std::abs(a[i] - b[i]));
-  return largest;
-}
-
 void describe(Moment& moment, const SavedTensor& saved) {
   std::ostringstream text;
   text << name_of(saved.tensor.dtype()) << to_string(saved.tensor.shape());
@@ -55,6 +48,13 @@ void describe(Moment& moment, const SavedTensor& saved) {
 std::string place_of(const TapeEvent& event) { return path_of(event.scope) + " " + std::string(event.op); }
 
 }  // namespace
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double largest = 0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    largest = std::max(largest, std::abs(a[i] - b[i]));
+  return largest;
+}
 
 Moment& Witness::add(Moment::Kind kind, const TapeEvent& event) {
   moments_.push_back({.kind = kind,

@@ -34,6 +34,9 @@ struct Moment {
   std::optional<double> error{};  ///< largest difference from what the tensors were
 };
 
+/// The largest |a - b|, of as many numbers as both have.
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b);
+
 /// Sees one training step at work. It copies the numbers that the tape keeps, so that what is rebuilt can be
 /// compared with what it was; the copies are not tensors, so the ledger does not count them.
 class Witness final : public TapeObserver {

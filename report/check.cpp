@@ -16,6 +16,14 @@ std::size_t detail::events_at_start(const Recording& recording) {
   return static_cast<std::size_t>(first - recording.events.begin());
 }
 
+std::int64_t detail::change_of(const Counter::Event& event) {
+  return event.alive ? event.record.bytes : -event.record.bytes;
+}
+
+Recording::Moment detail::end_of_phase(const Recording& recording, std::size_t p) {
+  return p + 1 == recording.phases.size() ? recording.end : recording.phases[p + 1].begin;
+}
+
 std::string detail::escaped(std::string_view text) {
   std::string result;
   for (const char c : text) {

@@ -23,12 +23,12 @@ void add_rows(const Recording& recording, std::string& csv) {
   const std::size_t start = detail::events_at_start(recording);
   std::size_t phase = 0;
   for (std::size_t e = 0; e < recording.events.size(); ++e) {
-    const auto& [record, alive, seconds] = recording.events[e];
-    live[static_cast<std::size_t>(record.tag)] += alive ? record.bytes : -record.bytes;
+    const Counter::Event& event = recording.events[e];
+    live[static_cast<std::size_t>(event.record.tag)] += detail::change_of(event);
     if (e + 1 < start) continue;
     while (phase + 1 < recording.phases.size() && recording.phases[phase + 1].begin.events <= e) ++phase;
     const Recording::Span* span = span_of(recording, e);
-    csv += fmt::format("{},{:.9f},{},{},{}\n", csv_cell(recording.name), seconds,
+    csv += fmt::format("{},{:.9f},{},{},{}\n", csv_cell(recording.name), event.seconds,
                        csv_cell(recording.phases.empty() ? "" : recording.phases[phase].name),
                        csv_cell(span == nullptr ? "" : name_of(recording.nodes[span->node])),
                        fmt::join(live, ","));

@@ -1,5 +1,5 @@
 #include <retrace/core/format.h>
-#include <retrace/report/recording.h>
+#include <retrace/report/check.h>
 
 #include <algorithm>
 #include <map>
@@ -70,7 +70,7 @@ MemoryFigures figures_of(const Recording& recording) {
   std::int64_t live = 0;
   for (std::size_t e = 0; e < recording.events.size(); ++e) {
     const Counter::Event& event = recording.events[e];
-    if (kStepTags.contains(event.record.tag)) live += event.alive ? event.record.bytes : -event.record.bytes;
+    if (kStepTags.contains(event.record.tag)) live += detail::change_of(event);
     if (live > figures.peak_bytes) {
       figures.peak_bytes = live;
       figures.peak_events = e + 1;

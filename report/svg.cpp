@@ -53,7 +53,7 @@ Timeline timeline_of(const Recording& recording) {
   std::int64_t bytes = 0;
   for (const Counter::Event& event : recording.events) {
     if (!kStepTags.contains(event.record.tag)) continue;
-    bytes += event.alive ? event.record.bytes : -event.record.bytes;
+    bytes += detail::change_of(event);
     timeline.points.push_back({.seconds = event.seconds, .bytes = bytes});
   }
   return timeline;
@@ -186,7 +186,7 @@ std::string ribbons(const std::vector<Timeline>& timelines, const Scale& scale) 
     for (std::size_t p = 0; p < phases.size(); ++p) {
       const bool last = p + 1 == phases.size();
       const double x = scale.x(phases[p].begin.seconds);
-      const double width = scale.x(last ? timeline.end : phases[p + 1].begin.seconds) - x;
+      const double width = scale.x(detail::end_of_phase(timeline.recording, p).seconds) - x;
       svg += fmt::format(
           "<rect x=\"{:.1f}\" y=\"{}\" width=\"{:.1f}\" height=\"{}\" fill=\"{}\" stroke=\"#fff\"/>\n", x, y,
           width, kRibbonHeight, colours.phases[p % colours.phases.size()]);

@@ -33,7 +33,7 @@ class Process {
     live_.push_back(0);
     for (const Counter::Event& event : recording.events) {
       const bool counts = kStepTags.contains(event.record.tag);
-      live_.push_back(live_.back() + (!counts ? 0 : event.alive ? event.record.bytes : -event.record.bytes));
+      live_.push_back(live_.back() + (counts ? detail::change_of(event) : 0));
     }
   }
 
@@ -67,9 +67,7 @@ class Process {
   void add_phases() {
     for (std::size_t p = 0; p < recording_.phases.size(); ++p) {
       const Recording::Phase& phase = recording_.phases[p];
-      const bool last = p + 1 == recording_.phases.size();
-      add_complete(phase.name, "phase", phase.begin, last ? recording_.end : recording_.phases[p + 1].begin,
-                   "");
+      add_complete(phase.name, "phase", phase.begin, detail::end_of_phase(recording_, p), "");
     }
   }
 
@@ -91,8 +89,7 @@ class Process {
   void add_counters() {
     std::array<std::int64_t, kTagCount> live{};
     const auto change = [&](const Counter::Event& event) -> std::int64_t {
-      return live[static_cast<std::size_t>(event.record.tag)] +=
-             event.alive ? event.record.bytes : -event.record.bytes;
+      return live[static_cast<std::size_t>(event.record.tag)] += detail::change_of(event);
     };
     const std::size_t start = detail::events_at_start(recording_);
     for (std::size_t e = 0; e < start; ++e) change(recording_.events[e]);

@@ -13,6 +13,8 @@ A comment directly in front of a fenced block, which no reader sees, says where 
     <!-- numbers: COMMAND -->       in front of a table or a paragraph: each number in it, but in code, is one that the
                                     command prints
     <!-- numbers with FLAG: COMMAND -->  the same, on machines whose processor has that flag (as in /proc/cpuinfo)
+    <!-- numbers with FILE: COMMAND -->  the same, where that file was built, which is below build/
+    <!-- rows: COMMAND -->          in front of a table: each of its lines is one that the command prints; `with` as above
     <!-- not run: REASON -->        code that stands in no file
 
 FILE and COMMAND are seen from the root of the repository; `build/` is the build folder. In output, `...` stands for
@@ -35,7 +37,7 @@ import textwrap
 CODE = {"cpp", "c++", "python", "cmake", "meson"}
 FENCE = re.compile(r"^( *)(`{3,})(\S*)[^\n]*\n(.*?)^\1\2[ ]*$", re.M | re.S)
 MARK = re.compile(r"<!-- (listing|source|output|slow output|not run): ([^\n]+?) -->\n\Z")
-NUMBERS = re.compile(r"^<!-- numbers(?: with (\w+))?: ([^\n]*?) -->\n(.*?)(?:\n\n|\Z)", re.M | re.S)
+FIGURES = re.compile(r"^<!-- (numbers|rows)(?: with (\S+))?: ([^\n]*?) -->\n(.*?)(?:\n\n|\Z)", re.M | re.S)
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 
 
@@ -182,6 +184,10 @@ class Workplace:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return done.returncode, done.stdout
 
+    def has(self, condition):
+        """Whether there is that file of the build folder, or the processor has that flag."""
+        return (self.path / condition).is_file() if condition.startswith("build/") else condition in processor_flags()
+
 
 def processor_flags():
     """What the first processor can do, as Linux names it."""
@@ -212,15 +218,17 @@ def run_commands(place, root):
                 status, printed = place.run(block.source)
                 if status != 0 or not matches(block.text, printed):
                     complaints.append(block.complaint(f"`{block.source}` (exit status {status}) prints\n{printed}"))
-        for mark in NUMBERS.finditer(text):
-            if mark[1] and mark[1] not in processor_flags():
+        for mark in FIGURES.finditer(text):
+            kind, condition, command, shown = mark.groups()
+            if condition and not place.has(condition):
                 continue
             count += 1
-            status, printed = place.run(mark[2])
-            missing = set(NUMBER.findall(re.sub(r"`.*?`", "", mark[3]))) - set(NUMBER.findall(printed))
+            status, printed = place.run(command)
+            missing = (set(shown.splitlines()) - set(printed.splitlines()) if kind == "rows"
+                       else set(NUMBER.findall(re.sub(r"`.*?`", "", shown))) - set(NUMBER.findall(printed)))
             if status != 0 or missing:
                 line = text.count("\n", 0, mark.start()) + 1
-                complaints.append(f"{page}:{line}: `{mark[2]}` (exit status {status}) does not print {sorted(missing)}:\n{printed}")
+                complaints.append(f"{page}:{line}: `{command}` (exit status {status}) does not print {sorted(missing)}:\n{printed}")
     return count, complaints
 
 

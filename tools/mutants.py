@@ -1,33 +1,35 @@
 #!/usr/bin/env python3
-"""Changes the CUDA sources in small ways, one by one in a copy, and sees whether their tests notice.
+"""Changes the CUDA sources in small ways, in a copy, and sees whether their tests notice each change.
 
 Usage: mutants.py [NAMES] [--all] [--list] [--seed TEXT]
 Without --all: a sample of 20, spread over files and kinds, that changes with the commit. NAMES choose among the
 mutants by kind (barrier comparison extent scale), file (pool pool.cu) or line (pool.cu:86).
 A mutant that no test notices because it changes nothing stands, with the reason, in tools/equivalent_mutants.json; the
-sample leaves it out.
+sample leaves it out. The copy is compiled once, with all mutants in it, of which the environment wakes one.
 """
 
 import argparse
 import collections
+import concurrent.futures
 import dataclasses
 import json
+import os
 import pathlib
 import random
 import subprocess
 import sys
 import time
 
-from mutate import KINDS, MutantError, mutants_of
+from mutate import KINDS, MutantError, mutants_of, with_all
 from workshop import HUNG, Workshop, WorkshopError, say
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EQUIVALENT = pathlib.Path(__file__).resolve().parent / "equivalent_mutants.json"
 TARGET = "tests/cuda/cuda_tests"
-# A variable that a mutant leaves unused is none of the tests' business; other warnings count as noticed.
-OPTIONS = ["-Dcli=disabled", "-Dexamples=disabled", "-Dbenchmarks=disabled", "-Dcpp_args=-Wno-unused"]
+OPTIONS = ["-Dcli=disabled", "-Dexamples=disabled", "-Dbenchmarks=disabled", "-Dgpu=[]"]
 SAMPLE = 20
-KILLED, HANGS, SURVIVED, NO_BUILD = "killed", "killed: hangs", "survived", "does not build"
+KILLED, HANGS, SURVIVED = "killed", "killed: hangs", "survived"
+HEADER = pathlib.Path("tools", "mutant_switch.h")
 
 
 def all_mutants(root):
@@ -92,10 +94,8 @@ class Outcome:
     seconds: float
 
 
-def verdict(complaints, status):
-    """What became of a mutant: the compiler's complaints, else the exit status of the tests."""
-    if complaints:
-        return NO_BUILD
+def verdict(status):
+    """What became of a mutant: the exit status of the tests."""
     if status == 0:
         return SURVIVED
     return HANGS if status == HUNG else KILLED
@@ -114,33 +114,44 @@ def report(outcomes, reasons):
         well = well and survived == (reason is not None)
         lines.append(f"{outcome.verdict:<14} {outcome.seconds:5.0f} s  {outcome.mutant}{remark}")
     counts = collections.Counter(outcome.verdict for outcome in outcomes)
-    lines.append(f"{len(outcomes)} mutants: {counts[KILLED] + counts[HANGS]} killed, {counts[NO_BUILD]} do not build, {counts[SURVIVED]} survived")
+    lines.append(f"{len(outcomes)} mutants: {counts[KILLED] + counts[HANGS]} killed, {counts[SURVIVED]} survived")
     return lines, well
 
 
-def try_mutant(workshop, mutant, limit):
-    """Changes, compiles, tests until the first failure, and makes the source whole again."""
+def write_all(workshop, mutants):
+    """Puts all mutants into the workshop's sources; a mutant's number is its place in the list, from 1 on."""
+    of_file = collections.defaultdict(list)
+    for number, mutant in enumerate(mutants, 1):
+        of_file[mutant.file].append((number, mutant))
+    for file, numbered in of_file.items():
+        path = workshop.source / file
+        path.write_text(with_all(path.read_text(encoding="utf-8"), numbered, workshop.source / HEADER), encoding="utf-8")
+
+
+def try_mutant(workshop, number, mutant, limit):
+    """Tests it until the first failure."""
     start = time.monotonic()
-    with workshop.changed(mutant.file, mutant.apply):
-        complaints = workshop.compile([TARGET])
-        status = None if complaints else workshop.run([str(workshop.build / TARGET), "--abort"], limit)
-    return Outcome(mutant, verdict(complaints, status), time.monotonic() - start)
+    status = workshop.run([str(workshop.build / TARGET), "--abort"], limit, {"RETRACE_MUTANT": str(number)})
+    return Outcome(mutant, verdict(status), time.monotonic() - start)
 
 
-def run(mutants, reasons, folder):
+def run(every, wanted, reasons, folder):
     """Returns the exit status."""
     say("mutants: building a copy of the tree in build-mutants/")
     workshop = Workshop(ROOT, folder)
     workshop.set_up(OPTIONS)
+    write_all(workshop, every)
     workshop.compile_whole([TARGET])
     start = time.monotonic()
     if workshop.run([str(workshop.build / TARGET)], 900) != 0:
         raise MutantError(f"{TARGET} does not pass as it is")
-    limit = 30 + 3 * (time.monotonic() - start)  # a test that hangs has noticed
+    limit = 60 + 5 * (time.monotonic() - start)  # a test that hangs has noticed; others may run beside it
     outcomes = []
-    for number, mutant in enumerate(mutants, 1):
-        outcomes.append(try_mutant(workshop, mutant, limit))
-        say(f"[{number}/{len(mutants)}] {mutant}: {outcomes[-1].verdict} ({outcomes[-1].seconds:.0f} s)")
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", os.cpu_count() or 1))) as pool:
+        numbers = {mutant: number for number, mutant in enumerate(every, 1)}
+        for outcome in pool.map(lambda mutant: try_mutant(workshop, numbers[mutant], mutant, limit), wanted):
+            outcomes.append(outcome)
+            say(f"[{len(outcomes)}/{len(wanted)}] {outcome.mutant}: {outcome.verdict} ({outcome.seconds:.0f} s)")
     lines, well = report(outcomes, reasons)
     print("\n".join(lines))
     return 0 if well else 1
@@ -161,14 +172,15 @@ def main():
     options = parser.parse_args()
     try:
         reasons = read_equivalent(EQUIVALENT.read_text(encoding="utf-8"))
-        mutants = chosen(all_mutants(ROOT), options.names)
+        every = all_mutants(ROOT)
+        mutants = chosen(every, options.names)
         if not options.all:
             mutants = [mutant for mutant in mutants if mutant.key() not in reasons]
             mutants = sample(mutants, SAMPLE, options.seed or head(ROOT))
         if options.list:
             print("\n".join(f"{mutant.kind:<10} {mutant}   {mutant.becomes}" for mutant in mutants))
             return 0
-        return run(mutants, reasons, ROOT / "build-mutants")
+        return run(every, mutants, reasons, ROOT / "build-mutants")
     except (MutantError, WorkshopError) as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,8 @@ barrier     a __syncthreads() is removed
 comparison  < becomes <=, > becomes >=, == becomes !=, and the other way round
 extent      a leading dimension or stride of cuBLAS's matrices is another one, or swapped with its neighbour
 scale       an alpha or beta of cuBLAS or cuDNN is 0 instead of 1, or 1 instead of 0
+
+A source can hold all of its mutants at once (`with_all`), so that they are compiled together: tools/mutant_switch.h.
 """
 
 import dataclasses
@@ -117,3 +119,26 @@ def mutants_of(file, text):
             lines = (line_of(text, place).strip(), line_of(changed, place).strip())
             mutants.append(dataclasses.replace(mutant, number=text.count("\n", 0, place) + 1, line=lines[0], becomes=lines[1]))
     return mutants
+
+
+def switch(kind, old, changes):
+    """C++ for `old` in which each (number, new) of `changes` takes its place while that mutant is awake."""
+    if kind == "comparison":
+        ((number, _),) = changes  # which is other than `old` says, the header knows
+        return f"{old} retrace_mutant::Mark<{number}>{{}} {old}"
+    if kind == "barrier":
+        ((number, _),) = changes
+        return f"static_cast<void>(retrace_mutant::awake == {number} || (__syncthreads(), true));"
+    choices = "".join(f"retrace_mutant::awake == {number} ? ({new}) : " for number, new in changes)
+    return f"({choices}({old}))"
+
+
+def with_all(text, mutants, header):
+    """The source with these (number, mutant) in it, asleep unless RETRACE_MUTANT is the number; it includes `header`."""
+    places = {}
+    for number, mutant in mutants:
+        for begin, end, new in mutant.edits:
+            places.setdefault((begin, end), (mutant.kind, []))[1].append((number, new))
+    for (begin, end), (kind, changes) in sorted(places.items(), reverse=True):
+        text = text[:begin] + switch(kind, text[begin:end], changes) + text[end:]
+    return f'#include "{header}"\n{text}'

@@ -76,9 +76,9 @@ class Workshop:
             say(complaints[-4000:])
             raise WorkshopError("the tree does not build as it is (the compiler's words are above)")
 
-    def run(self, command, seconds):
+    def run(self, command, seconds, variables=None):
         """The exit status of a test, HUNG after so many seconds. Threads that wait sleep (tests/meson.build)."""
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+        environment = {**os.environ, "OMP_WAIT_POLICY": "passive", **(variables or {})}
         try:
             return subprocess.run(command, capture_output=True, check=False, timeout=seconds, env=environment).returncode
         except subprocess.TimeoutExpired:

@@ -1,13 +1,15 @@
 """What mutants.py changes, which changes it tries and what it says of them, on sources made up here."""
 
 import json
+import os
 import pathlib
+import subprocess
+import tempfile
 import unittest
-import unittest.mock
 
 import cases
 import mutants
-from mutate import KINDS, Mutant, MutantError, mutants_of
+from mutate import KINDS, Mutant, MutantError, mutants_of, with_all
 
 CALL = """check(cublasGemmStridedBatchedEx_64(handle, op_b, op_a, columns, rows, depth, &one, b,
       kType, f(b)[-1], stride_b, a, kType, lda, stride_a, &zero,
@@ -133,14 +135,8 @@ class Equivalent(unittest.TestCase):
 
 class Verdicts(unittest.TestCase):
     def test_verdicts(self):
-        for complaints, status, expected in (
-            ("error: x", None, "does not build"),
-            ("", 0, "survived"),
-            ("", 1, "killed"),
-            ("", -6, "killed"),  # aborted
-            ("", mutants.HUNG, "killed: hangs"),
-        ):
-            self.assertEqual(mutants.verdict(complaints, status), expected)
+        for status, expected in ((0, "survived"), (1, "killed"), (-6, "killed"), (mutants.HUNG, "killed: hangs")):
+            self.assertEqual(mutants.verdict(status), expected)
 
     def report(self, verdict, reasons):
         lines, well = mutants.report([mutants.Outcome(mutant(), verdict, 1.0)], reasons)
@@ -149,12 +145,10 @@ class Verdicts(unittest.TestCase):
     def test_report(self):
         reasons = {mutant().key(): "a is never b"}
         for verdict, known, well, part in (
-            ("killed", {}, True, "1 mutants: 1 killed, 0 do not build, 0 survived"),
-            ("does not build", {}, True, "0 killed, 1 do not build"),
+            ("killed", {}, True, "1 mutants: 1 killed, 0 survived"),
             ("survived", {}, False, "a <= b"),
             ("survived", reasons, True, "(equivalent: a is never b)"),
             ("killed", reasons, False, "IS IN THE TABLE OF EQUIVALENT ONES"),
-            ("does not build", reasons, False, "IS IN THE TABLE OF EQUIVALENT ONES"),
         ):
             with self.subTest(verdict=verdict, known=bool(known)):
                 text, good = self.report(verdict, known)
@@ -163,28 +157,62 @@ class Verdicts(unittest.TestCase):
         self.assertFalse(mutants.report([], {})[1])
 
 
+PROGRAM = """#include <cstdio>
+#include <string>
+void __syncthreads() { std::puts("barrier"); }
+constexpr int kLeast = 3 < 4 ? 3 : 4;
+int call(const int* alpha, int lda, long stride, const int* beta) {
+  return std::printf("gemm %d %d %ld %d\\n", *alpha, lda, stride, *beta);
+}
+#define cublasGemmStridedBatchedEx_64(h, a, b, m, n, k, alpha, x, xt, ldx, sx, y, yt, ldy, sy, beta, z, zt, ldz, sz) call(alpha, ldx, sx, beta)
+int main() {
+  const int one = 1, zero = 0;
+  __syncthreads();
+  std::string name = "b";
+  if (name == "b" && kLeast + 1 <= 5 - 1) std::puts("compared");
+  cublasGemmStridedBatchedEx_64(0, 0, 0, 2, 3, 4, &one, 0, 0, 5, 6, 0, 0, 7, 8, &zero, 0, 0, 9, 10);
+}
+"""
+
+
+class Together(unittest.TestCase):
+    def test_all_mutants_of_a_source_compile_together_and_one_is_awake(self):
+        every = mutants_of("a.cpp", PROGRAM)
+        self.assertEqual({m.kind for m in every}, set(KINDS))
+        with tempfile.TemporaryDirectory() as folder:
+            build = pathlib.Path(folder)
+
+            def compiled(name, text):
+                (build / f"{name}.cpp").write_text(text)
+                subprocess.run(["c++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-unused", "-o", build / name, build / f"{name}.cpp"], check=True)
+                return build / name
+
+            def printed(program, number=0):
+                environment = {**os.environ, "RETRACE_MUTANT": str(number)}
+                return subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout
+
+            numbered = list(enumerate(every, 1))
+            together = compiled("together", with_all(PROGRAM, numbered, cases.ROOT / mutants.HEADER))
+            self.assertEqual(printed(together), printed(compiled("alone", PROGRAM)))
+            for kind in KINDS:
+                number, one = next((n, m) for n, m in numbered if m.kind == kind)
+                self.assertEqual(printed(together, number), printed(compiled(kind, one.apply(PROGRAM))), one.what)
+                self.assertNotEqual(printed(together, number), printed(together), one.what)
+
+
 class Trial(unittest.TestCase):
-    def test_a_mutant_is_compiled_and_run_with_a_limit(self):
+    def test_a_mutant_is_woken_and_run_with_a_limit(self):
         seen = []
 
         class FakeWorkshop:
             build = pathlib.Path("build")
 
-            def changed(self, file, change):
-                seen.append((file, change("y < b")))
-                return unittest.mock.MagicMock()
-
-            def compile(self, targets):
-                seen.append(targets)
-                return ""
-
-            def run(self, command, seconds):
-                seen.append((command, seconds))
+            def run(self, command, seconds, variables):
+                seen.append((command, seconds, variables))
                 return 1
 
-        self.assertEqual(mutants.try_mutant(FakeWorkshop(), mutant(), 9).verdict, "killed")
-        program = "build/tests/cuda/cuda_tests"
-        self.assertEqual(seen, [("cuda/a.cu", "x < b"), ["tests/cuda/cuda_tests"], ([program, "--abort"], 9)])
+        self.assertEqual(mutants.try_mutant(FakeWorkshop(), 7, mutant(), 9).verdict, "killed")
+        self.assertEqual(seen, [(["build/tests/cuda/cuda_tests", "--abort"], 9, {"RETRACE_MUTANT": "7"})])
 
 
 cases.main("project-mutants")

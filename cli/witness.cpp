@@ -18,18 +18,13 @@ bool counts(const SavedTensor& saved) {
   return saved.tensor.defined() && kStepTags.contains(saved.tensor.storage().tag());
 }
 
-std::int64_t block_bytes(const Tensor& x) {
-  const std::int64_t bytes = x.storage().bytes();
-  return (bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment;
-}
-
 /// Of what is there, each storage once.
 std::int64_t held_bytes(SavedSpan saved) {
   std::set<const Storage*> seen;
   std::int64_t bytes = 0;
   for (const SavedTensor& s : saved)
     if (counts(s) && !s.tensor.storage().released() && seen.insert(&s.tensor.storage()).second)
-      bytes += block_bytes(s.tensor);
+      bytes += block_bytes(s.tensor.storage().bytes());
   return bytes;
 }
 
@@ -42,7 +37,7 @@ void describe(Moment& moment, const SavedTensor& saved) {
   std::ostringstream text;
   text << name_of(saved.tensor.dtype()) << to_string(saved.tensor.shape());
   moment.tensors.push_back(text.str());
-  moment.bytes += block_bytes(saved.tensor);
+  moment.bytes += block_bytes(saved.tensor.storage().bytes());
 }
 
 std::string place_of(const TapeEvent& event) { return path_of(event.scope) + " " + std::string(event.op); }

@@ -100,14 +100,10 @@ class CpuAllocator final : public Allocator {
   }
 };
 
-std::int64_t round_up(std::int64_t bytes) {
-  return (bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment;
-}
-
 }  // namespace
 
 Block Allocator::allocate(std::int64_t bytes, Tag tag, const Shape& shape, DType dtype) {
-  const std::int64_t rounded = round_up(bytes);
+  const std::int64_t rounded = block_bytes(bytes);
   const Lifetime lifetime = kStepTags.contains(tag) ? Lifetime::step : Lifetime::longer;
   const std::lock_guard lock(mutex_);
   const std::int64_t budget = ledger_.budget();

@@ -12,6 +12,10 @@ namespace retrace {
 
 /// Blocks start at, and their sizes are rounded up to, multiples of this many bytes.
 inline constexpr std::int64_t kBlockAlignment = 64;
+/// The bytes of the block that holds so many.
+constexpr std::int64_t block_bytes(std::int64_t bytes) {
+  return (bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment;
+}
 
 /// A piece of memory and its entry in the ledger.
 struct Block {

@@ -11,7 +11,15 @@ namespace retrace {
 
 /// The element types of tensors: f32 and f64 to compute with, bf16 and f16 to keep in half of the bytes (see
 /// docs/design/precision.md), integers for labels, indices and bit masks.
-enum class DType : std::uint8_t { f32, f64, bf16, f16, u8, i32, i64 };
+enum class DType : std::uint8_t {
+  f32,   ///< float
+  f64,   ///< double
+  bf16,  ///< BFloat16
+  f16,   ///< Float16
+  u8,    ///< std::uint8_t: images before they are normalised, and eight bits of a mask an element
+  i32,   ///< std::int32_t: the indices that max pooling keeps
+  i64    ///< std::int64_t: labels
+};
 
 /// `f32`, `f64`, `bf16`, `f16`, `u8`, `i32` or `i64`.
 std::string_view name_of(DType dtype);

@@ -2,6 +2,7 @@
 #include <bit>
 #include <concepts>
 #include <cstdint>
+#include <type_traits>
 
 namespace retrace {
 
@@ -104,5 +105,9 @@ template <class T>
 inline constexpr bool kIsReducedFloat = false;
 template <class Format>
 inline constexpr bool kIsReducedFloat<ReducedFloat<Format>> = true;  ///< one of the two
+
+/// The type in which kernels compute with numbers that are stored as T.
+template <class T>
+using Compute = std::conditional_t<kIsReducedFloat<T>, float, T>;
 
 }  // namespace retrace

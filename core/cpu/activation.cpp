@@ -10,7 +10,6 @@ namespace retrace {
 
 namespace {
 
-using cpu::Compute;
 using cpu::kGrain;
 using cpu::parallel_for;
 

@@ -52,13 +52,24 @@ class Lines {
 /// What x and y may have together such that results may still be in a cache when they are read.
 inline constexpr std::int64_t kCachedBytes = std::int64_t{8} << 20;
 
+/// Whether stores past the caches are fast: AMD's are; Intel's hold the buffers that fetches need
+/// (docs/design/convolution.md). Tests set it.
+inline bool fast_past_caches = [] {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_is("amd") != 0;
+#else
+  return false;
+#endif
+}();
+
 /// Whether rows of y are written past the caches as whole vectors: not if they might stay there, or are there
 /// already.
 template <class T>
 bool streams(const Tensor& x, const Tensor& y, const kernel::Residual& residual = {}) {
   const std::int64_t elements = x.numel() + y.numel();
   const bool in_place = residual.value.defined() && residual.value.data<T>() == y.data<T>();
-  return !in_place && elements * static_cast<std::int64_t>(sizeof(T)) > kCachedBytes &&
+  return fast_past_caches && !in_place && elements * static_cast<std::int64_t>(sizeof(T)) > kCachedBytes &&
          y.shape()[3] % kLanes<T> == 0 && reinterpret_cast<std::uintptr_t>(y.data<T>()) % kVectorBytes == 0;
 }
 

@@ -74,7 +74,7 @@ void dropout_cpu(const Tensor& x, const RandomStream& stream, double p, Tensor& 
   visit_any_float("dropout", x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    const auto scale = static_cast<cpu::Compute<T>>(1 / (1 - p));
+    const auto scale = static_cast<Compute<T>>(1 / (1 - p));
     const auto threshold = static_cast<std::uint32_t>(std::ceil(p * 0x1p24));  // of a word's upper 24 bits
     for_each_batch(stream, x.numel(), [=](const Words& words, std::int64_t b, std::int64_t n) {
 #pragma omp simd

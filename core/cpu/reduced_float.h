@@ -4,13 +4,8 @@
 #include <retrace/core/tensor.h>
 
 #include <cstdint>
-#include <type_traits>
 
 namespace retrace::cpu {
-
-/// The type in which numbers that are stored as T are computed with.
-template <class T>
-using Compute = std::conditional_t<kIsReducedFloat<T>, float, T>;
 
 /// to = value, rounded where T is a reduced float.
 template <class T>

@@ -9,6 +9,7 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -97,8 +98,8 @@ Plan<Direction> choose(cudnnHandle_t handle, const Problem& problem) {
                                  &count, found.data()),
           "cudnnGetConvolutionAlgorithm_v7");
   Plan<Direction> plan;
-  for (int i = 0; i < count; ++i) {  // the fastest comes first
-    const auto& candidate = found[static_cast<std::size_t>(i)];
+  for (const auto& candidate :
+       std::span(found).first(static_cast<std::size_t>(count))) {  // the fastest first
     if (candidate.status != CUDNN_STATUS_SUCCESS || candidate.determinism != CUDNN_DETERMINISTIC) continue;
     plan.algorithm = candidate.algo;
     // `candidate.memory` may be that of another math type than the problem's.

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
 
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
@@ -60,10 +59,6 @@ __device__ inline std::int64_t thread_index() {
   return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
 __device__ inline std::int64_t thread_count() { return static_cast<std::int64_t>(gridDim.x) * blockDim.x; }
-
-/// The type in which numbers that are stored as T are computed with.
-template <class T>
-using Compute = std::conditional_t<kIsReducedFloat<T>, float, T>;
 
 /// The values of all kSize threads of a block, combined by op(a, b) in a fixed order: the upper half joins
 /// the lower one until one value is left. Every thread of the block must call it, and gets the result.

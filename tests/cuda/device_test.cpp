@@ -84,9 +84,20 @@ TEST_CASE("a GPU says what it is and what it can do", "[cuda]") {
 TEST_CASE("a GPU's work is timed by events around it", "[cuda]") {
   const Device gpu = cuda::device();
   Tensor x = Tensor::zeros({1000}, DType::f32, Tag::data, gpu);
-  const std::int64_t before = gpu_host::counts().launches;
+  const gpu_host::Counts before = gpu_host::counts();
   CHECK(cuda::seconds_of(gpu, [&] { kernel::fill(x, 1); }) > 0);
-  CHECK(gpu_host::counts().launches == before + 1);
+  CHECK(gpu_host::counts().launches == before.launches + 1);
+  CHECK(gpu_host::counts().events == before.events + 2);
+  CHECK(cuda::seconds_of(Device::cpu(), [] {}) >= 0);
+  CHECK(gpu_host::counts().events == before.events + 2);
+}
+
+TEST_CASE("synchronize waits for a GPU, and has nothing to wait for on the CPU", "[cuda]") {
+  const std::int64_t before = gpu_host::counts().waits;
+  cuda::synchronize(cuda::device());
+  CHECK(gpu_host::counts().waits == before + 1);
+  cuda::synchronize(Device::cpu());
+  CHECK(gpu_host::counts().waits == before + 1);
 }
 
 TEST_CASE("tensors go to a GPU and come back", "[cuda]") {

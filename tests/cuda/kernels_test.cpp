@@ -338,6 +338,16 @@ TEST_CASE("leaky_relu on the GPU takes each element once, in place, too", "[cuda
     });
 }
 
+TEST_CASE("batch norm on the GPU lets nothing back through a ReLU whose value is 0", "[cuda][batch_norm]") {
+  for (const DType dtype : kWideTypes)
+    compare({uniform({9, 1})(dtype), Tensor::zeros({1}, dtype)}, 0, [](const Tensors& in) {
+      Tensor y = like(in[0]);
+      Tensor mask({2}, DType::u8, Tag::saved, y.device());
+      kernel::batch_norm_normalize(in[0], in[1], in[1], in[1], in[1], true, y, mask);
+      return Tensors{y, mask};
+    });
+}
+
 TEST_CASE("kernels on the GPU whose threads take several elements leave a neighbour alone", "[cuda]") {
   for (const DType dtype : kWideTypes)
     compare({uniform({13, 1})(dtype), uniform({1}, 1, 2)(dtype)}, tolerance_of(dtype), [](const Tensors& in) {

@@ -24,11 +24,12 @@ double allowed(const OpCase& op_case, DType dtype) {
   return dtype == DType::f64 ? 1e-11 : tolerance_of(op_case, dtype);
 }
 
+template <bool kTraining>
 Var batch_norm_relu_of(const Vars& x) {
   const DType dtype = wider(x[0].dtype(), DType::f32);
   Tensor mean = beside(x[0], Tensor::zeros({8}, dtype));
   Tensor var = beside(x[0], Tensor::full({8}, 1, dtype));
-  return batch_norm_relu(x[0], x[1], x[2], mean, var);
+  return batch_norm_relu(x[0], x[1], x[2], mean, var, {.training = kTraining});
 }
 Var each_cross_entropy(const Vars& x) {
   return cross_entropy(x[1], x[0].value(), {.reduction = Reduction::none});
@@ -76,7 +77,8 @@ std::vector<OpCase> full_block_cases() {
       {"full group_norm of neighbours",
        [](const Vars& v) { return group_norm(v[0], 2, v[1], v[2]); },
        {lines, channels, channels}},
-      {"full batch_norm_relu", &batch_norm_relu_of, {image, channels, channels}},
+      {"full batch_norm_relu", &batch_norm_relu_of<true>, {image, channels, channels}},
+      {"full batch_norm_relu in evaluation", &batch_norm_relu_of<false>, {image, channels, channels}},
       {"full conv2d",
        [](const Vars& v) { return conv2d(v[0], v[1], v[2]); },
        {image, uniform({8, 8, 1, 1}), channels}},

@@ -25,6 +25,8 @@ struct Counts {
   /// Copies in a stream that had not waited for all launches and calls before: they may overwrite what is
   /// still being read.
   std::int64_t hasty_copies = 0;
+  std::int64_t events = 0;  ///< recorded in a stream
+  std::int64_t waits = 0;   ///< of the host, for a stream
 };
 const Counts& counts();
 /// For the stand-ins, before they compute.

@@ -81,6 +81,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  add(mutable_counts().waits, 1);
   of(stream).run(of(stream).asked());
   return cudaSuccess;
 }
@@ -101,6 +102,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  add(mutable_counts().events, 1);
   of(event) = {&of(stream), of(stream).asked(), work_asked(), std::chrono::steady_clock::now()};
   return cudaSuccess;
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include <retrace/core/device.h>
+#include <retrace/core/dtype.h>
 
 #include <functional>
 #include <string>
@@ -27,7 +28,13 @@ struct KernelCase {
   std::function<Work()> prepare;  ///< allocates
 };
 
-/// All of them, f32, of the shapes of CIFAR networks with batches of 100, for tensors on that device.
-std::vector<KernelCase> kernel_cases(Device device = Device::cpu());
+/// What a case's tensors are.
+struct Setting {
+  Device device = Device::cpu();
+  DType dtype = DType::f32;
+};
+
+/// Those of kernels that take that element type, of the shapes of CIFAR networks with batches of 100.
+std::vector<KernelCase> kernel_cases(const Setting& setting);
 
 }  // namespace retrace::benchmarks

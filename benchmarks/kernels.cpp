@@ -20,6 +20,7 @@ namespace {
 struct Options {
   std::string filter{};
   std::string device = "cpu";
+  std::string dtype = "f32";
   double seconds = 0.3;
   int threads = 0;
   bool json = false;
@@ -61,12 +62,13 @@ Result measure(const KernelCase& c, Device device, double budget) {
           .peak = cli::median(peaks)};
 }
 
-void print_title(Device device) {
-  if (device == Device::cpu())
-    fmt::print("f32, {} threads; medians. Peak: multiply-adds in registers", num_threads());
+void print_title(const Setting& setting) {
+  if (setting.device == Device::cpu())
+    fmt::print("{}, {} threads; medians. Peak: f32 multiply-adds in registers", name_of(setting.dtype),
+               num_threads());
   else
-    fmt::print("f32, {}; medians. Peak: multiply-adds of all lanes at the highest clock",
-               cuda::properties(device).name);
+    fmt::print("{}, {}; medians. Peak: f32 multiply-adds of all lanes at the highest clock",
+               name_of(setting.dtype), cuda::properties(setting.device).name);
   fmt::print(
       ", or a copy of as many bytes, measured before each run\n\n"
       "| case | ms | GFLOP/s | GB/s | peak | of the peak |\n|---|--:|--:|--:|--:|--:|\n");
@@ -82,12 +84,13 @@ int measure_all(const Options& options) {
   if (options.threads > 0) set_num_threads(options.threads);
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   bool found = false;
-  const Device device = cuda::device_from_name(options.device);
-  for (const KernelCase& c : kernel_cases(device)) {
+  const Setting setting{.device = cli::check_use([&] { return cuda::device_from_name(options.device); }),
+                        .dtype = dtype_from_name(options.dtype)};
+  for (const KernelCase& c : kernel_cases(setting)) {
     if (c.name.find(options.filter) == std::string::npos) continue;
-    if (!options.json && !found) print_title(device);
+    if (!options.json && !found) print_title(setting);
     found = true;
-    const Result r = measure(c, device, options.seconds);
+    const Result r = measure(c, setting.device, options.seconds);
     if (!options.json) print_row(r);
     rows.push_back({{"case", r.name},
                     {"seconds", r.seconds},
@@ -112,12 +115,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("-t,--threads", options.threads, "(default: all cores)")->check(CLI::PositiveNumber);
   cli::add_device_option(app, options.device);
+  app.add_option("--dtype", options.dtype, "element type; norms, losses and optimizers take f32 alone here")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
+      ->capture_default_str();
   app.add_flag("--json", options.json, "print JSON, for machines");
   CLI11_PARSE(app, argc, argv);
-  try {
-    return measure_all(options);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "kernels: {}\n", error.what());
-    return cli::kFailed;
-  }
+  return cli::exit_status_of("kernels", [&] { return measure_all(options); });
 }

@@ -116,7 +116,7 @@ nlohmann::ordered_json json_of(const Row& row) {
           {"peak_bytes", row.peak_bytes}};
 }
 
-void sweep(const Options& options) {
+int sweep(const Options& options) {
   apply(options.run);
   const auto images = load({.name = "synthetic"}, Split::train);
   if (!options.json)
@@ -140,10 +140,11 @@ void sweep(const Options& options) {
       std::fflush(stdout);
     }
   }
-  if (!options.json) return;
+  if (!options.json) return kDone;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const Row& row : all) rows.push_back(json_of(row));
   fmt::print("{}\n", rows.dump());
+  return kDone;
 }
 
 }  // namespace
@@ -163,11 +164,5 @@ int main(int argc, char** argv) {
   add_run_options(app, options.run);
   app.add_flag("--json", options.json, "print JSON, for machines");
   CLI11_PARSE(app, argc, argv);
-  try {
-    sweep(options);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "sweep: {}\n", error.what());
-    return kFailed;
-  }
-  return kDone;
+  return exit_status_of("sweep", [&] { return sweep(options); });
 }

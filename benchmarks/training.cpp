@@ -47,7 +47,7 @@ std::optional<Bound> bound_of(const MemoryRun& run, const std::vector<MemoryRun>
   return bound;
 }
 
-std::vector<MemoryRun> measure_network(const std::string& name, const Options& options, const Batch& batch) {
+MeasureOptions measured_by(const std::string& name, const Options& options) {
   MeasureOptions measured{.name = name,
                           .network = network_options({.name = name}, image_format("synthetic")),
                           .run = options.run,
@@ -59,7 +59,7 @@ std::vector<MemoryRun> measure_network(const std::string& name, const Options& o
     if (wanted != Policy::reversible || has_reversible_blocks(measured.network))
       measured.policies.push_back(wanted);
   }
-  return measure(measured, batch);
+  return measured;
 }
 
 nlohmann::ordered_json training_json(const MemoryRun& run, const std::optional<Bound>& bound) {
@@ -94,13 +94,13 @@ void print_title(const Options& options) {
       options.batch, options.run.dtype, num_threads(), options.steps);
 }
 
-void measure_all(const Options& options) {
+int measure_all(const Options& options) {
   apply(options.run);
   const Batch batch = first_batch(load({.name = "synthetic"}, Split::train), options.batch, options.run);
   if (!options.json && !options.profile) print_title(options);
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const std::string& name : options.networks) {
-    const std::vector<MemoryRun> runs = measure_network(name, options, batch);
+    const std::vector<MemoryRun> runs = measure(check_use([&] { return measured_by(name, options); }), batch);
     for (const MemoryRun& run : runs) {
       if (options.json) {
         rows.push_back(training_json(run, bound_of(run, runs)));
@@ -114,6 +114,7 @@ void measure_all(const Options& options) {
     }
   }
   if (options.json) fmt::print("{}\n", rows.dump());
+  return kDone;
 }
 
 }  // namespace
@@ -136,11 +137,5 @@ int main(int argc, char** argv) {
   auto* json = app.add_flag("--json", options.json, "print JSON, for machines");
   app.add_flag("--profile", options.profile, "print milliseconds by op instead")->excludes(json);
   CLI11_PARSE(app, argc, argv);
-  try {
-    measure_all(options);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "training: {}\n", error.what());
-    return kFailed;
-  }
-  return kDone;
+  return exit_status_of("training", [&] { return measure_all(options); });
 }

@@ -63,26 +63,31 @@ void add_to(MemoryReport& report, const BenchOptions& options, const MeasureOpti
   }
 }
 
-/// Throws IoError before a minute of work rather than after it.
-void check_folders(const ReportFiles& files) {
-  for (const auto* path : {&files.html, &files.svg, &files.csv, &files.trace})
-    if (path->has_parent_path() && !std::filesystem::is_directory(path->parent_path()))
-      fail<IoError>("bench", "{} must be in a folder that is there, but {} is none", path->string(),
-                    path->parent_path().string());
-}
+/// A file that the report is written to.
+struct Target {
+  std::filesystem::path path;
+  void (*write)(const std::filesystem::path& path, const MemoryReport& report);
+};
 
-void write(const ReportFiles& files, const MemoryReport& report) {
-  if (!files.html.empty()) write_html(files.html, report);
-  if (!files.svg.empty()) write_svg(files.svg, report);
-  if (!files.csv.empty()) write_csv(files.csv, report);
-  if (!files.trace.empty()) write_trace(files.trace, report);
+/// Those that are wanted. Throws IoError before a minute of work rather than after it.
+std::vector<Target> targets_of(const ReportFiles& files) {
+  std::vector<Target> targets = {{files.html, &write_html},
+                                 {files.svg, &write_svg},
+                                 {files.csv, &write_csv},
+                                 {files.trace, &write_trace}};
+  std::erase_if(targets, [](const Target& target) { return target.path.empty(); });
+  for (const auto& [path, write] : targets)
+    if (path.has_parent_path() && !std::filesystem::is_directory(path.parent_path()))
+      fail<IoError>("bench", "{} must be in a folder that is there, but {} is none", path.string(),
+                    path.parent_path().string());
+  return targets;
 }
 
 }  // namespace
 
 int run_bench_memory(const BenchOptions& options) {
   check_use([&] { check_names(options.network, options.data); });
-  check_folders(options.files);
+  const std::vector<Target> targets = targets_of(options.files);
   apply(options.run);
   const std::shared_ptr<Dataset> data = load(options.data, Split::train);
   MeasureOptions measured{.name = options.network.name,
@@ -90,8 +95,6 @@ int run_bench_memory(const BenchOptions& options) {
                           .run = options.run,
                           .policies = {},
                           .steps = options.steps};
-  const ReportFiles& files = options.files;
-  const bool wanted = !(files.html.empty() && files.svg.empty() && files.csv.empty() && files.trace.empty());
   MemoryReport report{.title = fmt::format("Memory of one training step of {}", options.network.name)};
   std::vector<MemoryRun> runs;
   check_use([&] {
@@ -104,13 +107,11 @@ int run_bench_memory(const BenchOptions& options) {
   for (const std::int64_t batch : options.batches) {
     const Batch images = check_use([&] { return first_batch(data, batch, options.run); });
     for (MemoryRun& run : measure(measured, images)) runs.push_back(std::move(run));
-    if (wanted) add_to(report, options, measured, images);
+    if (!targets.empty()) add_to(report, options, measured, images);
   }
   print(options, runs);
-  if (wanted) {
-    report.text = facts(options, runs, *data);
-    write(files, report);
-  }
+  report.text = facts(options, runs, *data);
+  for (const auto& [path, write] : targets) write(path, report);
   return kDone;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 #include <retrace/core/error.h>
 
+#include <functional>
+#include <string_view>
 #include <utility>
 
 namespace retrace::cli {
@@ -29,5 +31,9 @@ decltype(auto) check_use(F&& f) {
     throw UsageError(error.what());
   }
 }
+
+/// What a program's main returns: the status of `work`, or that of what it throws, whose text is printed to
+/// stderr behind `program: `.
+int exit_status_of(std::string_view program, const std::function<int()>& work);
 
 }  // namespace retrace::cli

@@ -10,16 +10,12 @@
 #include <retrace/cli/step_command.h>
 #include <retrace/cli/train.h>
 #include <retrace/cli/waiting.h>
-#include <retrace/core/fail.h>
+#include <retrace/core/format.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
-#include <new>
-#include <system_error>
 
 namespace retrace::cli {
 
@@ -329,14 +325,7 @@ int run(int argc, char** argv) {
         unknown.empty() ? error.what() : fmt::format("these were not expected: {}", fmt::join(unknown, " "));
     throw UsageError(fmt::format("[command line] {} (see retrace --help)", what));
   }
-  const int status = work();
-  if (std::fflush(stdout) != 0) fail<IoError>("retrace", "the output must be writable, but it was not");
-  return status;
-}
-
-int complain(const char* text, int status) {
-  fmt::print(stderr, "retrace: {}\n", text);
-  return status;
+  return work();
 }
 
 }  // namespace
@@ -347,15 +336,5 @@ int main(int argc, char** argv) {
   using namespace retrace::cli;
   let_threads_sleep(argv);
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error with a text, as a full disk is
-  try {
-    return run(argc, argv);
-  } catch (const UsageError& error) {
-    return complain(error.what(), kWrongUse);
-  } catch (const std::bad_alloc&) {
-    return complain("[retrace] the machine must have memory for this, but there is no more", kFailed);
-  } catch (const std::system_error&) {  // from {fmt}
-    return complain("[retrace] the output must be writable, but it was not", kFailed);
-  } catch (const std::exception& error) {
-    return complain(error.what(), kFailed);
-  }
+  return exit_status_of("retrace", [&] { return run(argc, argv); });
 }

@@ -53,12 +53,11 @@ std::string name_of(const Recording::Node& node) {
 }
 
 const Recording::Span* span_of(const Recording& recording, std::size_t event) {
-  const Recording::Span* innermost = nullptr;
-  for (const Recording::Span& span : recording.spans) {
-    if (span.begin.events > event) break;
-    if (event < span.end.events) innermost = &span;
-  }
-  return innermost;
+  const auto begun = std::ranges::upper_bound(recording.spans, event, {},
+                                              [](const Recording::Span& span) { return span.begin.events; });
+  const auto innermost = std::find_if(std::reverse_iterator(begun), recording.spans.rend(),
+                                      [&](const Recording::Span& span) { return event < span.end.events; });
+  return innermost == recording.spans.rend() ? nullptr : &*innermost;
 }
 
 MemoryFigures figures_of(const Recording& recording) {

@@ -43,6 +43,13 @@ class Kernels(Case):
         self.assertAlmostEqual(row["gflops"] * row["seconds"], 2e-9 * products, places=9)
         self.assertAlmostEqual(row["gbytes_per_s"] * row["seconds"], 4e-9 * numbers, places=9)
 
+    def test_half_of_the_bytes(self):
+        name = "conv2d 3x3 32->32@16 forward"
+        full, half = (json.loads(self.text(KERNELS, "--json", "--seconds", "0.001", "--threads", "1", "--filter", name, "--dtype", dtype))[0]
+                      for dtype in ("f32", "bf16"))
+        for key, share in (("gflops", 1), ("gbytes_per_s", 0.5)):
+            self.assertAlmostEqual(half[key] * half["seconds"], share * full[key] * full["seconds"], places=9)
+
     def test_table(self):
         text = self.text(KERNELS, "--seconds", "0.001", "--threads", "1", "--filter", "cross_entropy forward")
         self.assertRegex(text, r"\n\| cross_entropy forward 100x1000 (\| [0-9.]+ ){3}\| [0-9]+ GB/s \| [0-9]+ % \|\n\Z")
@@ -50,6 +57,12 @@ class Kernels(Case):
     def test_unknown_case(self):
         done = call(KERNELS, "--filter", "no such kernel")
         self.assertEqual((done.returncode, done.stderr), (2, "kernels: no case's name contains 'no such kernel'\n"))
+
+    def test_unknown_device(self):
+        for program in (KERNELS, TRAINING, SWEEP):
+            done = call(program, "--device", "gpu")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(": [device] the name must be cpu, cuda or cuda:N, got 'gpu'\n", done.stderr)
 
 
 class Sweep(Case):
@@ -102,7 +115,7 @@ class Training(Case):
 
     def test_unknown_network(self):
         done = call(TRAINING, "--networks", "resnet31")
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 2)
         self.assertRegex(done.stderr, r"\Atraining: \[[a-z_0-9 ]+\] the name must be one of .*, got 'resnet31'\n\Z")
 
 

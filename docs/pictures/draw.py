@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Draws the pictures of the design pages, as SVG files beside this script.
+"""Draws the pictures of the design pages and chapter 5's, as SVG files beside this script.
 
 Each picture brings its own ground and follows the reader's choice of light or dark. The two streams have the same four
 colours in all of them (Okabe and Ito's, which the colour-blind tell apart): x1 dark blue, x2 orange, y1 light blue,
-y2 red. `bytes_over_a_step.txt` is what build/docs/listings/bytes_over_a_step prints.
+y2 red. `bytes_over_a_step.txt` and `drift.txt` are what the programs of these names in build/docs/listings/ print.
 
 Usage: draw.py [FOLDER]
 """
 
+import math
 import pathlib
 import sys
 from xml.sax.saxutils import escape
@@ -68,14 +69,15 @@ class Picture:
         if sub:
             self.text(x + width / 2, middle + 9, sub, f"small {ink or 'quiet'}")
 
-    def line(self, *points, kind="", tip=True):
+    def line(self, *points, kind="", tip=True, dashed=False):
         """A line through points; with a tip, its last part is horizontal or vertical and ends in an arrow."""
         (x0, y0), (x1, y1) = points[-2], points[-1]
         length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1)
         dx, dy = (x1 - x0) / length, (y1 - y0) / length
         ends = [*points[:-1], (x1 - 7 * dx, y1 - 7 * dy) if tip else (x1, y1)]
         path = " ".join(f"{x:g},{y:g}" for x, y in ends)
-        self.add(f'<polyline points="{path}" class="line {kind}"/>')
+        dashes = ' stroke-dasharray="7 5"' if dashed else ""
+        self.add(f'<polyline points="{path}" class="line {kind}"{dashes}/>')
         if tip:
             corners = [(x1, y1), (x1 - 9 * dx - 4.5 * dy, y1 - 9 * dy + 4.5 * dx), (x1 - 9 * dx + 4.5 * dy, y1 - 9 * dy - 4.5 * dx)]
             self.add(f'<polygon points="{" ".join(f"{x:.4g},{y:.4g}" for x, y in corners)}" class="{kind or "tip"}"/>')
@@ -213,6 +215,38 @@ def memory():
         p.text(580, at + 17, f"{numbers[forward - 1] / 1024:.0f} after forward", "small quiet", "start")
         p.text(580, at + 33, f"{peak / 1024:.0f} at the peak", "small quiet", "start")
     p.text(340, 318, "Eight couplings of 2 x 32 channels, 64 samples, f32: build/docs/listings/bytes_over_a_step", "small quiet")
+    return p
+
+
+def drift():
+    p = Picture(720, 340, "The error of a rebuilt input, by depth, for additive and affine couplings in f32 and f64")
+    _, *rows = (line.split() for line in (HERE / "drift.txt").read_text(encoding="utf-8").splitlines())
+    depths = [int(row[0]) for row in rows]
+    left, right, top, base = 70, 560, 40, 272
+    lowest, highest = -17, 0
+
+    def at(depth, power):
+        return (left + (right - left) * math.log(depth / depths[0]) / math.log(depths[-1] / depths[0]),
+                base - (base - top) * (power - lowest) / (highest - lowest))
+
+    for power in range(-16, 1, 4):
+        _, y = at(1, power)
+        p.add(f'<line x1="{left}" y1="{y:g}" x2="{right}" y2="{y:g}" class="rule"/>')
+        p.text(left - 8, y + 4, f"1e{power:+03d}", "small quiet", "end")
+    for depth in depths:
+        p.text(at(depth, lowest)[0], base + 20, f"{depth}", "small quiet")
+    lines = (("additive, f32", "green", False), ("additive, f64", "green", True), ("affine, f32", "pink", False), ("affine, f64", "pink", True))
+    for i, (name, kind, dashed) in enumerate(lines):
+        points = [at(depth, round(math.log10(float(row[1 + i])))) for depth, row in zip(depths, rows)]
+        # where two lines meet, the later one is seen beside the earlier one
+        points = [(x, y - 2 * (i // 2)) for x, y in points]
+        p.line(*points, kind=kind, tip=False, dashed=dashed)
+        for x, y in points:
+            p.add(f'<circle cx="{x:g}" cy="{y:g}" r="3.5" class="{kind}"/>')
+        p.text(right + 14, points[-1][1] + 5, name, "", "start")
+    p.text((left + right) / 2, base + 40, "couplings in one run", "quiet")
+    p.text(left - 50, 24, "largest error, as a part of the largest |x|", "small quiet", "start")
+    p.text(340, 328, "Means over 20 chains: build/docs/listings/drift", "small quiet")
     return p
 
 
@@ -391,7 +425,7 @@ def non_goals():
     return p
 
 
-PICTURES = [layers, words, tape, dispatch, memory, reversibility, precision, convolution, fusion, cuda, bridge, dependencies, non_goals]
+PICTURES = [layers, words, tape, dispatch, memory, reversibility, precision, convolution, fusion, cuda, bridge, dependencies, non_goals, drift]
 
 
 def main():

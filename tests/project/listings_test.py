@@ -158,6 +158,14 @@ class Outputs(unittest.TestCase):
         self.assertEqual(self.complaints(mark + "| a | 293.5 |\n| b | 1,024 of -3 `--steps 7` |\n\n77\n"), [])
         self.assertEqual(len(self.complaints(mark + "| a | 293 |\n")), 1)
         self.assertEqual(self.complaints("<!-- numbers with no_such_flag: false -->\n| 293 |\n"), [])
+        self.assertEqual(self.complaints("<!-- numbers with build/no/file: false -->\n| 293 |\n"), [])
+        self.assertEqual(len(self.complaints("<!-- numbers with build/cli/retrace: false -->\n| 293 |\n")), 1)
+
+    def test_rows_are_among_those_printed(self):
+        mark = "<!-- rows: echo '| a | 1 |'; echo '| b | 2 |' -->\n"
+        self.assertEqual(self.complaints(mark + "| b | 2 |\n\n| a | 2 |\n"), [])
+        self.assertEqual(len(self.complaints(mark + "| a | 2 |\n")), 1)
+        self.assertEqual(self.complaints(mark.replace("rows", "rows with build/no/file") + "| a | 2 |\n"), [])
 
     def test_shell_lines_name_what_there_is(self):
         self.assertEqual(self.complaints(fence("", "./run test x  # all\nretrace train --out x \\\n    --steps 3\n\nls -z\n", "sh")), [])
@@ -181,7 +189,8 @@ class Pages(unittest.TestCase):
             script = cases.ROOT / "docs" / "pictures" / "draw.py"
             subprocess.run([sys.executable, script, folder], check=True)
             drawn = sorted(pathlib.Path(folder).glob("*.svg"))
-            self.assertEqual(len(drawn), len(list((cases.ROOT / "docs" / "design").glob("*.md"))))
+            pages = {path.stem for path in (cases.ROOT / "docs" / "design").glob("*.md")}
+            self.assertEqual({picture.stem for picture in drawn}, pages | {"drift"})
             for picture in drawn:
                 self.assertEqual(picture.read_text(), (script.parent / picture.name).read_text(), picture.name)
 

@@ -22,8 +22,9 @@ class Outputs(unittest.TestCase):
         self.assertGreater(count, 10)
 
     def test_the_numbers_of_the_pictures(self):
-        done = subprocess.run(BUILD / "docs" / "listings" / "bytes_over_a_step", stdout=subprocess.PIPE, text=True, check=True)
-        self.assertEqual(done.stdout, (cases.ROOT / "docs" / "pictures" / "bytes_over_a_step.txt").read_text())
+        for name in ("bytes_over_a_step", "drift"):
+            done = subprocess.run(BUILD / "docs" / "listings" / name, stdout=subprocess.PIPE, text=True, check=True)
+            self.assertEqual(done.stdout, (cases.ROOT / "docs" / "pictures" / f"{name}.txt").read_text())
 
     def test_every_command_of_the_program_has_its_text(self):
         page = (cases.ROOT / "docs" / "reference" / "commands.md").read_text()

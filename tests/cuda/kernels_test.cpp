@@ -314,6 +314,19 @@ TEST_CASE("optimizers on the GPU step as on the CPU", "[cuda][optimizer]") {
   }
 }
 
+TEST_CASE("an optimizer on the GPU steps 48 parameters in a launch", "[cuda][optimizer]") {
+  const Tensor numbers = Tensor::full({3}, 1, DType::f32, Tag::data, cuda::device());
+  for (const auto& [parameters, launches] : {std::pair{1, 1}, {48, 1}, {49, 2}, {96, 2}}) {
+    kernel::ParameterSteps steps;
+    for (int i = 0; i < parameters; ++i)
+      steps.steps.push_back(
+          {.gradient = numbers, .state = {}, .number = 1, .parameter = numbers.clone(Tag::data)});
+    const std::int64_t before = gpu_host::counts().launches;
+    kernel::sgd_step({.lr = 0.1}, steps);
+    CHECK(gpu_host::counts().launches - before == launches);
+  }
+}
+
 TEST_CASE("square_sum on the GPU is the CPU's", "[cuda][optimizer]") {
   constexpr std::int64_t kBlock = 64 * 256;  // elements that a block takes
   for (const DType dtype : kEachType)

@@ -1,3 +1,4 @@
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/mask.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/reduced_float.h>
@@ -36,7 +37,7 @@ template <class T, class F, class... Keeps>
 void map_masked(const Tensor& x, Tensor& y, Tensor& mask, F f, Keeps... keeps) {
   const T* from = x.data<T>();
   T* to = y.mutable_data<T>();
-  std::uint8_t* bits = mask.defined() ? mask.mutable_data<std::uint8_t>() : nullptr;
+  std::uint8_t* bits = detail::mutable_data_or_null<std::uint8_t>(mask);
   const std::int64_t row = mask_bytes(x);
   parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t b = begin; b < end; b += kBlock) {

@@ -5,6 +5,7 @@
 //   v[i][c] = (B^T d B)[i]          for each channel c of x
 //   m[i][o] = sum over c of u[i][o][c] v[i][c]          for each slab i of 36, with u = G w G^T
 //   y[o] = A^T m[.][o] A + bias[o]          or a residual +- that
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_filters.h>
 #include <retrace/core/cpu/winograd_tiles.h>
@@ -115,8 +116,8 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const
       TilePlanes(y.shape()),
       filters,
       x.data<float>(),
-      bias.defined() ? bias.data<float>() : nullptr,
-      {residual.value.defined() ? residual.value.data<float>() : nullptr, static_cast<float>(residual.sign)},
+      detail::data_or_null<float>(bias),
+      {detail::data_or_null<float>(residual.value), static_cast<float>(residual.sign)},
       y.mutable_data<float>(),
       streams<float>(x, y, residual)};
   const std::int64_t most = unit_vectors(filters.in() + filters.out());

@@ -1,3 +1,4 @@
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/exp.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/reduced_float.h>
@@ -234,7 +235,7 @@ template <class T, class F>
 void map_targets(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y, const F& f) {
   const T* from = x.data<T>();
   const T* t = target.data<T>();
-  const T* p = pos_weight.defined() ? pos_weight.data<T>() : nullptr;
+  const T* p = detail::data_or_null<T>(pos_weight);
   T* to = y.mutable_data<T>();
   const auto run = [=, n = x.numel()](const auto& weight) {
     parallel_for(n, kGrain, [=](std::int64_t begin, std::int64_t end) {

@@ -1,5 +1,6 @@
 // Group normalisation, which is layer normalisation where a sample is one group and a channel one value. A
 // group lies in one piece, so memory is read once although its statistics take two passes.
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/sums.h>
 #include <retrace/core/kernels.h>
@@ -187,7 +188,7 @@ void group_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& ga
                                scale.data<T>(),
                                mean.data<T>(),
                                rstd.data<T>(),
-                               dx.defined() ? dx.mutable_data<T>() : nullptr,
+                               detail::mutable_data_or_null<T>(dx),
                                sums};
     parallel_for(layout.n, samples,
                  [&](std::int64_t begin, std::int64_t end) { backward(begin, end, begin / samples); });

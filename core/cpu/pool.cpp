@@ -1,3 +1,4 @@
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/reduced_float.h>
 #include <retrace/core/kernels.h>
@@ -84,7 +85,7 @@ void max_pool2d_cpu(const Tensor& x, const Pool2dOptions& options, Tensor& y, Te
     const Windows windows(options);
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
-    std::int32_t* places = indices.defined() ? indices.mutable_data<std::int32_t>() : nullptr;
+    std::int32_t* places = detail::mutable_data_or_null<std::int32_t>(indices);
     p.for_each([=](std::int64_t plane) {
       const T* image = from + plane * p.h * p.w;
       for (std::int64_t i = 0, out = plane * p.oh * p.ow; i < p.oh; ++i)

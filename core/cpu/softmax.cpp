@@ -1,3 +1,4 @@
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
 
@@ -123,7 +124,7 @@ struct CrossEntropy {
                std::int64_t ignore_index)
       : logits(x.data<T>()),
         labels(label.data<std::int64_t>()),
-        weights(weight.defined() ? weight.data<T>() : nullptr),
+        weights(detail::data_or_null<T>(weight)),
         smoothing(label_smoothing),
         ignored(ignore_index),
         classes(x.shape()[1]) {}

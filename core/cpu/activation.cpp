@@ -1,7 +1,7 @@
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/mask.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/reduced_float.h>
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 
 #include <array>

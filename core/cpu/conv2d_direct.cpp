@@ -9,8 +9,8 @@
 // Backward weight: the lanes are output channels, dy is transposed to [pixel][lane] with zeros around it, and
 //   dw[lanes][c][u][v] = sum over pixels (i, j) of x[c][i][j] dy[i + 1 - u][j + 1 - v][lanes]
 // keeps its nine sums in registers for a whole strip.
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/conv2d_lanes.h>
+#include <retrace/core/data_or_null.h>
 
 namespace retrace::cpu {
 
@@ -157,7 +157,7 @@ void direct3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
   const auto filter = [=](std::int64_t o, std::int64_t c, std::int64_t t) {
     return w[(o * g.c + c) * kTaps + t];
   };
-  convolve<T>(x, g.o, filter, detail::data_or_null<T>(bias), residual, y);
+  convolve<T>(x, g.o, filter, retrace::detail::data_or_null<T>(bias), residual, y);
 }
 
 template <class T>

@@ -2,9 +2,9 @@
 // pixel p sees.
 //   y = w columns,   dcolumns = w^T dy,   dw = dy columns^T
 // The columns are made for some rows of one image at a time, few enough to stay in a core's cache.
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/conv2d.h>
 #include <retrace/core/cpu/matrix.h>
+#include <retrace/core/data_or_null.h>
 
 namespace retrace::cpu {
 
@@ -112,7 +112,7 @@ void im2col_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weig
   const Columns<T> columns(g);
   const T* from = x.data<T>();
   const T* w = weight.data<T>();
-  const T* b = detail::data_or_null<T>(bias);
+  const T* b = retrace::detail::data_or_null<T>(bias);
   T* to = y.mutable_data<T>();
   BatchTasks<T> tasks(g.n, columns.size(), g.products());
   tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {

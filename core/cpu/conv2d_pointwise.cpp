@@ -5,8 +5,8 @@
 //
 // Backward weight: the lanes are channels of x or of dy, whichever has fewer. They are transposed to
 // [pixel][lane], and their products with pixels of the other's channels are summed in registers.
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/conv2d_lanes.h>
+#include <retrace/core/data_or_null.h>
 
 #include <type_traits>
 
@@ -248,7 +248,7 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
   const T* w = weight.data<T>();
   const PackedFilters<T> filters(
       g.o, g.c, 1, [&](std::int64_t o, std::int64_t c, std::int64_t) { return w[o * g.c + c]; });
-  const T* b = detail::data_or_null<T>(bias);
+  const T* b = retrace::detail::data_or_null<T>(bias);
   const Images<const T> from{x.data<T>(), g.n, g.c, g.h, g.w};
   const BatchOutputs<T> outputs(x, y, residual);
   BatchTasks<T> tasks(g.n, samples.size(), g.products());

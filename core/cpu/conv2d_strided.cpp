@@ -14,8 +14,8 @@
 // Backward weight: the lanes are output channels, dy is transposed to [pixel][lane], and
 //   dw[lanes][c][u][v] = sum over pixels (i, j) of dy[i][j][lanes] x[c][2i - 1 + u][2j - 1 + v]
 // keeps its nine sums in registers for a whole strip.
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/conv2d_lanes.h>
+#include <retrace/core/data_or_null.h>
 
 namespace retrace::cpu {
 
@@ -307,7 +307,7 @@ void strided3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& 
   const PackedFilters<T> filters(g.o, g.c, kTaps, [=](std::int64_t o, std::int64_t c, std::int64_t t) {
     return w[(o * g.c + c) * kTaps + t];
   });
-  const T* b = detail::data_or_null<T>(bias);
+  const T* b = retrace::detail::data_or_null<T>(bias);
   const T* from = x.data<T>();
   const BatchOutputs<T> outputs(x, y);
   BatchTasks<T> tasks(g.n, copies.size(), g.products());

@@ -5,10 +5,10 @@
 //   v[i][c] = (B^T d B)[i]          for each channel c of x
 //   m[i][o] = sum over c of u[i][o][c] v[i][c]          for each slab i of 36, with u = G w G^T
 //   y[o] = A^T m[.][o] A + bias[o]          or a residual +- that
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_filters.h>
 #include <retrace/core/cpu/winograd_tiles.h>
+#include <retrace/core/data_or_null.h>
 
 namespace retrace::cpu {
 
@@ -116,8 +116,8 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, const
       TilePlanes(y.shape()),
       filters,
       x.data<float>(),
-      detail::data_or_null<float>(bias),
-      {detail::data_or_null<float>(residual.value), static_cast<float>(residual.sign)},
+      retrace::detail::data_or_null<float>(bias),
+      {retrace::detail::data_or_null<float>(residual.value), static_cast<float>(residual.sign)},
       y.mutable_data<float>(),
       streams<float>(x, y, residual)};
   const std::int64_t most = unit_vectors(filters.in() + filters.out());

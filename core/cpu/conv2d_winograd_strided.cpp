@@ -8,10 +8,10 @@
 //   y[o] = A^T (m_oo A + m_oe) + (m_eo A + m_ee) + bias[o]          o: odd, e: even rows, then columns
 // Backward data has dy for x and turned filters; there the four parts of m are the four phases of dx:
 //   A^T m_oo A, A^T m_oe, m_eo A and m_ee
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/winograd_fetch.h>
 #include <retrace/core/cpu/winograd_filters.h>
 #include <retrace/core/cpu/winograd_strided_tiles.h>
+#include <retrace/core/data_or_null.h>
 
 namespace retrace::cpu {
 
@@ -203,7 +203,7 @@ void convolve(const Tensor& x, const Filters& filters, const Tensor& bias, Tenso
                                          typename Out::Planes(y.shape()),
                                          filters,
                                          x.data<float>(),
-                                         detail::data_or_null<float>(bias),
+                                         retrace::detail::data_or_null<float>(bias),
                                          y.mutable_data<float>(),
                                          Groups(filters.in()),
                                          streams<float>(x, y)};

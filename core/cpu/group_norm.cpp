@@ -1,8 +1,8 @@
 // Group normalisation, which is layer normalisation where a sample is one group and a channel one value. A
 // group lies in one piece, so memory is read once although its statistics take two passes.
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/sums.h>
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 
 #include <cmath>

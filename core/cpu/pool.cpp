@@ -1,6 +1,6 @@
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/reduced_float.h>
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/cpu/parallel.h>
+#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 
 #include <algorithm>

@@ -108,6 +108,12 @@ function headRow(table, columns) {
   return make(table, "tbody");
 }
 
+/** Has each cell of a finished row say which column it is in, for screens where rows are shown as lists. */
+function label(row) {
+  const heads = row.closest("table").tHead.rows[0].cells;
+  for (const cell of row.cells) cell.dataset.column = heads[cell.cellIndex].textContent;
+}
+
 /** The smallest of 1, 2, 5, 10, ... times a power of `base` steps that cuts `range` into at most `most` pieces. */
 function niceStep(range, most) {
   let step = 10 ** Math.floor(Math.log10(range / most));
@@ -152,6 +158,7 @@ function drawFigures() {
     make(row, "td", { "data-peak": recording.peak }, grouped(recording.peak));
     make(row, "td", {}, recordings[0].peak ? (recording.peak / recordings[0].peak).toFixed(2) : "–");
     make(row, "td", {}, msText(recording.end));
+    label(row);
   }
 }
 
@@ -417,6 +424,7 @@ function addPeakRow(body, recording, row) {
   make(line, "td", { class: "text name" }, allocationName({ kind }));
   make(line, "td", { class: "text" }, report.texts[kind[3]]);
   make(line, "td", { class: "text why" }, why(recording, row));
+  label(line);
 }
 
 function drawPeak(parent, recording) {
@@ -518,6 +526,7 @@ function drawDepths() {
       make(row, "td", { "data-after-forward": point.afterForward }, grouped(point.afterForward));
       make(row, "td", {}, bytesText(point.peak));
       make(row, "td", { "data-peak": point.peak }, grouped(point.peak));
+      label(row);
     }
 }
 

@@ -181,6 +181,8 @@ class Page(program.Case):
                 return box.left < picture.left - 0.5 || box.right > picture.right + 0.5 || box.top < picture.top - 0.5 || box.bottom > picture.bottom + 0.5;
             }).map(e => e.textContent)""")
             self.assertEqual(outside, [], width)
+            hidden = self.script("""[...document.querySelectorAll(".scroll")].filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent)""")
+            self.assertEqual(hidden, [], width)
             self.save_screenshot(f"{width}-{'dark' if dark else 'light'}.png")
             self.check_silence()
 

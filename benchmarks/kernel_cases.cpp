@@ -92,12 +92,6 @@ void add_convolutions(std::vector<KernelCase>& cases) {
 
 // Batch norm and ReLU.
 
-Tensor reciprocals(const Tensor& x) {
-  std::vector<float> values = x.to_vector<float>();
-  for (float& value : values) value = 1 / value;
-  return Tensor::from<float>(values, x.shape()).to(setting_now.device, Tag::data);
-}
-
 /// The tensors of a batch norm and of the ReLU behind it.
 struct Norm {
   Tensor x, y, dy, dx, mask;
@@ -108,7 +102,8 @@ struct Norm {
     for (Tensor* t : {&beta, &running_mean, &running_var, &mean, &rstd, &dgamma, &dbeta})
       *t = ramp({shape[1]});
     norm(true, mask);
-    gamma = reciprocals(rstd);  // or dy, differentiated over and over, would shrink to slow subnormal numbers
+    // gamma = 1 / rstd, or dy, differentiated over and over, would shrink to slow subnormal numbers.
+    kernel::div(Tensor::full({1}, 1, DType::f32, Tag::data, setting_now.device), rstd, gamma);
   }
 
   void norm(bool relu, Tensor bits) {

@@ -82,6 +82,11 @@ class Picture:
             corners = [(x1, y1), (x1 - 9 * dx - 4.5 * dy, y1 - 9 * dy + 4.5 * dx), (x1 - 9 * dx + 4.5 * dy, y1 - 9 * dy - 4.5 * dx)]
             self.add(f'<polygon points="{" ".join(f"{x:.4g},{y:.4g}" for x, y in corners)}" class="{kind or "tip"}"/>')
 
+    def rule(self, left, right, y, number):
+        """A line of a plot's grid, and what it stands for."""
+        self.add(f'<line x1="{left}" y1="{y:g}" x2="{right}" y2="{y:g}" class="rule"/>')
+        self.text(left - 8, y + 4, number, "small quiet", "end")
+
     def svg(self):
         width, height = self.size
         head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
@@ -193,8 +198,7 @@ def memory():
 
     for kib in range(0, top // 1024 + 1, 64):
         y = base - height * kib * 1024 / top
-        p.add(f'<line x1="{left}" y1="{y:g}" x2="{right}" y2="{y:g}" class="rule"/>')
-        p.text(left - 8, y + 4, f"{kib}", "small quiet", "end")
+        p.rule(left, right, y, f"{kib}")
     p.text(left - 8, 36, "KiB", "small quiet", "end")
     p.line((middle, 40), (middle, base), tip=False)
     p.text((left + middle) / 2, base + 24, "forward", "quiet")
@@ -231,8 +235,7 @@ def drift():
 
     for power in range(-16, 1, 4):
         _, y = at(1, power)
-        p.add(f'<line x1="{left}" y1="{y:g}" x2="{right}" y2="{y:g}" class="rule"/>')
-        p.text(left - 8, y + 4, f"1e{power:+03d}", "small quiet", "end")
+        p.rule(left, right, y, f"1e{power:+03d}")
     for depth in depths:
         p.text(at(depth, lowest)[0], base + 20, f"{depth}", "small quiet")
     lines = (("additive, f32", "green", False), ("additive, f64", "green", True), ("affine, f32", "pink", False), ("affine, f64", "pink", True))

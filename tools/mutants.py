@@ -118,14 +118,14 @@ def report(outcomes, reasons):
     return lines, well
 
 
-def write_all(workshop, mutants):
-    """Puts all mutants into the workshop's sources; a mutant's number is its place in the list, from 1 on."""
+def write_all(workshop, numbered):
+    """Puts all (number, mutant) into the workshop's sources."""
     of_file = collections.defaultdict(list)
-    for number, mutant in enumerate(mutants, 1):
+    for number, mutant in numbered:
         of_file[mutant.file].append((number, mutant))
-    for file, numbered in of_file.items():
+    for file, its_own in of_file.items():
         path = workshop.source / file
-        path.write_text(with_all(path.read_text(encoding="utf-8"), numbered, workshop.source / HEADER), encoding="utf-8")
+        path.write_text(with_all(path.read_text(encoding="utf-8"), its_own, workshop.source / HEADER), encoding="utf-8")
 
 
 def try_mutant(workshop, number, mutant, limit):
@@ -140,7 +140,8 @@ def run(every, wanted, reasons, folder):
     say("mutants: building a copy of the tree in build-mutants/")
     workshop = Workshop(ROOT, folder)
     workshop.set_up(OPTIONS)
-    write_all(workshop, every)
+    numbered = list(enumerate(every, 1))
+    write_all(workshop, numbered)
     workshop.compile_whole([TARGET])
     start = time.monotonic()
     if workshop.run([str(workshop.build / TARGET)], 900) != 0:
@@ -148,8 +149,8 @@ def run(every, wanted, reasons, folder):
     limit = 60 + 5 * (time.monotonic() - start)  # a test that hangs has noticed; others may run beside it
     outcomes = []
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", os.cpu_count() or 1))) as pool:
-        numbers = {mutant: number for number, mutant in enumerate(every, 1)}
-        for outcome in pool.map(lambda mutant: try_mutant(workshop, numbers[mutant], mutant, limit), wanted):
+        tries = [(number, mutant) for number, mutant in numbered if mutant in wanted]
+        for outcome in pool.map(lambda one: try_mutant(workshop, *one, limit), tries):
             outcomes.append(outcome)
             say(f"[{len(outcomes)}/{len(wanted)}] {outcome.mutant}: {outcome.verdict} ({outcome.seconds:.0f} s)")
     lines, well = report(outcomes, reasons)
@@ -180,7 +181,7 @@ def main():
         if options.list:
             print("\n".join(f"{mutant.kind:<10} {mutant}   {mutant.becomes}" for mutant in mutants))
             return 0
-        return run(every, mutants, reasons, ROOT / "build-mutants")
+        return run(every, set(mutants), reasons, ROOT / "build-mutants")
     except (MutantError, WorkshopError) as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2

@@ -140,34 +140,34 @@ template <class T>
   return detail::pick<T, 1, 2>(a, b, detail::kAllLanes<T>);
 }
 
-/// Each lane's neighbour, all in a ring.
-template <class T>
-[[gnu::always_inline]] inline Vec<T> previous_lanes(const Vec<T>& v) {
-  return detail::pick<T, kLanes<T> - 1, 1>(v, v, detail::kAllLanes<T>);
+namespace detail {
+/// Lanes `first`, `first` + 1 of a and of b in turns, or pairs of lanes, in each four.
+template <class T, int kFirst, std::size_t... k>
+[[gnu::always_inline]] inline Vec<T> zip_fours(const Vec<T>& a, const Vec<T>& b, std::index_sequence<k...>) {
+  return __builtin_shufflevector(a, b,
+                                 (static_cast<int>(k) / 4 * 4 + kFirst + static_cast<int>(k) % 4 / 2 +
+                                  static_cast<int>(k) % 2 * kLanes<T>)...);
 }
-template <class T>
-[[gnu::always_inline]] inline Vec<T> next_lanes(const Vec<T>& v) {
-  return detail::pick<T, 1, 1>(v, v, detail::kAllLanes<T>);
+template <class T, int kFirst, std::size_t... k>
+[[gnu::always_inline]] inline Vec<T> zip_pairs(const Vec<T>& a, const Vec<T>& b, std::index_sequence<k...>) {
+  return __builtin_shufflevector(a, b,
+                                 (static_cast<int>(k) / 4 * 4 + kFirst + static_cast<int>(k) % 2 +
+                                  static_cast<int>(k) % 4 / 2 * kLanes<T>)...);
 }
+}  // namespace detail
 
-/// to[k] = lanes k, k + 4, k + 8, ... of 4 vectors; and the inverse.
+/// Lane 4g + k of from[j] becomes lane 4g + j of to[k], for 4 vectors: a transposition of each four lanes.
 template <class T>
-[[gnu::always_inline]] inline void split_in_four(const Vec<T>* from, Vec<T>* to) {
-  const Vec<T> even[2] = {even_lanes<T>(from[0], from[1]), even_lanes<T>(from[2], from[3])};
-  const Vec<T> odd[2] = {odd_lanes<T>(from[0], from[1]), odd_lanes<T>(from[2], from[3])};
-  to[0] = even_lanes<T>(even[0], even[1]);
-  to[1] = even_lanes<T>(odd[0], odd[1]);
-  to[2] = odd_lanes<T>(even[0], even[1]);
-  to[3] = odd_lanes<T>(odd[0], odd[1]);
-}
-template <class T>
-[[gnu::always_inline]] inline void join_four(const Vec<T>* from, Vec<T>* to) {
-  const Vec<T> even[2] = {zip_low<T>(from[0], from[2]), zip_high<T>(from[0], from[2])};
-  const Vec<T> odd[2] = {zip_low<T>(from[1], from[3]), zip_high<T>(from[1], from[3])};
-  to[0] = zip_low<T>(even[0], odd[0]);
-  to[1] = zip_high<T>(even[0], odd[0]);
-  to[2] = zip_low<T>(even[1], odd[1]);
-  to[3] = zip_high<T>(even[1], odd[1]);
+[[gnu::always_inline]] inline void transpose_fours(const Vec<T>* from, Vec<T>* to) {
+  constexpr auto kAll = detail::kAllLanes<T>;
+  const Vec<T> low[2] = {detail::zip_fours<T, 0>(from[0], from[1], kAll),
+                         detail::zip_fours<T, 0>(from[2], from[3], kAll)};
+  const Vec<T> high[2] = {detail::zip_fours<T, 2>(from[0], from[1], kAll),
+                          detail::zip_fours<T, 2>(from[2], from[3], kAll)};
+  to[0] = detail::zip_pairs<T, 0>(low[0], low[1], kAll);
+  to[1] = detail::zip_pairs<T, 2>(low[0], low[1], kAll);
+  to[2] = detail::zip_pairs<T, 0>(high[0], high[1], kAll);
+  to[3] = detail::zip_pairs<T, 2>(high[0], high[1], kAll);
 }
 
 /// Lane l of row r becomes lane r of row l: log2(lanes) rounds in which pairs of rows are zipped.

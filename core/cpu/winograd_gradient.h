@@ -10,7 +10,7 @@ inline constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
 /// Output channels in whole vectors.
 constexpr std::int64_t whole_lanes(std::int64_t channels) { return task_count(channels, kLane) * kLane; }
 
-/// Calls f(number, pixels) for each tile of a vector, where lane k of pixels[r kLane + c] is row r and column
+/// Calls f(lane, pixels) for each tile of a vector, where lane k of pixels[r kLane + c] is row r and column
 /// c of channel k of dy, or zero: up to kLane channels, `plane` elements apart.
 template <class F>
 void for_each_gradient_tile(const TileVector& tiles, const float* dy, std::int64_t plane,
@@ -23,7 +23,7 @@ void for_each_gradient_tile(const TileVector& tiles, const float* dy, std::int64
         pixels[r][k] = k < channels ? tiles.load_part(dy + k * plane, r, j) : Vec<float>{};
       transpose<float>(pixels[r]);
     }
-    for (int t = 0; t < kTiles; ++t) f(j * kTiles + t, &pixels[0][t * kTile]);
+    for (int t = 0; t < kTiles; ++t) f(lane_of(j * kTiles + t), &pixels[0][t * kTile]);
   }
 }
 

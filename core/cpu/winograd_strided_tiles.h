@@ -43,17 +43,17 @@ class StridedVector {
       evens[j] = even_lanes<float>(pixels[2 * j], pixels[2 * j + 1]);
       odds[j] = odd_lanes<float>(pixels[2 * j], pixels[2 * j + 1]);
     }
-    split_in_four<float>(evens, even);
-    split_in_four<float>(odds, &odd[1]);
-    odd[0] = keep(previous_lanes<float>(odd[kTile]), planes_->has_left_);
+    transpose_fours<float>(evens, even);
+    transpose_fours<float>(odds, &odd[1]);
+    odd[0] = keep(previous_tiles(odd[kTile]), planes_->has_left_);
   }
 
   /// Writes row r of the tiles' pixels, 0 <= r < 8, from their columns, maybe past the caches.
   [[gnu::always_inline]] void store_row(const Vec<float>* odd, const Vec<float>* even, int r, float* channel,
                                         bool past_caches) const {
     Vec<float> evens[kTile], odds[kTile];
-    join_four<float>(even, evens);
-    join_four<float>(odd, odds);
+    transpose_fours<float>(even, evens);
+    transpose_fours<float>(odd, odds);
 #pragma GCC unroll 4
     for (int j = 0; j < kTile; ++j) {
       store_part(zip_low<float>(evens[j], odds[j]), r, 2 * j, channel, past_caches);

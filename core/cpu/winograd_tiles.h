@@ -11,6 +11,33 @@ namespace strided {
 class StridedVector;
 }
 
+/// In a vector of tiles, tile t is lane lane_of(t): where transpose_fours puts the pixels of a row of tiles,
+/// kLane / 4 of them a vector of memory.
+constexpr int lane_of(int tile) {
+  constexpr int kFours = kLane / kTile;
+  return tile % kFours * kTile + tile / kFours;
+}
+constexpr int tile_of(int lane) {
+  constexpr int kFours = kLane / kTile;
+  return lane % kTile * kFours + lane / kTile;
+}
+
+namespace detail {
+/// The lanes of the tiles kBy further on, all in a ring.
+template <int kBy, std::size_t... k>
+[[gnu::always_inline]] inline Vec<float> neighbours(const Vec<float>& v, std::index_sequence<k...>) {
+  return __builtin_shufflevector(v, v, lane_of((tile_of(k) + kBy + kLane) % kLane)...);
+}
+}  // namespace detail
+
+/// Each tile's neighbour in a vector of them; the first and the last one's are of no meaning.
+[[gnu::always_inline]] inline Vec<float> previous_tiles(const Vec<float>& v) {
+  return detail::neighbours<-1>(v, cpu::detail::kAllLanes<float>);
+}
+[[gnu::always_inline]] inline Vec<float> next_tiles(const Vec<float>& v) {
+  return detail::neighbours<1>(v, cpu::detail::kAllLanes<float>);
+}
+
 /// v where the mask has all bits, zeros elsewhere.
 [[gnu::always_inline]] inline Vec<float> keep(const Vec<float>& v, const Vec<std::int32_t>& mask) {
   // not a product with 0: a neighbour's NaN must not pass
@@ -28,8 +55,9 @@ class Planes {
       : images_(images), channels_(channels), h_(height), w_(width) {
     const int columns = static_cast<int>(width) / kPixels;
     for (int k = 0; k < kLane; ++k) {
-      has_left_[k] = k % columns != 0 ? -1 : 0;
-      has_right_[k] = k % columns != columns - 1 ? -1 : 0;
+      const int column = tile_of(k) % columns;
+      has_left_[k] = column != 0 ? -1 : 0;
+      has_right_[k] = column != columns - 1 ? -1 : 0;
     }
   }
   /// Of a tensor [n, channels, h, w].
@@ -63,22 +91,29 @@ class TileVector {
   TileVector(const TilePlanes& planes, std::int64_t index) : planes_(&planes), halves_(planes.w_ < kLane) {
     const int runs = halves_ ? 2 * kTile : kTile;
     const std::int64_t rows = planes.h_ / kTile;
+    const std::int64_t pixels = kLane * kTile / runs;  // of a run
+    std::int64_t column = index * kLane * kTile % planes.w_;
+    std::int64_t row = index * kLane * kTile / planes.w_;  // of tiles, in all images
+    std::int64_t image = row / rows;
+    row %= rows;
     for (int j = 0; j < runs; ++j) {
-      const std::int64_t pixel = (index * runs + j) * (kLane * kTile / runs);  // counted along rows of tiles
-      const std::int64_t row = pixel / planes.w_;
-      const std::int64_t image = row / rows;
-      const std::int64_t offset =
-          image * planes.channels_ * planes.plane() + row % rows * kTile * planes.w_ + pixel % planes.w_;
-      runs_[j] = {offset, row % rows == 0, row % rows == rows - 1, image < planes.images_};
+      runs_[j] = {image * planes.channels_ * planes.plane() + row * kTile * planes.w_ + column,
+                  image < planes.images_ ? planes.w_ : 0, row == 0, row == rows - 1};
+      column += pixels;
+      if (column < planes.w_) continue;
+      column = 0;
+      if (++row < rows) continue;
+      row = 0;
+      ++image;
     }
   }
 
   /// Columns of tiles from a row of their pixels as it lies in memory: d[k] holds column k of each tile, and
   /// zeros stand for what lies outside of the image.
   [[gnu::always_inline]] void columns_of(const Vec<float> (&pixels)[kTile], Vec<float> (&d)[kSide]) const {
-    split_in_four<float>(pixels, &d[1]);
-    d[0] = keep(previous_lanes<float>(d[4]), planes_->has_left_);
-    d[5] = keep(next_lanes<float>(d[1]), planes_->has_right_);
+    transpose_fours<float>(pixels, &d[1]);
+    d[0] = keep(previous_tiles(d[4]), planes_->has_left_);
+    d[5] = keep(next_tiles(d[1]), planes_->has_right_);
   }
 
   /// Writes row r of the tiles' outputs, 0 <= r < 4, where y[k] holds column k of each tile: finish(v, j) for
@@ -87,24 +122,60 @@ class TileVector {
   [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel, bool past_caches,
                                         const Finish& finish) const {
     Vec<float> pixels[kTile];
-    join_four<float>(y, pixels);
+    transpose_fours<float>(y, pixels);
+    if (!halves_) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kTile; ++j) store_part(finish(pixels[j], j), r, j, channel, past_caches);
+      for (int j = 0; j < kTile; ++j)
+        if (runs_[j].inside()) write<float>(runs_[j].row(channel, r), finish(pixels[j], j), past_caches);
+      return;
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < kTile; ++j) {
+      const Vec<float> v = finish(pixels[j], j);
+      if (runs_[2 * j].inside()) std::memcpy(runs_[2 * j].row(channel, r), &v, sizeof v / 2);
+      if (runs_[2 * j + 1].inside())
+        std::memcpy(runs_[2 * j + 1].row(channel, r), reinterpret_cast<const char*>(&v) + sizeof v / 2,
+                    sizeof v / 2);
+    }
   }
 
   /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.
   [[gnu::always_inline]] Vec<float> load_part(const float* channel, int r, int j) const {
-    const std::int64_t down = r * planes_->w_;
-    if (!halves_) return runs_[j].has(r) ? load(channel + (runs_[j].offset + down)) : Vec<float>{};
-    return join(load_half(channel, runs_[2 * j], r, down), load_half(channel, runs_[2 * j + 1], r, down),
-                detail::kAllLanes<float>);
+    if (!halves_) return load(runs_[j].row(channel, r));
+    return join(load_half(runs_[2 * j].row(channel, r)), load_half(runs_[2 * j + 1].row(channel, r)),
+                cpu::detail::kAllLanes<float>);
+  }
+
+  /// The same for rows -1, ..., 4.
+  [[gnu::always_inline]] void load_rows(const float* channel, int j, Vec<float> (&rows)[kSide]) const {
+    // One decision for all rows.
+    if (!halves_) {
+#pragma GCC unroll 6
+      for (int r = 0; r < kSide; ++r) rows[r] = load(runs_[j].row(channel, r - 1));
+      return;
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < kSide; ++r)
+      rows[r] = join(load_half(runs_[2 * j].row(channel, r - 1)),
+                     load_half(runs_[2 * j + 1].row(channel, r - 1)), cpu::detail::kAllLanes<float>);
   }
 
  private:
+  /// Zeros stand for rows that lie outside of the image.
+  static constexpr float kZeros[kLane] = {};
+
+  /// Pixels of an image's rows -1, ..., 4 from a row of tiles on.
   struct Run {
     std::int64_t offset;
-    bool at_top, at_bottom, inside;
-    bool has(int r) const { return inside && !(r < 0 && at_top) && !(r >= kTile && at_bottom); }
+    std::int64_t step;  ///< from row to row; 0 if the run lies behind the last image
+    bool at_top, at_bottom;
+
+    bool inside() const { return step != 0; }
+    [[gnu::always_inline]] const float* row(const float* channel, int r) const {
+      const float* first = inside() ? channel + offset : kZeros;
+      return (r < 0 && at_top) || (r >= kTile && at_bottom) ? kZeros : first + r * step;
+    }
+    [[gnu::always_inline]] float* row(float* channel, int r) const { return channel + (offset + r * step); }
   };
 
   /// Half of a vector, for images of which a row is no more.
@@ -116,24 +187,10 @@ class TileVector {
     return __builtin_shufflevector(low, high, static_cast<int>(k)...);
   }
 
-  [[gnu::always_inline]] static Half load_half(const float* channel, const Run& run, int r,
-                                               std::int64_t down) {
-    Half v{};
-    if (run.has(r)) std::memcpy(&v, channel + (run.offset + down), sizeof v);
+  [[gnu::always_inline]] static Half load_half(const float* from) {
+    Half v;
+    std::memcpy(&v, from, sizeof v);
     return v;
-  }
-
-  [[gnu::always_inline]] void store_part(const Vec<float>& v, int r, int j, float* channel,
-                                         bool past_caches) const {
-    float* to = channel + r * planes_->w_;
-    if (!halves_) {
-      if (runs_[j].inside) write<float>(to + runs_[j].offset, v, past_caches);
-      return;
-    }
-    if (runs_[2 * j].inside) std::memcpy(to + runs_[2 * j].offset, &v, sizeof v / 2);
-    if (runs_[2 * j + 1].inside)
-      std::memcpy(to + runs_[2 * j + 1].offset, reinterpret_cast<const char*>(&v) + sizeof v / 2,
-                  sizeof v / 2);
   }
 
   const TilePlanes* planes_;
@@ -147,8 +204,7 @@ inline void transform_input(const TileVector& tiles, const float* channel, float
 #pragma GCC unroll 4
   for (int j = 0; j < kTile; ++j) {
     Vec<float> column[kSide];
-#pragma GCC unroll 6
-    for (int r = 0; r < kSide; ++r) column[r] = tiles.load_part(channel, r - 1, j);
+    tiles.load_rows(channel, j, column);
     input_side(column, 1, &rows[0][j], kTile);
   }
 #pragma GCC unroll 6

@@ -20,38 +20,37 @@ constexpr std::int64_t kBlockOutputs = 64;
 /// Output channels of e.
 constexpr std::int64_t kPartOutputs = 2 * kLane;
 
-/// Where e has a tile, for the vector of output channels that begins with o.
-struct GradientTile {
-  float* e;
-  const Groups& groups;
-  std::int64_t o;
-
-  [[gnu::always_inline]] void put(int r, int s, std::int64_t slab, const Vec<float>& value) const {
-    store<float>(e + groups.at(r, s, o) + slab * kLane * kLane, value);
-  }
-  /// The transform of a row of dy (or A dy).
-  [[gnu::always_inline]] void put_row(int r, std::int64_t slab, const Vec<float>* y) const {
-    Vec<float> row[kOdd];
-    gradient_side(y, 1, row, 1);
-#pragma GCC unroll 5
-    for (int s = 0; s < kOdd; ++s) put(r, s, slab, row[s]);
-#pragma GCC unroll 4
-    for (int k = 0; k < kTile; ++k) put(r, kOdd, (r < kOdd ? 0 : slab * kTile) + k, y[k]);
-  }
-};
-
 /// e of one vector of tiles for up to kLane channels, `plane` elements apart, of which the first is o in e.
 void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t plane, std::int64_t channels,
                         std::int64_t o, const Groups& groups, float* e) {
-  for_each_gradient_tile(tiles, dy, plane, channels, [&](std::int64_t number, const Vec<float>* pixels) {
-    const GradientTile tile{e + number * kLane, groups, o};
-    Vec<float> rows[kOdd][kTile];
+  for_each_gradient_tile(tiles, dy, plane, channels, [&](std::int64_t lane, const GradientTile& tile) {
+    // Copies: what is captured might change with each store.
+    float* to = e + lane * kLane;
+    const std::int64_t first = o;
+    const Groups& in = groups;
+    const auto put = [=, &in](int r, int s, std::int64_t slab, const Vec<float>& value) {
+      store<float>(to + in.at(r, s, first) + slab * kLane * kLane, value);
+    };
+    Vec<float> rows[kTile][kOdd + kTile];  // dy A^T, then dy
 #pragma GCC unroll 4
-    for (int k = 0; k < kTile; ++k) gradient_side(pixels + k, kLane, &rows[0][k], kTile);
+    for (int i = 0; i < kTile; ++i) {
+      Vec<float> pixels[kTile];
+      tile.row(i, pixels);
+      gradient_side(pixels, 1, rows[i], 1);
+#pragma GCC unroll 4
+      for (int k = 0; k < kTile; ++k) rows[i][kOdd + k] = pixels[k];
+    }
+#pragma GCC unroll 9
+    for (int k = 0; k < kOdd + kTile; ++k) {
+      const int s = k < kOdd ? k : kOdd;
+      const std::int64_t slab = k < kOdd ? 0 : k - kOdd;
+      Vec<float> column[kOdd];
+      gradient_side(&rows[0][k], kOdd + kTile, column, 1);
 #pragma GCC unroll 5
-    for (int r = 0; r < kOdd; ++r) tile.put_row(r, 0, rows[r]);
+      for (int r = 0; r < kOdd; ++r) put(r, s, slab, column[r]);
 #pragma GCC unroll 4
-    for (int i = 0; i < kTile; ++i) tile.put_row(kOdd, i, pixels + i * kLane);
+      for (int i = 0; i < kTile; ++i) put(kOdd, s, i * (k < kOdd ? 1 : kTile) + slab, rows[i][k]);
+    }
   });
 }
 
@@ -95,9 +94,13 @@ class FilterGradient {
         transform_gradient(gradients, dy_ + (first + o) * out_.plane(), out_.plane(), o_ - first - o, o,
                            parts, e);
       for (int r = 0; r < kSide; ++r)
-        for (int s = 0; s < kSide; ++s)
-          add_products(v + groups_.at(r, s), e + parts.at(r, s), group_slabs(r, s) * kLane, c_, part,
-                       du + (r * kSide + s) * c_ * o_stride_ + first, o_stride_, fetch);
+        for (int s = 0; s < kSide; ++s) {
+          const auto add = [&](auto slabs) {
+            add_products<slabs.value>(v + groups_.at(r, s), e + parts.at(r, s), slabs * kLane, c_, part,
+                                      du + (r * kSide + s) * c_ * o_stride_ + first, o_stride_, fetch);
+          };
+          visit_group_slabs(r, s, add);
+        }
     }
   }
 

@@ -18,16 +18,22 @@ constexpr std::int64_t kBlockOutputs = 32;
 /// e[tile] = A dy A^T for up to kLane channels, `plane` elements apart, of one vector of tiles.
 void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t plane, std::int64_t channels,
                         float* e, std::int64_t slab) {
-  for_each_gradient_tile(tiles, dy, plane, channels, [&](std::int64_t tile, const Vec<float>* pixels) {
-    Vec<float> columns[kSide][kTile];
+  for_each_gradient_tile(tiles, dy, plane, channels, [&](std::int64_t lane, const GradientTile& tile) {
+    float* to = e + lane * kLane;
+    const std::int64_t stride = slab;  // a copy: what is captured might change with each store
+    Vec<float> rows[kTile][kSide];
 #pragma GCC unroll 4
-    for (int k = 0; k < kTile; ++k) gradient_side(pixels + k, kLane, &columns[0][k], kTile);
+    for (int r = 0; r < kTile; ++r) {
+      Vec<float> pixels[kTile];
+      tile.row(r, pixels);
+      gradient_side(pixels, 1, rows[r], 1);
+    }
 #pragma GCC unroll 6
-    for (int r = 0; r < kSide; ++r) {
-      Vec<float> row[kSide];
-      gradient_side(columns[r], 1, row, 1);
+    for (int k = 0; k < kSide; ++k) {
+      Vec<float> column[kSide];
+      gradient_side(&rows[0][k], kSide, column, 1);
 #pragma GCC unroll 6
-      for (int k = 0; k < kSide; ++k) store<float>(e + tile * kLane + (r * kSide + k) * slab, row[k]);
+      for (int r = 0; r < kSide; ++r) store<float>(to + (r * kSide + k) * stride, column[r]);
     }
   });
 }
@@ -56,16 +62,28 @@ class FilterGradient {
 
   /// Adds the products of some vectors of tiles to du.
   void add(const Unit& unit, float* v, float* du) const {
-    const std::int64_t vectors = unit.vectors();
-    const std::int64_t tiles = vectors * kLane;
-    const std::int64_t v_slab = slab_stride(c_, vectors);
-    const std::int64_t e_slab = slab_stride(o_stride_, vectors);
+    switch (most_vectors()) {
+      case 1:
+        return add<1>(unit, v, du);
+      case 2:
+        return add<2>(unit, v, du);
+      default:
+        return add<4>(unit, v, du);
+    }
+  }
+
+ private:
+  template <int kMostVectors>
+  void add(const Unit& unit, float* v, float* du) const {
+    const std::int64_t tiles = unit.vectors() * kLane;
+    const std::int64_t v_slab = slab_stride(c_, kMostVectors);
+    const std::int64_t e_slab = slab_stride(o_stride_, kMostVectors);
     float* e = v + kSlabs * v_slab;
-    for (std::int64_t q = 0; q < vectors; ++q) {
+    for (std::int64_t q = 0; q < unit.vectors(); ++q) {
       const TileVector in(in_, unit.begin + q);
       const TileVector out(out_, unit.begin + q);
       for (std::int64_t c = 0; c < c_; ++c)
-        transform_input(in, x_ + c * in_.plane(), v + c * tiles + q * kLane, v_slab);
+        transform_input(in, x_ + c * in_.plane(), v + (c * kMostVectors + q) * kLane, v_slab);
       for (std::int64_t o = 0; o < o_; o += kLane)
         transform_gradient(out, dy_ + o * out_.plane(), out_.plane(), o_ - o,
                            e + o * tiles + q * kLane * kLane, e_slab);
@@ -78,10 +96,9 @@ class FilterGradient {
       next_gradients.piece();
     };
     for (int i = 0; i < kSlabs; ++i, v += v_slab, e += e_slab, du += c_ * o_stride_)
-      add_products(v, e, tiles, c_, o_stride_, du, o_stride_, fetch);
+      add_products<kMostVectors>(v, e, tiles, c_, o_stride_, du, o_stride_, fetch);
   }
 
- private:
   std::int64_t c_, o_, o_stride_;
   TilePlanes in_, out_;
   const float* x_;

@@ -10,26 +10,44 @@ inline constexpr int kSums = kVectorBytes == 64 ? 16 : 8;
 /// Output channels in whole vectors.
 constexpr std::int64_t whole_lanes(std::int64_t channels) { return task_count(channels, kLane) * kLane; }
 
-/// Calls f(lane, pixels) for each tile of a vector, where lane k of pixels[r kLane + c] is row r and column
-/// c of channel k of dy, or zero: up to kLane channels, `plane` elements apart.
+/// Rows of a tile of dy, for up to kLane channels.
+class GradientTile {
+ public:
+  /// pixels[channel][pixel] are those of the tile's first row, kLane channels of kLane pixels; the next rows
+  /// lie behind them.
+  explicit GradientTile(const float* pixels) : pixels_(pixels) {}
+
+  /// Lane k of to[c] is row r and column c of channel k.
+  [[gnu::always_inline]] void row(int r, Vec<float> (&to)[kTile]) const {
+    Vec<float> fours[kTile];  // of channels i, i + 4, i + 8, ...
+#pragma GCC unroll 4
+    for (int i = 0; i < kTile; ++i) fours[i] = load_fours(pixels_ + (r * kLane + i) * kLane, kTile * kLane);
+    transpose_fours<float>(fours, to);
+  }
+
+ private:
+  const float* pixels_;
+};
+
+/// Calls f(lane, tile) for each tile of a vector, for up to kLane channels of dy, `plane` elements apart;
+/// zeros stand for those that are missing.
 template <class F>
 void for_each_gradient_tile(const TileVector& tiles, const float* dy, std::int64_t plane,
                             std::int64_t channels, const F& f) {
   constexpr int kTiles = kLane / kTile;
+  alignas(kVectorBytes) float rows[kTile][kLane][kLane];  // of kTiles tiles: [row][channel][pixel]
+  if (channels < kLane) std::memset(rows, 0, sizeof rows);
+  channels = std::min<std::int64_t>(channels, kLane);
   for (int j = 0; j < kTile; ++j) {
-    Vec<float> pixels[kTile][kLane];
-    for (int r = 0; r < kTile; ++r) {
-      for (int k = 0; k < kLane; ++k)
-        pixels[r][k] = k < channels ? tiles.load_part(dy + k * plane, r, j) : Vec<float>{};
-      transpose<float>(pixels[r]);
-    }
-    for (int t = 0; t < kTiles; ++t) f(lane_of(j * kTiles + t), &pixels[0][t * kTile]);
+    for (int r = 0; r < kTile; ++r) tiles.copy_part(dy, plane, channels, r, j, &rows[r][0][0]);
+    for (int t = 0; t < kTiles; ++t) f(lane_of(j * kTiles + t), GradientTile(&rows[0][0][t * kTile]));
   }
 }
 
-/// du[c][o] += sum over tiles of v[c][tile] e[tile][o] for kInputs channels c, `o_stride` elements apart in
-/// du, and kVectors vectors of o.
-template <int kVectors, int kInputs>
+/// du[c][o] += sum over tiles of v[c][tile] e[tile][o] for kInputs channels c, kRow vectors of tiles apart in
+/// v and `o_stride` elements in du, and kVectors vectors of o. Since kRow is a constant, one register points
+/// to all channels.
+template <int kVectors, int kInputs, int kRow>
 void multiply_block(const float* v, const float* e, std::int64_t tiles, float* du, std::int64_t o_stride) {
   Vec<float> sums[kInputs][kVectors] = {};  // added to du at the end: short sums round less
   for (std::int64_t t = 0; t < tiles; ++t) {
@@ -39,7 +57,7 @@ void multiply_block(const float* v, const float* e, std::int64_t tiles, float* d
 #pragma GCC unroll 16
     for (int c = 0; c < kInputs; ++c)
 #pragma GCC unroll 2
-      for (int q = 0; q < kVectors; ++q) sums[c][q] += v[c * tiles + t] * d[q];
+      for (int q = 0; q < kVectors; ++q) sums[c][q] += v[c * kRow * kLane + t] * d[q];
   }
 #pragma GCC unroll 16
   for (int c = 0; c < kInputs; ++c)
@@ -52,14 +70,15 @@ void multiply_block(const float* v, const float* e, std::int64_t tiles, float* d
 
 /// The same for all input channels, in blocks and what is left of them; calls before_block() in front of
 /// each.
-template <int kVectors, class F>
+template <int kVectors, int kRow, class F>
 void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
               std::int64_t o_stride, const F& before_block) {
   std::int64_t c = 0;
   const auto run = [&](auto inputs) {
     for (; c + inputs <= channels; c += inputs) {
       before_block();
-      multiply_block<kVectors, inputs.value>(v + c * tiles, e, tiles, du + c * o_stride, o_stride);
+      multiply_block<kVectors, inputs.value, kRow>(v + c * kRow * kLane, e, tiles, du + c * o_stride,
+                                                   o_stride);
     }
   };
   constexpr int kInputs = kSums / kVectors;
@@ -69,14 +88,14 @@ void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t c
 }
 
 /// The same for all output channels, in whole vectors: e[vector of o][tile][lane].
-template <class F>
+template <int kRow, class F>
 void add_products(const float* v, const float* e, std::int64_t tiles, std::int64_t channels,
                   std::int64_t outputs, float* du, std::int64_t o_stride, const F& before_block) {
   std::int64_t o = 0;
   for (; o + 2 * kLane <= outputs; o += 2 * kLane)
-    multiply<2>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
+    multiply<2, kRow>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
   for (; o < outputs; o += kLane)
-    multiply<1>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
+    multiply<1, kRow>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
 }
 
 /// How often add_products calls before_block(), about.

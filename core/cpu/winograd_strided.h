@@ -77,6 +77,17 @@ inline constexpr std::int64_t kProducts = (kOdd + kTile) * (kOdd + kTile);
 /// Slabs of the group in row r and column s of products.
 constexpr int group_slabs(int r, int s) { return (r < kOdd ? 1 : kTile) * (s < kOdd ? 1 : kTile); }
 
+/// Calls f(group_slabs(r, s) as an integral constant).
+template <class F>
+void visit_group_slabs(int r, int s, const F& f) {
+  if (r < kOdd && s < kOdd)
+    f(std::integral_constant<int, 1>{});
+  else if (r < kOdd || s < kOdd)
+    f(std::integral_constant<int, kTile>{});
+  else
+    f(std::integral_constant<int, kTile * kTile>{});
+}
+
 /// How the groups of a vector of tiles lie: each as [channel][slab][lane], a cache line further apart than
 /// its size.
 class Groups {

@@ -146,6 +146,14 @@ class TileVector {
                 cpu::detail::kAllLanes<float>);
   }
 
+  /// The same of `channels` channels, `plane` elements apart, to kLane elements each.
+  [[gnu::always_inline]] void copy_part(const float* channel, std::int64_t plane, std::int64_t channels,
+                                        int r, int j, float* to) const {
+    if (!halves_) return runs_[j].copy<Vec<float>>(channel, plane, channels, r, to);
+    runs_[2 * j].copy<Half>(channel, plane, channels, r, to);
+    runs_[2 * j + 1].copy<Half>(channel, plane, channels, r, to + kLane / 2);
+  }
+
   /// The same for rows -1, ..., 4.
   [[gnu::always_inline]] void load_rows(const float* channel, int j, Vec<float> (&rows)[kSide]) const {
     // One decision for all rows.
@@ -164,6 +172,9 @@ class TileVector {
   /// Zeros stand for rows that lie outside of the image.
   static constexpr float kZeros[kLane] = {};
 
+  /// Half of a vector, for images of which a row is no more.
+  typedef float Half __attribute__((vector_size(kVectorBytes / 2)));
+
   /// Pixels of an image's rows -1, ..., 4 from a row of tiles on.
   struct Run {
     std::int64_t offset;
@@ -176,10 +187,20 @@ class TileVector {
       return (r < 0 && at_top) || (r >= kTile && at_bottom) ? kZeros : first + r * step;
     }
     [[gnu::always_inline]] float* row(float* channel, int r) const { return channel + (offset + r * step); }
-  };
 
-  /// Half of a vector, for images of which a row is no more.
-  typedef float Half __attribute__((vector_size(kVectorBytes / 2)));
+    /// A row of some channels, to kLane elements each: a vector, or half of one.
+    template <class Pixels>
+    [[gnu::always_inline]] void copy(const float* channel, std::int64_t plane, std::int64_t channels, int r,
+                                     float* to) const {
+      const float* from = row(channel, r);
+      if (from == kZeros) plane = 0;
+      for (std::int64_t k = 0; k < channels; ++k, from += plane, to += kLane) {
+        Pixels pixels;
+        std::memcpy(&pixels, from, sizeof pixels);
+        std::memcpy(to, &pixels, sizeof pixels);
+      }
+    }
+  };
 
   template <std::size_t... k>
   [[gnu::always_inline]] static Vec<float> join(const Half& low, const Half& high,

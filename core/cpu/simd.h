@@ -170,6 +170,31 @@ template <class T>
   to[3] = detail::zip_pairs<T, 2>(high[0], high[1], kAll);
 }
 
+/// Half of the lanes of a vector.
+typedef float HalfVec __attribute__((vector_size(kVectorBytes / 2)));
+
+namespace detail {
+template <std::size_t... k>
+[[gnu::always_inline]] inline Vec<float> join(const HalfVec& low, const HalfVec& high,
+                                              std::index_sequence<k...>) {
+  return __builtin_shufflevector(low, high, static_cast<int>(k)...);
+}
+}  // namespace detail
+
+/// The first half of the lanes from one address, the second half from another one.
+[[gnu::always_inline]] inline Vec<float> load_halves(const float* low, const float* high) {
+#if defined(__AVX512F__)
+  const __m512d v = _mm512_castpd256_pd512(_mm256_loadu_pd(reinterpret_cast<const double*>(low)));
+  const __m256d w = _mm256_loadu_pd(reinterpret_cast<const double*>(high));
+  return reinterpret_cast<Vec<float>>(_mm512_mask_broadcast_f64x4(v, 0xF0, w));
+#else
+  HalfVec halves[2];
+  std::memcpy(&halves[0], low, sizeof halves[0]);
+  std::memcpy(&halves[1], high, sizeof halves[1]);
+  return detail::join(halves[0], halves[1], detail::kAllLanes<float>);
+#endif
+}
+
 /// Lanes 4g, ..., 4g + 3 are the 4 elements at from + g * step. The processor puts them there while it loads
 /// them, which leaves the unit for shuffles free.
 [[gnu::always_inline]] inline Vec<float> load_fours(const float* from, std::int64_t step) {

@@ -142,16 +142,15 @@ class TileVector {
   /// Vector j of 4 of row r of the tiles' pixels, -1 <= r <= 4, as they lie in memory.
   [[gnu::always_inline]] Vec<float> load_part(const float* channel, int r, int j) const {
     if (!halves_) return load(runs_[j].row(channel, r));
-    return join(load_half(runs_[2 * j].row(channel, r)), load_half(runs_[2 * j + 1].row(channel, r)),
-                cpu::detail::kAllLanes<float>);
+    return load_halves(runs_[2 * j].row(channel, r), runs_[2 * j + 1].row(channel, r));
   }
 
   /// The same of `channels` channels, `plane` elements apart, to kLane elements each.
   [[gnu::always_inline]] void copy_part(const float* channel, std::int64_t plane, std::int64_t channels,
                                         int r, int j, float* to) const {
     if (!halves_) return runs_[j].copy<Vec<float>>(channel, plane, channels, r, to);
-    runs_[2 * j].copy<Half>(channel, plane, channels, r, to);
-    runs_[2 * j + 1].copy<Half>(channel, plane, channels, r, to + kLane / 2);
+    runs_[2 * j].copy<HalfVec>(channel, plane, channels, r, to);
+    runs_[2 * j + 1].copy<HalfVec>(channel, plane, channels, r, to + kLane / 2);
   }
 
   /// The same for rows -1, ..., 4.
@@ -164,16 +163,12 @@ class TileVector {
     }
 #pragma GCC unroll 6
     for (int r = 0; r < kSide; ++r)
-      rows[r] = join(load_half(runs_[2 * j].row(channel, r - 1)),
-                     load_half(runs_[2 * j + 1].row(channel, r - 1)), cpu::detail::kAllLanes<float>);
+      rows[r] = load_halves(runs_[2 * j].row(channel, r - 1), runs_[2 * j + 1].row(channel, r - 1));
   }
 
  private:
   /// Zeros stand for rows that lie outside of the image.
   static constexpr float kZeros[kLane] = {};
-
-  /// Half of a vector, for images of which a row is no more.
-  typedef float Half __attribute__((vector_size(kVectorBytes / 2)));
 
   /// Pixels of an image's rows -1, ..., 4 from a row of tiles on.
   struct Run {
@@ -201,18 +196,6 @@ class TileVector {
       }
     }
   };
-
-  template <std::size_t... k>
-  [[gnu::always_inline]] static Vec<float> join(const Half& low, const Half& high,
-                                                std::index_sequence<k...>) {
-    return __builtin_shufflevector(low, high, static_cast<int>(k)...);
-  }
-
-  [[gnu::always_inline]] static Half load_half(const float* from) {
-    Half v;
-    std::memcpy(&v, from, sizeof v);
-    return v;
-  }
 
   const TilePlanes* planes_;
   bool halves_;

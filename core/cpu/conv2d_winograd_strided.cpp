@@ -111,25 +111,6 @@ void transform_output(const StridedVector& tiles, const Products& m, float /*bia
   }
 }
 
-/// Output channels that go through products and transform together, or a few more.
-constexpr std::int64_t kPartChannels = 36;
-constexpr std::int64_t kMostPartChannels = kPartChannels + kTileChannels - 1;
-
-/// Calls f(begin, end, blocks) for parts of the output channels.
-template <class F>
-void for_each_part(std::int64_t channels, const F& f) {
-  std::int64_t begin = 0;
-  std::int64_t blocks = 0;
-  for_each_block(channels, [&](std::int64_t o, auto block) {
-    const std::int64_t end = o + block;
-    ++blocks;
-    if (end - begin < kPartChannels && end < channels) return;
-    f(begin, end, blocks);
-    begin = end;
-    blocks = 0;
-  });
-}
-
 /// m = u v for a group and output channels [begin, end). Calls before_block() in front of each block of them
 /// and of kVectors of its slabs, or the one.
 template <class F>
@@ -173,14 +154,15 @@ struct Convolution {
     for (std::int64_t c = 0; c < filters.in(); ++c) transform_input(pixels, x + c * in.plane(), c, groups, v);
     Fetch<false> next(in, x, filters.in(), unit.end, unit.next_end, kBlockCalls * filters.blocks());
     const Out tiles(out, unit.begin);
-    for_each_part(filters.out(), [&](std::int64_t begin, std::int64_t end, std::int64_t blocks) {
-      Fetch<true> results(out, y + begin * out.plane(), end - begin, unit.begin,
-                          past_caches ? unit.begin : unit.end, kBlockCalls * blocks);
-      run_part(tiles, begin, end, v, [&] {
-        results.piece();
-        next.piece();
-      });
-    });
+    for_each_part(filters.out(), kPartChannels,
+                  [&](std::int64_t begin, std::int64_t end, std::int64_t blocks) {
+                    Fetch<true> results(out, y + begin * out.plane(), end - begin, unit.begin,
+                                        past_caches ? unit.begin : unit.end, kBlockCalls * blocks);
+                    run_part(tiles, begin, end, v, [&] {
+                      results.piece();
+                      next.piece();
+                    });
+                  });
   }
 
   /// For output channels [begin, end).

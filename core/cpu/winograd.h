@@ -82,7 +82,7 @@ inline std::int64_t slab_stride(std::int64_t channels, std::int64_t vectors) {
 
 /// The most vectors a unit may have, such that slabs of this many channels stay in a core's cache.
 inline std::int64_t unit_vectors(std::int64_t channels) {
-  constexpr std::int64_t kUnitBytes = std::int64_t{640} << 10;
+  constexpr std::int64_t kUnitBytes = std::int64_t{768} << 10;
   std::int64_t most = kUnitVectors;
   while (most > 1 && kSlabs * channels * most * kVectorBytes > kUnitBytes) most /= 2;
   return most;

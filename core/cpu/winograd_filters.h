@@ -25,6 +25,25 @@ void multiply_block(const float* u, const float* v, std::int64_t channels, float
     for (int q = 0; q < kVectors; ++q) store<float>(m + (k * kStep + q) * kLane, sums[k][q]);
 }
 
+/// Output channels that go through products and transform together where all are too many, or a few more.
+inline constexpr std::int64_t kPartChannels = 36;
+inline constexpr std::int64_t kMostPartChannels = kPartChannels + kTileChannels - 1;
+
+/// Calls f(begin, end, blocks) for parts of `part` output channels, or a few more to end with a block.
+template <class F>
+void for_each_part(std::int64_t channels, std::int64_t part, const F& f) {
+  std::int64_t begin = 0;
+  std::int64_t blocks = 0;
+  for_each_block(channels, [&](std::int64_t o, auto block) {
+    const std::int64_t end = o + block;
+    ++blocks;
+    if (end - begin < part && end < channels) return;
+    f(begin, end, blocks);
+    begin = end;
+    blocks = 0;
+  });
+}
+
 /// u = G w G^T for filters w of 3 x 3 elements from `in` to `out` channels, as
 /// u[slab][block][c][channel of the block].
 class Filters {

@@ -33,17 +33,23 @@ void transform_output(const TileVector& tiles, const float* m, std::int64_t slab
     for (int r = 0; r < kSide; ++r) column[r] = load(m + (r * kSide + k) * slab);
     output_side(column, 1, &rows[0][k], kSide);
   }
+  Vec<float> pixels[kTile][kTile];
 #pragma GCC unroll 4
   for (int r = 0; r < kTile; ++r) {
     Vec<float> y[kTile];
     output_side(rows[r], 1, y, 1);
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) y[k] += bias;
-    tiles.store_row(y, r, channel, past_caches, [&](const Vec<float>& v, int j) {
-      if (addend.channel == nullptr) return v;
-      return tiles.load_part(addend.channel, r, j) + addend.sign * v;
-    });
+    tiles.pixels_of(y, pixels[r]);
   }
+  if (addend.channel != nullptr) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kTile; ++r)
+#pragma GCC unroll 4
+      for (int j = 0; j < kTile; ++j)
+        pixels[r][j] = tiles.load_part(addend.channel, r, j) + addend.sign * pixels[r][j];
+  }
+  tiles.store_rows(pixels, channel, past_caches);
 }
 
 /// One convolution, by units of tiles.

@@ -68,7 +68,7 @@ struct Products {
 /// y = A^T (m_oo A + m_oe) + (m_eo A + m_ee) + bias for one channel.
 void transform_output(const TileVector& tiles, const Products& m, float bias, float* channel,
                       bool past_caches) {
-  Vec<float> rows[kOdd][kTile], y[kTile][kTile];
+  Vec<float> rows[kOdd][kTile], y[kTile][kTile], pixels[kTile][kTile];
 #pragma GCC unroll 5
   for (int r = 0; r < kOdd; ++r) {
     m.columns(r, 0, rows[r]);
@@ -83,8 +83,9 @@ void transform_output(const TileVector& tiles, const Products& m, float bias, fl
     m.columns(kOdd, i, even);
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) y[i][k] += even[k] + m.at(kOdd, kOdd, i * kTile + k) + bias;
-    tiles.store_row(y[i], i, channel, past_caches, [](const Vec<float>& v, int) { return v; });
+    tiles.pixels_of(y[i], pixels[i]);
   }
+  tiles.store_rows(pixels, channel, past_caches);
 }
 
 /// The phases of dx for one channel.

@@ -116,26 +116,27 @@ class TileVector {
     d[5] = keep(next_tiles(d[1]), planes_->has_right_);
   }
 
-  /// Writes row r of the tiles' outputs, 0 <= r < 4, where y[k] holds column k of each tile: finish(v, j) for
-  /// its vectors j = 0, ..., 3 as they lie in memory. Whole vectors may go past the caches.
-  template <class Finish>
-  [[gnu::always_inline]] void store_row(const Vec<float> (&y)[kTile], int r, float* channel, bool past_caches,
-                                        const Finish& finish) const {
-    Vec<float> pixels[kTile];
+  /// Pixels of a row as they lie in memory from column k of each tile in y[k].
+  [[gnu::always_inline]] static void pixels_of(const Vec<float> (&y)[kTile], Vec<float> (&pixels)[kTile]) {
     transpose_fours<float>(y, pixels);
-    if (!halves_) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kTile; ++j)
-        if (runs_[j].inside()) write<float>(runs_[j].row(channel, r), finish(pixels[j], j), past_caches);
-      return;
-    }
+  }
+
+  /// Writes rows 0, ..., 3 of the tiles' pixels, 4 vectors each as they lie in memory. Whole vectors may go past
+  /// the caches.
+  [[gnu::always_inline]] void store_rows(const Vec<float> (&pixels)[kTile][kTile], float* channel,
+                                         bool past_caches) const {
+    if (halves_) return store_halves(pixels, channel);
 #pragma GCC unroll 4
     for (int j = 0; j < kTile; ++j) {
-      const Vec<float> v = finish(pixels[j], j);
-      if (runs_[2 * j].inside()) std::memcpy(runs_[2 * j].row(channel, r), &v, sizeof v / 2);
-      if (runs_[2 * j + 1].inside())
-        std::memcpy(runs_[2 * j + 1].row(channel, r), reinterpret_cast<const char*>(&v) + sizeof v / 2,
-                    sizeof v / 2);
+      if (!runs_[j].inside()) continue;
+      // One decision for all rows.
+      if (past_caches) {
+#pragma GCC unroll 4
+        for (int r = 0; r < kTile; ++r) stream<float>(runs_[j].row(channel, r), pixels[r][j]);
+      } else {
+#pragma GCC unroll 4
+        for (int r = 0; r < kTile; ++r) store<float>(runs_[j].row(channel, r), pixels[r][j]);
+      }
     }
   }
 
@@ -167,6 +168,22 @@ class TileVector {
   }
 
  private:
+  [[gnu::always_inline]] void store_halves(const Vec<float> (&pixels)[kTile][kTile], float* channel) const {
+#pragma GCC unroll 4
+    for (int j = 0; j < kTile; ++j)
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        const Run& run = runs_[2 * j + half];
+        if (!run.inside()) continue;
+#pragma GCC unroll 4
+        for (int r = 0; r < kTile; ++r) {
+          HalfVec v;
+          std::memcpy(&v, reinterpret_cast<const char*>(&pixels[r][j]) + half * sizeof v, sizeof v);
+          std::memcpy(run.row(channel, r), &v, sizeof v);
+        }
+      }
+  }
+
   /// Zeros stand for rows that lie outside of the image.
   static constexpr float kZeros[kLane] = {};
 

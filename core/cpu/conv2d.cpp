@@ -38,9 +38,9 @@ void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dO
   const Conv2dGeometry g(x.shape(), w.shape(), y.shape(), options);
   switch (algorithm_of(g, x.dtype())) {
     case Algorithm::winograd:
-      return cpu::winograd_forward(g, x, w, bias, residual, y);
+      return cpu::winograd_forward(x, w, bias, residual, y);
     case Algorithm::winograd_strided:
-      return cpu::winograd_strided_forward(g, x, w, bias, y);
+      return cpu::winograd_strided_forward(x, w, bias, y);
     case Algorithm::direct3x3:
       return cpu::direct3x3_forward<T>(g, x, w, bias, residual, y);
     case Algorithm::strided3x3:
@@ -57,9 +57,9 @@ void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& optio
   const Conv2dGeometry g(dx.shape(), w.shape(), dy.shape(), options);
   switch (algorithm_of(g, dy.dtype())) {
     case Algorithm::winograd:
-      return cpu::winograd_backward_data(g, dy, w, dx);
+      return cpu::winograd_backward_data(dy, w, dx);
     case Algorithm::winograd_strided:
-      return cpu::winograd_strided_backward_data(g, dy, w, dx);
+      return cpu::winograd_strided_backward_data(dy, w, dx);
     case Algorithm::direct3x3:
       return cpu::direct3x3_backward_data<T>(g, dy, w, dx);
     case Algorithm::strided3x3:

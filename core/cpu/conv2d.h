@@ -164,9 +164,9 @@ void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
 
 /// Faster still, for f32 on many channels of planes that tiles of 4 x 4 cover; rounds a little more.
 bool winograd_fits(const Conv2dGeometry& g);
-void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+void winograd_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                       const kernel::Residual& residual, Tensor& y);
-void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+void winograd_backward_data(const Tensor& dy, const Tensor& weight, Tensor& dx);
 void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 /// Faster, for 3 x 3 filters with stride 2 and padding 1 on all channels of images with even sides.
@@ -181,10 +181,8 @@ void strided3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const
 
 /// Faster still, for f32 on many channels of planes that tiles of 8 x 8 cover; rounds a little more.
 bool winograd_strided_fits(const Conv2dGeometry& g);
-void winograd_strided_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,
-                              const Tensor& bias, Tensor& y);
-void winograd_strided_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
-                                    Tensor& dx);
+void winograd_strided_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+void winograd_strided_backward_data(const Tensor& dy, const Tensor& weight, Tensor& dx);
 void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 /// Faster, for 1 x 1 filters of any stride without padding, on all channels.

@@ -170,20 +170,13 @@ bool winograd_fits(const Conv2dGeometry& g) {
          std::min(g.c, g.o) >= kFewestChannels && TilePlanes::fits(g.h, g.w);
 }
 
-void winograd_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+void winograd_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                       const kernel::Residual& residual, Tensor& y) {
-  const float* w = weight.data<float>();
-  const Filters filters(
-      g.o, g.c, kG, [=](std::int64_t o, std::int64_t c, std::int64_t t) { return w[(o * g.c + c) * 9 + t]; });
-  convolve(x, filters, bias, residual, y);
+  convolve(x, Filters(weight, FilterUse::forward, kG), bias, residual, y);
 }
 
-void winograd_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
-  const float* w = weight.data<float>();
-  const Filters turned(g.c, g.o, kG, [=](std::int64_t c, std::int64_t o, std::int64_t t) {
-    return w[(o * g.c + c) * 9 + 8 - t];
-  });
-  convolve(dy, turned, Tensor(), {}, dx);
+void winograd_backward_data(const Tensor& dy, const Tensor& weight, Tensor& dx) {
+  convolve(dy, Filters(weight, FilterUse::backward_data, kG), Tensor(), {}, dx);
 }
 
 }  // namespace retrace::cpu

@@ -209,24 +209,16 @@ bool winograd_strided_fits(const Conv2dGeometry& g) {
          std::min(g.c, g.o) >= kFewestChannels && winograd::TilePlanes::fits(g.oh, g.ow);
 }
 
-void winograd_strided_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,
-                              const Tensor& bias, Tensor& y) {
+void winograd_strided_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
   using namespace winograd;
-  const float* w = weight.data<float>();
-  const Filters filters(g.o, g.c, strided::kG, [=](std::int64_t o, std::int64_t c, std::int64_t t) {
-    return w[(o * g.c + c) * 9 + t];
-  });
+  const Filters filters(weight, FilterUse::forward, strided::kG);
   strided::convolve<strided::StridedVector, TileVector>(x, filters, bias, y);
 }
 
-void winograd_strided_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
-                                    Tensor& dx) {
+void winograd_strided_backward_data(const Tensor& dy, const Tensor& weight, Tensor& dx) {
   using namespace winograd;
-  const float* w = weight.data<float>();
-  const Filters turned(g.c, g.o, strided::kG, [=](std::int64_t c, std::int64_t o, std::int64_t t) {
-    return w[(o * g.c + c) * 9 + 8 - t];
-  });
-  strided::convolve<TileVector, strided::StridedVector>(dy, turned, Tensor(), dx);
+  const Filters filters(weight, FilterUse::backward_data, strided::kG);
+  strided::convolve<TileVector, strided::StridedVector>(dy, filters, Tensor(), dx);
 }
 
 }  // namespace retrace::cpu

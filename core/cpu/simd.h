@@ -195,21 +195,30 @@ template <std::size_t... k>
 #endif
 }
 
-/// Lanes 4g, ..., 4g + 3 are the 4 elements at from + g * step. The processor puts them there while it loads
-/// them, which leaves the unit for shuffles free.
-[[gnu::always_inline]] inline Vec<float> load_fours(const float* from, std::int64_t step) {
+/// Lanes 4g, ..., 4g + 3 are the 4 elements at from(g). The processor puts them there while it loads them,
+/// which leaves the unit for shuffles free.
+template <class From>
+[[gnu::always_inline]] inline Vec<float> load_fours(const From& from) {
 #if defined(__AVX512F__)
-  __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(from));
-  v = _mm512_insertf32x4(v, _mm_loadu_ps(from + step), 1);
-  v = _mm512_insertf32x4(v, _mm_loadu_ps(from + 2 * step), 2);
-  return reinterpret_cast<Vec<float>>(_mm512_insertf32x4(v, _mm_loadu_ps(from + 3 * step), 3));
+  __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(from(0)));
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(from(1)), 1);
+  v = _mm512_insertf32x4(v, _mm_loadu_ps(from(2)), 2);
+  return reinterpret_cast<Vec<float>>(_mm512_insertf32x4(v, _mm_loadu_ps(from(3)), 3));
 #elif defined(__AVX__)
-  const __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(from));
-  return reinterpret_cast<Vec<float>>(_mm256_insertf128_ps(low, _mm_loadu_ps(from + step), 1));
+  const __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(from(0)));
+  return reinterpret_cast<Vec<float>>(_mm256_insertf128_ps(low, _mm_loadu_ps(from(1)), 1));
 #else
-  static_cast<void>(step);
-  return load(from);
+  return load(from(0));
 #endif
+}
+
+/// 4 consecutive elements of kLanes<float> rows: lane k of to[j] is element j at row(k).
+template <class Row>
+[[gnu::always_inline]] inline void load_columns(const Row& row, Vec<float>* to) {
+  Vec<float> fours[4];  // of rows i, i + 4, i + 8, ...
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) fours[i] = load_fours([&](int g) { return row(4 * g + i); });
+  transpose_fours<float>(fours, to);
 }
 
 /// Lane l of row r becomes lane r of row l: log2(lanes) rounds in which pairs of rows are zipped.

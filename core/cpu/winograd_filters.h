@@ -44,21 +44,30 @@ void for_each_part(std::int64_t channels, std::int64_t part, const F& f) {
   });
 }
 
+/// What filters are transformed for: y of x, or dx of dy, with outputs and inputs exchanged and the filters
+/// turned by half a turn.
+enum class FilterUse { forward, backward_data };
+
 /// u = G w G^T for filters w of 3 x 3 elements from `in` to `out` channels, as
 /// u[slab][block][c][channel of the block].
 class Filters {
  public:
-  /// filter(o, c, t) is the element t of the filter from channel c to channel o.
-  template <class Filter>
-  Filters(std::int64_t out, std::int64_t in, const float (&g)[kSide][3], const Filter& filter)
-      : out_(out), in_(in), g_(g), u_({kSlabs, out, in}, DType::f32, Tag::workspace) {
-    for_each_block(out, [this](std::int64_t, auto) { ++blocks_; });
+  /// Of a convolution's weight.
+  Filters(const Tensor& weight, FilterUse use, const float (&g)[kSide][3])
+      : turned_(use == FilterUse::backward_data),
+        out_(weight.shape()[turned_ ? 1 : 0]),
+        in_(weight.shape()[turned_ ? 0 : 1]),
+        u_({kSlabs, slab()}, DType::f32, Tag::workspace) {
+    for (int i = 0; i < kSide; ++i)
+      for (int j = 0; j < 3; ++j) g_[i][j] = g[i][turned_ ? 2 - j : j];
+    for_each_block(out_, [this](std::int64_t, auto) { ++blocks_; });
+    const float* w = weight.data<float>();
     float* u = u_.mutable_data<float>();
-    const std::int64_t grain = std::max<std::int64_t>(kFewestFilters / (in * kTileChannels), 1);
+    const std::int64_t grain = std::max<std::int64_t>(kFewestFilters / (in_ * kTileChannels), 1);
     parallel_for(blocks_, grain, [=, this](std::int64_t begin, std::int64_t end) {
       std::int64_t index = 0;
       for_each_block(out_, [&](std::int64_t o, auto block) {
-        if (begin <= index && index < end) transform<block.value>(filter, o, u + o * in_);
+        if (begin <= index && index < end) transform<block.value>(w, o, u + o * in_);
         ++index;
       });
     });
@@ -70,13 +79,13 @@ class Filters {
   /// The number of blocks of output channels.
   std::int64_t blocks() const { return blocks_; }
 
-  /// m[o] = sum over c of u[o][c] v[c] for one slab, kVectors vectors and the output channels [begin, end),
-  /// where a block begins and one ends; v[c] and m[o] are kStep vectors apart. Calls before_block() in front
-  /// of each block.
+  /// m[o] = sum over c of u[o][c] v[c] for one slab, by its number, kVectors vectors and the output channels
+  /// [begin, end), where a block begins and one ends; v[c] and m[o] are kStep vectors apart. Calls
+  /// before_block() in front of each block.
   template <int kVectors, int kStep = kVectors, class F>
-  void multiply(int slab, std::int64_t begin, std::int64_t end, const float* v, float* m,
+  void multiply(int number, std::int64_t begin, std::int64_t end, const float* v, float* m,
                 const F& before_block) const {
-    const float* u = u_.data<float>() + slab * out_ * in_;
+    const float* u = u_.data<float>() + number * slab();
     for_each_block(out_, [&](std::int64_t o, auto block) {
       if (o < begin || o >= end) return;
       before_block();
@@ -85,17 +94,30 @@ class Filters {
   }
 
  private:
+  /// Elements between two slabs: a power of two would have them share sets of the caches.
+  std::int64_t slab() const { return out_ * in_ + kLane; }
+
   /// Filters that are worth another task.
   static constexpr std::int64_t kFewestFilters = 256;
 
   /// u = G w G^T for the filters to channels o, ..., o + kBlock - 1. The lanes are filters, as they lie in u.
-  template <int kBlock, class Filter>
-  void transform(const Filter& filter, std::int64_t o, float* u) const {
-    for (std::int64_t first = 0; first < kBlock * in_; first += kLane) {
-      const std::int64_t lanes = std::min<std::int64_t>(kLane, kBlock * in_ - first);
-      Vec<float> w[9] = {};
-      for (std::int64_t k = 0; k < lanes; ++k)
-        for (int t = 0; t < 9; ++t) w[t][k] = filter(o + (first + k) % kBlock, (first + k) / kBlock, t);
+  template <int kBlock>
+  void transform(const float* weight, std::int64_t o, float* u) const {
+    const std::int64_t filters = kBlock * in_;
+    const std::int64_t slab = this->slab();
+    const std::int64_t out_step = turned_ ? kElements : in_ * kElements;
+    const std::int64_t in_step = turned_ ? out_ * kElements : kElements;
+    for (std::int64_t first = 0; first < filters; first += kLane) {
+      const std::int64_t lanes = std::min<std::int64_t>(kLane, filters - first);
+      const float* from[kLane];
+      for (int k = 0; k < kLane; ++k) {
+        const std::int64_t number = std::min(first + k, filters - 1);
+        from[k] = weight + (o + number % kBlock) * out_step + number / kBlock * in_step;
+      }
+      Vec<float> w[kElements];  // by fours, of which the last two overlap
+      load_columns([&](int k) { return from[k]; }, w);
+      load_columns([&](int k) { return from[k] + 4; }, w + 4);
+      load_columns([&](int k) { return from[k] + 5; }, w + 5);
       Vec<float> rows[kSide][3];
 #pragma GCC unroll 6
       for (int i = 0; i < kSide; ++i)
@@ -104,16 +126,19 @@ class Filters {
       float* to = u + first;
       for (int i = 0; i < kSide; ++i)
 #pragma GCC unroll 6
-        for (int j = 0; j < kSide; ++j, to += out_ * in_) {
+        for (int j = 0; j < kSide; ++j, to += slab) {
           const Vec<float> value = g_[j][0] * rows[i][0] + g_[j][1] * rows[i][1] + g_[j][2] * rows[i][2];
           store_some<float>(to, value, lanes);
         }
     }
   }
 
+  static constexpr int kElements = 9;  ///< of a filter
+
+  bool turned_;
   std::int64_t out_, in_;
   std::int64_t blocks_ = 0;
-  const float (&g_)[kSide][3];
+  float g_[kSide][3];  ///< its columns in reverse turn the filters
   Tensor u_;
 };
 

@@ -19,10 +19,7 @@ class GradientTile {
 
   /// Lane k of to[c] is row r and column c of channel k.
   [[gnu::always_inline]] void row(int r, Vec<float> (&to)[kTile]) const {
-    Vec<float> fours[kTile];  // of channels i, i + 4, i + 8, ...
-#pragma GCC unroll 4
-    for (int i = 0; i < kTile; ++i) fours[i] = load_fours(pixels_ + (r * kLane + i) * kLane, kTile * kLane);
-    transpose_fours<float>(fours, to);
+    load_columns([=, this](int channel) { return pixels_ + (r * kLane + channel) * kLane; }, to);
   }
 
  private:

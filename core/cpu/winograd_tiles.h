@@ -121,8 +121,8 @@ class TileVector {
     transpose_fours<float>(y, pixels);
   }
 
-  /// Writes rows 0, ..., 3 of the tiles' pixels, 4 vectors each as they lie in memory. Whole vectors may go past
-  /// the caches.
+  /// Writes rows 0, ..., 3 of the tiles' pixels, 4 vectors each as they lie in memory. Whole vectors may go
+  /// past the caches.
   [[gnu::always_inline]] void store_rows(const Vec<float> (&pixels)[kTile][kTile], float* channel,
                                          bool past_caches) const {
     if (halves_) return store_halves(pixels, channel);

@@ -78,7 +78,7 @@ class FilterGradient {
   void add(const Unit& unit, float* v, float* du) const {
     const StridedVector pixels(in_, unit.begin);
     for (std::int64_t c = 0; c < c_; ++c) transform_input(pixels, x_ + c * in_.plane(), c, groups_, v);
-    const std::int64_t calls = kSlabs * product_blocks(c_, o_stride_);
+    const std::int64_t calls = kSlabs * fetch_calls(kLane, c_, o_stride_);
     Fetch<false> next_inputs(in_, x_, c_, unit.end, unit.next_end, calls);
     Fetch<false> next_gradients(out_, dy_, o_, unit.end, unit.next_end, calls);
     const auto fetch = [&] {

@@ -88,7 +88,7 @@ class FilterGradient {
         transform_gradient(out, dy_ + o * out_.plane(), out_.plane(), o_ - o,
                            e + o * tiles + q * kLane * kLane, e_slab);
     }
-    const std::int64_t calls = kSlabs * product_blocks(c_, o_stride_);
+    const std::int64_t calls = kSlabs * fetch_calls(tiles, c_, o_stride_);
     Fetch<false> next_inputs(in_, x_, c_, unit.end, unit.next_end, calls);
     Fetch<false> next_gradients(out_, dy_, o_, unit.end, unit.next_end, calls);
     const auto fetch = [&] {

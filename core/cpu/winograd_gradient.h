@@ -43,18 +43,24 @@ void for_each_gradient_tile(const TileVector& tiles, const float* dy, std::int64
 
 /// du[c][o] += sum over tiles of v[c][tile] e[tile][o] for kInputs channels c, kRow vectors of tiles apart in
 /// v and `o_stride` elements in du, and kVectors vectors of o. Since kRow is a constant, one register points
-/// to all channels.
-template <int kVectors, int kInputs, int kRow>
-void multiply_block(const float* v, const float* e, std::int64_t tiles, float* du, std::int64_t o_stride) {
+/// to all channels. Calls fetch() first; where o is one vector, of which there are few blocks, before each
+/// vector of tiles.
+template <int kVectors, int kInputs, int kRow, class F>
+void multiply_block(const float* v, const float* e, std::int64_t tiles, float* du, std::int64_t o_stride,
+                    const F& fetch) {
   Vec<float> sums[kInputs][kVectors] = {};  // added to du at the end: short sums round less
-  for (std::int64_t t = 0; t < tiles; ++t) {
-    Vec<float> d[kVectors];
+  const std::int64_t step = kVectors == 1 ? std::int64_t{kLane} : tiles;
+  for (std::int64_t first = 0; first < tiles; first += step) {
+    fetch();
+    for (std::int64_t t = first; t < first + step; ++t) {
+      Vec<float> d[kVectors];
 #pragma GCC unroll 2
-    for (int q = 0; q < kVectors; ++q) d[q] = load(e + (q * tiles + t) * kLane);
+      for (int q = 0; q < kVectors; ++q) d[q] = load(e + (q * tiles + t) * kLane);
 #pragma GCC unroll 16
-    for (int c = 0; c < kInputs; ++c)
+      for (int c = 0; c < kInputs; ++c)
 #pragma GCC unroll 2
-      for (int q = 0; q < kVectors; ++q) sums[c][q] += v[c * kRow * kLane + t] * d[q];
+        for (int q = 0; q < kVectors; ++q) sums[c][q] += v[c * kRow * kLane + t] * d[q];
+    }
   }
 #pragma GCC unroll 16
   for (int c = 0; c < kInputs; ++c)
@@ -65,17 +71,15 @@ void multiply_block(const float* v, const float* e, std::int64_t tiles, float* d
     }
 }
 
-/// The same for all input channels, in blocks and what is left of them; calls before_block() in front of
-/// each.
+/// The same for all input channels, in blocks and what is left of them.
 template <int kVectors, int kRow, class F>
 void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
-              std::int64_t o_stride, const F& before_block) {
+              std::int64_t o_stride, const F& fetch) {
   std::int64_t c = 0;
   const auto run = [&](auto inputs) {
     for (; c + inputs <= channels; c += inputs) {
-      before_block();
       multiply_block<kVectors, inputs.value, kRow>(v + c * kRow * kLane, e, tiles, du + c * o_stride,
-                                                   o_stride);
+                                                   o_stride, fetch);
     }
   };
   constexpr int kInputs = kSums / kVectors;
@@ -87,17 +91,18 @@ void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t c
 /// The same for all output channels, in whole vectors: e[vector of o][tile][lane].
 template <int kRow, class F>
 void add_products(const float* v, const float* e, std::int64_t tiles, std::int64_t channels,
-                  std::int64_t outputs, float* du, std::int64_t o_stride, const F& before_block) {
+                  std::int64_t outputs, float* du, std::int64_t o_stride, const F& fetch) {
   std::int64_t o = 0;
   for (; o + 2 * kLane <= outputs; o += 2 * kLane)
-    multiply<2, kRow>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
+    multiply<2, kRow>(v, e + o * tiles, tiles, channels, du + o, o_stride, fetch);
   for (; o < outputs; o += kLane)
-    multiply<1, kRow>(v, e + o * tiles, tiles, channels, du + o, o_stride, before_block);
+    multiply<1, kRow>(v, e + o * tiles, tiles, channels, du + o, o_stride, fetch);
 }
 
-/// How often add_products calls before_block(), about.
-inline std::int64_t product_blocks(std::int64_t channels, std::int64_t outputs) {
-  return std::max<std::int64_t>(outputs / kLane * channels / kSums, 1);
+/// How often add_products calls fetch(), about.
+inline std::int64_t fetch_calls(std::int64_t tiles, std::int64_t channels, std::int64_t outputs) {
+  const std::int64_t blocks = std::max<std::int64_t>(outputs / kLane * channels / kSums, 1);
+  return outputs == kLane ? blocks * tiles / kLane : blocks;
 }
 
 /// dw[o][c] = G^T du G for `outputs` output channels, at most kLane, and one input channel; slabs of du are

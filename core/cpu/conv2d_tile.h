@@ -181,9 +181,14 @@ class BatchOutputs {
   Outputs<T> whole_;
 };
 
+/// Channels of a tile of inputs that stay in the first-level cache from one block of output channels to the
+/// next. Of more, those some channels ahead are fetched.
+inline constexpr std::int64_t kNearChannels = 96;
+inline constexpr std::int64_t kChannelsAhead = 8;
+
 /// The outputs of kBlock channels. bias may be null. Reads source as if there were at least kTilePixels<T>
 /// pixels.
-template <int kBlock, int kTaps, class Pixels, class T>
+template <int kBlock, bool kFar = false, int kTaps, class Pixels, class T>
 void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
                     const Outputs<T>& out, Lines<false>& later_reads) {
   Lines<false> later = later_reads;
@@ -210,6 +215,10 @@ void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* w
         Vec<T> x[kTileVectors];
 #pragma GCC unroll 4
         for (int v = 0; v < kTileVectors; ++v) x[v] = Pixels::load_run(from[v] + offset);
+        if constexpr (kFar)
+#pragma GCC unroll 4
+          for (int v = 0; v < kTileVectors; ++v)
+            __builtin_prefetch(from[v] + kChannelsAhead * taps.channel_stride, 0, 3);
         for_each_sum<kBlock>([&](int k, int v) { sums[k][v] += w[k] * x[v]; });
         w += kBlock;
       }
@@ -244,10 +253,17 @@ void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* w
 template <int kTaps, class Pixels, class T>
 void convolve_tiles(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
                     std::int64_t out_channels, const Outputs<T>& out, Lines<false> later = {}) {
-  for_each_block(out_channels, [&](std::int64_t o, auto size) {
-    convolve_block<decltype(size)::value>(taps, source, weights + o * taps.channels * kTaps,
-                                          bias != nullptr ? bias + o : nullptr, out.from(o), later);
-  });
+  const auto convolve = [&](auto far) {
+    for_each_block(out_channels, [&](std::int64_t o, auto size) {
+      convolve_block<decltype(size)::value, decltype(far)::value>(
+          taps, source, weights + o * taps.channels * kTaps, bias != nullptr ? bias + o : nullptr,
+          out.from(o), later);
+    });
+  };
+  if (kTaps == 1 && taps.channels > kNearChannels)
+    convolve(std::bool_constant<kTaps == 1>{});
+  else
+    convolve(std::false_type{});
 }
 
 }  // namespace retrace::cpu

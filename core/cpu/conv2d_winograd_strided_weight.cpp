@@ -15,7 +15,7 @@ namespace winograd::strided {
 namespace {
 
 /// Channels that are done together.
-constexpr std::int64_t kBlockInputs = 64;
+constexpr std::int64_t kBlockInputs = 32;
 constexpr std::int64_t kBlockOutputs = 64;
 /// Output channels of e.
 constexpr std::int64_t kPartOutputs = 2 * kLane;

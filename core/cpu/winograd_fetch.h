@@ -1,5 +1,6 @@
 #pragma once
 // Internal: lines of the cache on their way while products are made.
+#include <algorithm>
 #include <cstdint>
 
 namespace retrace::cpu::winograd {
@@ -20,7 +21,8 @@ class Fetch {
         channels_(planes.channels()),
         pixels_(Planes::kVectorPixels),
         small_(plane_ < pixels_),
-        vector_(begin),
+        pixel_(begin * pixels_),
+        end_(end * pixels_),
         pieces_(pieces),
         runs_(small_ ? pixels_ / plane_ : channels),
         run_lines_(pixels_ / kLinePixels * channels / runs_),
@@ -39,11 +41,15 @@ class Fetch {
   static constexpr std::uintptr_t kLineBytes = 64;
   static constexpr std::int64_t kLinePixels = kLineBytes / sizeof(float);
 
-  /// A run is what lies together in memory of a vector: its pixels of a channel, or all of a small image.
+  /// A run is what lies together in memory: pixels of a channel, of as many vectors as an image has of them,
+  /// or all of a small image.
   void begin_run() {
     if (run_ == 0) {
-      const std::int64_t pixel = vector_++ * pixels_;
-      run_begin_ = data_ + pixel / plane_ * channels_ * plane_ + pixel % plane_;
+      const std::int64_t in_image = pixel_ % plane_;
+      run_begin_ = data_ + pixel_ / plane_ * channels_ * plane_ + in_image;
+      const std::int64_t pixels = small_ ? pixels_ : std::min(end_ - pixel_, plane_ - in_image);
+      if (!small_) run_lines_ = pixels / kLinePixels;
+      pixel_ += pixels;
     }
     line_ = reinterpret_cast<std::uintptr_t>(run_begin_) / kLineBytes;
     left_ = run_lines_;
@@ -54,7 +60,7 @@ class Fetch {
   const float* data_;
   std::int64_t plane_, channels_, pixels_;
   bool small_;
-  std::int64_t vector_, pieces_, runs_, run_lines_, lines_;
+  std::int64_t pixel_, end_, pieces_, runs_, run_lines_, lines_;
   std::int64_t due_ = 0;  ///< lines times pieces_
   std::int64_t run_ = 0, left_ = 0;
   const float* run_begin_ = nullptr;

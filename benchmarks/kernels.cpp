@@ -39,7 +39,8 @@ struct Result {
 
 constexpr int kLeastRuns = 3;
 
-/// Medians. Before each run comes a look at what the machine can do, which changes by the minute.
+/// Medians. Before each run comes a look at what the machine can do, which changes by the minute, and a run
+/// that is not counted: it finds the caches and an Intel core's clock as that look has left them.
 Result measure(const KernelCase& c, Device device, double budget) {
   const Work work = c.prepare();
   std::optional<CopySpeed> copy;
@@ -51,6 +52,7 @@ Result measure(const KernelCase& c, Device device, double budget) {
   std::vector<double> peaks;
   for (double spent = 0; seconds.size() < kLeastRuns || spent < budget; spent += seconds.back()) {
     peaks.push_back(peak_now());
+    work.run();
     seconds.push_back(cuda::seconds_of(device, work.run));
   }
   const double time = cli::median(seconds);

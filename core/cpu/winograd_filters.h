@@ -57,7 +57,7 @@ class Filters {
       : turned_(use == FilterUse::backward_data),
         out_(weight.shape()[turned_ ? 1 : 0]),
         in_(weight.shape()[turned_ ? 0 : 1]),
-        u_({kSlabs, slab()}, DType::f32, Tag::workspace) {
+        u_({kSlabs, slab_size()}, DType::f32, Tag::workspace) {
     for (int i = 0; i < kSide; ++i)
       for (int j = 0; j < 3; ++j) g_[i][j] = g[i][turned_ ? 2 - j : j];
     for_each_block(out_, [this](std::int64_t, auto) { ++blocks_; });
@@ -85,7 +85,7 @@ class Filters {
   template <int kVectors, int kStep = kVectors, class F>
   void multiply(int number, std::int64_t begin, std::int64_t end, const float* v, float* m,
                 const F& before_block) const {
-    const float* u = u_.data<float>() + number * slab();
+    const float* u = u_.data<float>() + number * slab_size();
     for_each_block(out_, [&](std::int64_t o, auto block) {
       if (o < begin || o >= end) return;
       before_block();
@@ -95,7 +95,7 @@ class Filters {
 
  private:
   /// Elements between two slabs: a power of two would have them share sets of the caches.
-  std::int64_t slab() const { return out_ * in_ + kLane; }
+  std::int64_t slab_size() const { return out_ * in_ + kLane; }
 
   /// Filters that are worth another task.
   static constexpr std::int64_t kFewestFilters = 256;
@@ -104,7 +104,7 @@ class Filters {
   template <int kBlock>
   void transform(const float* weight, std::int64_t o, float* u) const {
     const std::int64_t filters = kBlock * in_;
-    const std::int64_t slab = this->slab();
+    const std::int64_t slab = slab_size();
     const std::int64_t out_step = turned_ ? kElements : in_ * kElements;
     const std::int64_t in_step = turned_ ? out_ * kElements : kElements;
     for (std::int64_t first = 0; first < filters; first += kLane) {

@@ -33,18 +33,11 @@ void transform_input(const TileVector& tiles, const float* channel, std::int64_t
 #pragma GCC unroll 4
     for (int k = 0; k < kTile; ++k) rows[r][kOdd + k] = d[1 + k];
   }
-#pragma GCC unroll 9
-  for (int k = 0; k < kOdd + kTile; ++k) {
-    const int s = k < kOdd ? k : kOdd;
-    const std::int64_t slab = k < kOdd ? 0 : k - kOdd;
-    Vec<float> column[kOdd];
-    input_side(&rows[0][k], kOdd + kTile, column, 1);
-#pragma GCC unroll 5
-    for (int r = 0; r < kOdd; ++r) store<float>(v + groups.at(r, s, c) + slab * kLane, column[r]);
-#pragma GCC unroll 4
-    for (int i = 0; i < kTile; ++i)
-      store<float>(v + groups.at(kOdd, s, c) + (i * (k < kOdd ? 1 : kTile) + slab) * kLane, rows[i][k]);
-  }
+  put_columns(
+      rows, [](auto... side) { input_side(side...); },
+      [=, &groups](int r, int s, std::int64_t slab, const Vec<float>& value) {
+        store<float>(v + groups.at(r, s, c) + slab * kLane, value);
+      });
 }
 
 /// The products of one channel.

@@ -27,10 +27,7 @@ void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t p
     // Copies: what is captured might change with each store.
     float* to = e + lane * kLane;
     const std::int64_t first = o;
-    const Groups& in = groups;
-    const auto put = [=, &in](int r, int s, std::int64_t slab, const Vec<float>& value) {
-      store<float>(to + in.at(r, s, first) + slab * kLane * kLane, value);
-    };
+    const Groups& parts = groups;
     Vec<float> rows[kTile][kOdd + kTile];  // dy A^T, then dy
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i) {
@@ -40,17 +37,11 @@ void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t p
 #pragma GCC unroll 4
       for (int k = 0; k < kTile; ++k) rows[i][kOdd + k] = pixels[k];
     }
-#pragma GCC unroll 9
-    for (int k = 0; k < kOdd + kTile; ++k) {
-      const int s = k < kOdd ? k : kOdd;
-      const std::int64_t slab = k < kOdd ? 0 : k - kOdd;
-      Vec<float> column[kOdd];
-      gradient_side(&rows[0][k], kOdd + kTile, column, 1);
-#pragma GCC unroll 5
-      for (int r = 0; r < kOdd; ++r) put(r, s, slab, column[r]);
-#pragma GCC unroll 4
-      for (int i = 0; i < kTile; ++i) put(kOdd, s, i * (k < kOdd ? 1 : kTile) + slab, rows[i][k]);
-    }
+    put_columns(
+        rows, [](auto... side) { gradient_side(side...); },
+        [=, &parts](int r, int s, std::int64_t slab, const Vec<float>& value) {
+          store<float>(to + parts.at(r, s, first) + slab * kLane * kLane, value);
+        });
   });
 }
 

@@ -88,6 +88,25 @@ void visit_group_slabs(int r, int s, const F& f) {
     f(std::integral_constant<int, kTile * kTile>{});
 }
 
+/// Of rows, each kOdd products and kTile pixels: transforms the columns by side(column, step, to, to_step),
+/// and calls put(r, s, slab, value) for what belongs into each slab: the results, and the first kTile rows in
+/// row 5 of products.
+template <int kRows, class Side, class Put>
+[[gnu::always_inline]] inline void put_columns(const Vec<float> (&rows)[kRows][kOdd + kTile],
+                                               const Side& side, const Put& put) {
+#pragma GCC unroll 9
+  for (int k = 0; k < kOdd + kTile; ++k) {
+    const int s = k < kOdd ? k : kOdd;
+    const std::int64_t slab = k < kOdd ? 0 : k - kOdd;
+    Vec<float> column[kOdd];
+    side(&rows[0][k], kOdd + kTile, column, 1);
+#pragma GCC unroll 5
+    for (int r = 0; r < kOdd; ++r) put(r, s, slab, column[r]);
+#pragma GCC unroll 4
+    for (int i = 0; i < kTile; ++i) put(kOdd, s, i * (k < kOdd ? 1 : kTile) + slab, rows[i][k]);
+  }
+}
+
 /// How the groups of a vector of tiles lie: each as [channel][slab][lane], a cache line further apart than
 /// its size.
 class Groups {

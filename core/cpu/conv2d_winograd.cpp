@@ -62,78 +62,55 @@ struct Convolution {
   float* y;
   bool past_caches;  ///< y is written so
 
-  /// Output channels that go through products and transform together, or a few more: all, unless fewer let a
-  /// unit have more vectors. The filters are read once for a unit, from beyond the core's cache if they are
-  /// many.
-  std::int64_t part_channels() const {
-    const bool fewer =
-        unit_vectors(filters.in() + kMostPartChannels) > unit_vectors(filters.in() + filters.out());
-    return fewer ? kPartChannels : filters.out();
-  }
-  std::int64_t most_part_channels() const {
-    return std::min(filters.out(), part_channels() + kTileChannels - 1);
-  }
-  std::int64_t most_vectors() const { return unit_vectors(filters.in() + most_part_channels()); }
-  std::int64_t scratch() const {
-    return kSlabs *
-           (slab_stride(filters.in(), most_vectors()) + slab_stride(most_part_channels(), most_vectors()));
-  }
+  /// Of a slab: of v and then of m, whichever are more.
+  std::int64_t channels() const { return std::max(filters.in(), filters.out()); }
+  std::int64_t most_vectors() const { return unit_vectors(channels()); }
+  std::int64_t scratch() const { return (kSlabs + 1) * slab_stride(channels(), most_vectors()); }
 
   Addend addend_of(std::int64_t o) const {
     return {residual.channel != nullptr ? residual.channel + o * out.plane() : nullptr, residual.sign};
   }
 
-  void run_unit(const Unit& unit, float* v) const {
+  void run_unit(const Unit& unit, float* scratch) const {
     switch (unit.vectors()) {
       case 1:
-        return run<1>(unit, v);
+        return run<1>(unit, scratch);
       case 2:
-        return run<2>(unit, v);
+        return run<2>(unit, scratch);
       case 3:
-        return run<3>(unit, v);
+        return run<3>(unit, scratch);
       default:
-        return run<4>(unit, v);
+        return run<4>(unit, scratch);
     }
   }
 
+  /// Slab i of m takes the place of slab i - 1 of v, which was read just before and is in the first level.
   template <int kVectors>
-  void run(const Unit& unit, float* v) const {
-    const std::int64_t v_slab = slab_stride(filters.in(), kVectors);
+  void run(const Unit& unit, float* m) const {
+    const std::int64_t slab = slab_stride(channels(), kVectors);
+    float* v = m + slab;
     for (std::int64_t q = 0; q < kVectors; ++q) {
       const TileVector tiles(in, unit.begin + q);
       for (std::int64_t c = 0; c < filters.in(); ++c)
-        transform_input(tiles, x + c * in.plane(), v + (c * kVectors + q) * kLane, v_slab);
+        transform_input(tiles, x + c * in.plane(), v + (c * kVectors + q) * kLane, slab);
     }
-    Fetch<false> next_inputs(in, x, filters.in(), unit.end, unit.next_end, kSlabs * filters.blocks());
-    for_each_part(filters.out(), part_channels(),
-                  [&](std::int64_t begin, std::int64_t end, std::int64_t blocks) {
-                    run_part<kVectors>(unit, begin, end, kSlabs * blocks, v, next_inputs);
-                  });
-  }
-
-  /// For output channels [begin, end), whose products take some calls.
-  template <int kVectors>
-  void run_part(const Unit& unit, std::int64_t begin, std::int64_t end, std::int64_t calls, float* v,
-                Fetch<false>& next_inputs) const {
-    const std::int64_t v_slab = slab_stride(filters.in(), kVectors);
-    const std::int64_t m_slab = slab_stride(end - begin, kVectors);
-    float* m = v + kSlabs * v_slab;
+    const std::int64_t calls = kSlabs * filters.blocks();
     const bool apart = residual.channel != nullptr && residual.channel != y;
-    Fetch<true> results(out, y + begin * out.plane(), end - begin, unit.begin,
-                        past_caches ? unit.begin : unit.end, calls);
-    Fetch<false> residuals(out, addend_of(begin).channel, end - begin, unit.begin,
-                           apart ? unit.end : unit.begin, calls);
+    Fetch<false> next_inputs(in, x, filters.in(), unit.end, unit.next_end, calls);
+    Fetch<true> results(out, y, filters.out(), unit.begin, past_caches ? unit.begin : unit.end, calls);
+    Fetch<false> residuals(out, residual.channel, filters.out(), unit.begin, apart ? unit.end : unit.begin,
+                           calls);
     for (int i = 0; i < kSlabs; ++i)
-      filters.multiply<kVectors>(i, begin, end, v + i * v_slab, m + i * m_slab, [&] {
+      filters.multiply<kVectors>(i, 0, filters.out(), v + i * slab, m + i * slab, [&] {
         results.piece();
         residuals.piece();
         next_inputs.piece();
       });
     for (std::int64_t q = 0; q < kVectors; ++q) {
       const TileVector tiles(out, unit.begin + q);
-      for (std::int64_t o = begin; o < end; ++o)
-        transform_output(tiles, m + ((o - begin) * kVectors + q) * kLane, m_slab,
-                         bias != nullptr ? bias[o] : 0, addend_of(o), y + o * out.plane(), past_caches);
+      for (std::int64_t o = 0; o < filters.out(); ++o)
+        transform_output(tiles, m + (o * kVectors + q) * kLane, slab, bias != nullptr ? bias[o] : 0,
+                         addend_of(o), y + o * out.plane(), past_caches);
     }
   }
 };

@@ -89,11 +89,10 @@ struct Convolution {
   void run(const Unit& unit, float* m) const {
     const std::int64_t slab = slab_stride(channels(), kVectors);
     float* v = m + slab;
-    for (std::int64_t q = 0; q < kVectors; ++q) {
-      const TileVector tiles(in, unit.begin + q);
-      for (std::int64_t c = 0; c < filters.in(); ++c)
-        transform_input(tiles, x + c * in.plane(), v + (c * kVectors + q) * kLane, slab);
-    }
+    const auto inputs = vectors_of<TileVector, kVectors>(in, unit.begin);
+    for (std::int64_t c = 0; c < filters.in(); ++c)
+      for (int q = 0; q < kVectors; ++q)
+        transform_input(inputs[q], x + c * in.plane(), v + (c * kVectors + q) * kLane, slab);
     const std::int64_t calls = kSlabs * filters.blocks();
     const bool apart = residual.channel != nullptr && residual.channel != y;
     Fetch<false> next_inputs(in, x, filters.in(), unit.end, unit.next_end, calls);
@@ -106,12 +105,11 @@ struct Convolution {
         residuals.piece();
         next_inputs.piece();
       });
-    for (std::int64_t q = 0; q < kVectors; ++q) {
-      const TileVector tiles(out, unit.begin + q);
-      for (std::int64_t o = 0; o < filters.out(); ++o)
-        transform_output(tiles, m + (o * kVectors + q) * kLane, slab, bias != nullptr ? bias[o] : 0,
+    const auto outputs = vectors_of<TileVector, kVectors>(out, unit.begin);
+    for (std::int64_t o = 0; o < filters.out(); ++o)
+      for (int q = 0; q < kVectors; ++q)
+        transform_output(outputs[q], m + (o * kVectors + q) * kLane, slab, bias != nullptr ? bias[o] : 0,
                          addend_of(o), y + o * out.plane(), past_caches);
-    }
   }
 };
 

@@ -79,15 +79,16 @@ class FilterGradient {
     const std::int64_t v_slab = slab_stride(c_, kMostVectors);
     const std::int64_t e_slab = slab_stride(o_stride_, kMostVectors);
     float* e = v + kSlabs * v_slab;
-    for (std::int64_t q = 0; q < unit.vectors(); ++q) {
-      const TileVector in(in_, unit.begin + q);
-      const TileVector out(out_, unit.begin + q);
-      for (std::int64_t c = 0; c < c_; ++c)
-        transform_input(in, x_ + c * in_.plane(), v + (c * kMostVectors + q) * kLane, v_slab);
-      for (std::int64_t o = 0; o < o_; o += kLane)
-        transform_gradient(out, dy_ + o * out_.plane(), out_.plane(), o_ - o,
+    const auto inputs = vectors_of<TileVector, kMostVectors>(in_, unit.begin);
+    const auto outputs = vectors_of<TileVector, kMostVectors>(out_, unit.begin);
+    const std::int64_t vectors = unit.vectors();
+    for (std::int64_t c = 0; c < c_; ++c)
+      for (std::int64_t q = 0; q < vectors; ++q)
+        transform_input(inputs[q], x_ + c * in_.plane(), v + (c * kMostVectors + q) * kLane, v_slab);
+    for (std::int64_t o = 0; o < o_; o += kLane)
+      for (std::int64_t q = 0; q < vectors; ++q)
+        transform_gradient(outputs[q], dy_ + o * out_.plane(), out_.plane(), o_ - o,
                            e + o * tiles + q * kLane * kLane, e_slab);
-    }
     const std::int64_t calls = kSlabs * fetch_calls(tiles, c_, o_stride_);
     Fetch<false> next_inputs(in_, x_, c_, unit.end, unit.next_end, calls);
     Fetch<false> next_gradients(out_, dy_, o_, unit.end, unit.next_end, calls);

@@ -3,7 +3,9 @@
 #include <retrace/core/cpu/winograd.h>
 #include <retrace/core/shape.h>
 
+#include <array>
 #include <cstring>
+#include <utility>
 
 namespace retrace::cpu::winograd {
 
@@ -218,6 +220,17 @@ class TileVector {
   bool halves_;
   Run runs_[2 * kTile] = {};
 };
+
+/// The vectors of tiles from number `first` on.
+template <class Vector, std::size_t... q>
+std::array<Vector, sizeof...(q)> vectors_of(const typename Vector::Planes& planes, std::int64_t first,
+                                            std::index_sequence<q...>) {
+  return {Vector(planes, first + static_cast<std::int64_t>(q))...};
+}
+template <class Vector, std::size_t kVectors>
+std::array<Vector, kVectors> vectors_of(const typename Vector::Planes& planes, std::int64_t first) {
+  return vectors_of<Vector>(planes, first, std::make_index_sequence<kVectors>{});
+}
 
 /// to[i] = (B^T d B)[i] for one channel; slabs i are `slab` elements apart.
 inline void transform_input(const TileVector& tiles, const float* channel, float* to, std::int64_t slab) {

@@ -26,6 +26,10 @@ class Wants {
 struct BackwardPass {
   Wants wants;          ///< which inputs want a gradient
   bool retain = false;  ///< the node stays on the tape and may run again
+  /// For each input its gradient from nodes that ran before, undefined where there is none. An offer: a hook
+  /// that can add to it while it writes its own takes it (leaves it undefined) and returns the sum. Else the
+  /// tape adds, in a pass over memory of its own.
+  Tensors& arrived;
 };
 
 /// A tensor kept for the way back, and the content it had then.

@@ -37,7 +37,10 @@ class RecordedOp final : public TapeHook {
   std::vector<SavedTensor> saved() const override { return saved_; }
   Tensors backward(Tensors dy, const BackwardPass& pass) override {
     check_contents(name_, saved_);
-    return derivative_(dy.front(), Saved(saved_), pass.wants);
+    if constexpr (std::is_invocable_v<Derivative, const Tensor&, Saved, const Wants&, Tensors&>)
+      return derivative_(dy.front(), Saved(saved_), pass.wants, pass.arrived);
+    else
+      return derivative_(dy.front(), Saved(saved_), pass.wants);
   }
 
  private:
@@ -50,8 +53,8 @@ class RecordedOp final : public TapeHook {
 
 /// Puts one operation on the current tape: y = op(inputs), with everything that its derivative needs in
 /// `save`. `derivative(dy, saved, wants)` returns a gradient for each input, undefined where it is not
-/// wanted. It may capture numbers, enums and Shape, but no tensor: every byte kept for the way back stands in
-/// `save`.
+/// wanted; it may take a fourth argument, BackwardPass::arrived. It may capture numbers, enums and Shape, but
+/// no tensor: every byte kept for the way back stands in `save`.
 template <class Derivative>
 Var record(std::string_view op, const Vars& inputs, Tensor y, Tensors save, Derivative derivative) {
   static_assert(std::is_trivially_copyable_v<Derivative>,
@@ -71,5 +74,11 @@ Tensor make_saved(bool needed, Make make) {
 
 /// Memory for a gradient like dy, which a kernel writes in place: dy's own where nothing else holds it.
 inline Tensor reuse(const Tensor& dy) { return dy.unique() ? dy : like(dy, Tag::gradient); }
+/// Memory for the sum of a gradient that has arrived, undefined if none has, and another one of that shape:
+/// its own where nothing else holds it, else what `make()` returns.
+template <class Make>
+Tensor memory_of(const Tensor& arrived, const Make& make) {
+  return arrived.defined() && arrived.unique() ? arrived : make();
+}
 
 }  // namespace retrace

@@ -111,16 +111,16 @@ void Tape::backward(const Var& y, const Tensor& dy, BackwardOptions options) {
   backward(Vars{y}, Tensors{dy}, options);
 }
 
-void Tape::backward(const Vars& roots, const Tensors& dys, BackwardOptions options) {
+void Tape::backward(const Vars& roots, Tensors dys, BackwardOptions options) {
   report(TapeEvent::Kind::backward);
-  walk(roots, dys, options.retain);
+  walk(roots, std::move(dys), options.retain);
 }
 
-void Tape::walk(const Vars& roots, const Tensors& dys, bool retain) {
+void Tape::walk(const Vars& roots, Tensors dys, bool retain) {
   detail::BackwardSession session;
   const NoTape no_tape;
   const Autocast off(std::nullopt);
-  start(roots, dys);
+  start(roots, std::move(dys));
   std::size_t n = nodes_.size();
   try {
     for (; n > 0; --n) {
@@ -140,7 +140,7 @@ void Tape::walk(const Vars& roots, const Tensors& dys, bool retain) {
   report(TapeEvent::Kind::finished);
 }
 
-void Tape::start(const Vars& roots, const Tensors& dys) {
+void Tape::start(const Vars& roots, Tensors dys) {
   if (roots.size() != dys.size())
     fail<ArgumentError>("backward", "there must be one dy for each root, got {} for {}", dys.size(),
                         roots.size());
@@ -155,7 +155,8 @@ void Tape::start(const Vars& roots, const Tensors& dys) {
       fail<DTypeError>("backward", "dy must have y's element type {}, got {}", roots[r].dtype(),
                        dys[r].dtype());
   }
-  for (std::size_t r = 0; r < roots.size(); ++r) accumulate("backward", roots[r].place().value, dys[r]);
+  for (std::size_t r = 0; r < roots.size(); ++r)
+    accumulate("backward", roots[r].place().value, std::move(dys[r]));
 }
 
 void Tape::run(Node& node, bool retain) {
@@ -169,11 +170,19 @@ void Tape::run(Node& node, bool retain) {
   if (!any && !node.hook->must_run()) return;
 
   std::vector<bool> wanted;
-  for (const Input& input : node.inputs) wanted.push_back(input.parameter != nullptr || input.value >= 0);
+  Tensors arrived;
+  for (const Input& input : node.inputs) {
+    wanted.push_back(input.parameter != nullptr || input.value >= 0);
+    arrived.push_back(input.value >= 0 ? std::exchange(value_at(input.value).gradient, Tensor()) : Tensor());
+  }
   const Reenter scope(node.scope);
   const OpName op(node.hook->name());
   report(TapeEvent::Kind::running, &node);
-  deliver(node, node.hook->backward(std::move(dy), {.wants = Wants(std::move(wanted)), .retain = retain}));
+  Tensors dx = node.hook->backward(std::move(dy),
+                                   {.wants = Wants(std::move(wanted)), .retain = retain, .arrived = arrived});
+  for (std::size_t i = 0; i < arrived.size(); ++i)
+    if (arrived[i].defined()) value_at(node.inputs[i].value).gradient = std::move(arrived[i]);
+  deliver(node, std::move(dx));
   report(TapeEvent::Kind::done, &node);
 }
 

@@ -60,7 +60,7 @@ class Tape {
   /// Vector-Jacobian product with dy, of y's shape.
   void backward(const Var& y, const Tensor& dy, BackwardOptions options = {});
   /// The same from several roots at once.
-  void backward(const Vars& roots, const Tensors& dys, BackwardOptions options = {});
+  void backward(const Vars& roots, Tensors dys, BackwardOptions options = {});
 
   /// The gradient of a watched variable, summed over the passes; undefined where none arrived.
   Tensor grad(const Var& x) const;
@@ -105,8 +105,8 @@ class Tape {
   Value& value_at(std::int64_t value) { return values_[static_cast<std::size_t>(value)]; }
   const Value& watched(const Var& x) const;
   Place add_value(const Tensor& x, bool watched);
-  void walk(const Vars& roots, const Tensors& dys, bool retain);
-  void start(const Vars& roots, const Tensors& dys);
+  void walk(const Vars& roots, Tensors dys, bool retain);
+  void start(const Vars& roots, Tensors dys);
   void run(Node& node, bool retain);
   void deliver(const Node& node, Tensors dx);
   void accumulate(std::string_view from, std::int64_t value, Tensor d);

@@ -81,7 +81,8 @@ void add_convolutions(std::vector<KernelCase>& cases) {
                      }});
     cases.push_back({name + " data", [s] {
                        const auto c = std::make_shared<Conv>(s);
-                       return c->work([c] { kernel::conv2d_backward_data(c->y, c->w, c->options, c->x); });
+                       return c->work(
+                           [c] { kernel::conv2d_backward_data(c->y, c->w, c->options, {}, c->x); });
                      }});
     cases.push_back({name + " weight", [s] {
                        const auto c = std::make_shared<Conv>(s);
@@ -112,7 +113,7 @@ struct Norm {
   }
   /// Over dy, as the tape does where nothing else holds it.
   void norm_backward(const Tensor& bits) {
-    kernel::batch_norm_backward(dy, x, gamma, mean, rstd, bits, true, dy, dgamma, dbeta);
+    kernel::batch_norm_backward(dy, x, gamma, mean, rstd, bits, true, {}, dy, dgamma, dbeta);
   }
 };
 

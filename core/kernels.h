@@ -147,8 +147,10 @@ struct Residual {
 extern constinit Kernel<void(const Tensor& x, const Tensor& w, const Tensor& bias,
                              const Conv2dOptions& options, const Residual& residual, Tensor& y)>
     conv2d;
-/// dx[n, c] = sum over o of dy[n, o] correlated with the turned w[o, c]: the gradient of conv2d's x.
-extern constinit Kernel<void(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx)>
+/// dx[n, c] = sum over o of dy[n, o] correlated with the turned w[o, c]: the gradient of conv2d's x. A
+/// residual as for conv2d.
+extern constinit Kernel<void(const Tensor& dy, const Tensor& w, const Conv2dOptions& options,
+                             const Residual& residual, Tensor& dx)>
     conv2d_backward_data;
 /// dw[o, c] = sum over n of x[n, c] correlated with dy[n, o]: the gradient of conv2d's w.
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw)>
@@ -170,10 +172,11 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& mean, const Tensor& 
 extern constinit Kernel<void(const Tensor& var, double eps, Tensor& rstd)> batch_norm_rstd;
 /// With `training`, dx includes the way through the batch's statistics. Undefined results are not computed; x
 /// may be undefined when neither dgamma nor (in training) dx is asked for, gamma when dx is not. `mask` is
-/// that of the ReLU behind the batch norm, undefined without one; dx may be dy.
+/// that of the ReLU behind the batch norm, undefined without one; dx may be dy. With a residual dx = residual
+/// + that, or - that, rounded as if that were complete before; dx may be the residual.
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                             const Tensor& rstd, const Tensor& mask, bool training, Tensor& dx,
-                             Tensor& dgamma, Tensor& dbeta)>
+                             const Tensor& rstd, const Tensor& mask, bool training, const Residual& residual,
+                             Tensor& dx, Tensor& dgamma, Tensor& dbeta)>
     batch_norm_backward;
 
 // core/cpu/group_norm.cpp

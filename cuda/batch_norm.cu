@@ -174,24 +174,34 @@ __global__ void backward_totals_kernel(Layout layout, const T* rstd, TwoSums* su
   }
 }
 
-/// dx = gamma rstd (dy - sum dy / n - (x - mean) rstd^2 sum(dy (x - mean)) / n); where sums is null, gamma
-/// rstd dy. dx may be dy.
+/// What a result is added to, or null, and +1 or -1.
+template <class T>
+struct Addend {
+  const T* values;
+  T sign;
+  __device__ T with(std::int64_t i, T result) const {
+    return values == nullptr ? result : values[i] + sign * result;  // which rounded before
+  }
+};
+
+/// dx = the addend and gamma rstd (dy - sum dy / n - (x - mean) rstd^2 sum(dy (x - mean)) / n); where sums is
+/// null, gamma rstd dy. dx may be dy.
 template <class T>
 __global__ void backward_kernel(Layout layout, Incoming<T> dy, const T* x, const T* gamma, const T* mean,
-                                const T* rstd, const TwoSums* sums, T* dx) {
+                                const T* rstd, const TwoSums* sums, Addend<T> addend, T* dx) {
   const std::int64_t total = layout.n * layout.c * layout.plane;
   for (std::int64_t i = thread_index(); i < total; i += thread_count()) {
     const std::int64_t c = i / layout.plane % layout.c;
     const T scale = gamma[c] * rstd[c];
     if (sums == nullptr) {
-      dx[i] = dy(i) * scale;
+      dx[i] = addend.with(i, dy(i) * scale);
       continue;
     }
     const TwoSums& sum = sums[c * layout.parts];
     const double r = static_cast<double>(rstd[c]);
     const auto slope = static_cast<T>(r * r * sum.second / static_cast<double>(layout.count()));
     const auto shift = static_cast<T>(sum.first / static_cast<double>(layout.count()));
-    dx[i] = scale * (dy(i) - shift - (x[i] - mean[c]) * slope);
+    dx[i] = addend.with(i, scale * (dy(i) - shift - (x[i] - mean[c]) * slope));
   }
 }
 
@@ -233,8 +243,8 @@ void batch_norm_rstd(const Tensor& var, double eps, Tensor& rstd) {
 }
 
 void batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                         const Tensor& rstd, const Tensor& mask, bool training, Tensor& dx, Tensor& dgamma,
-                         Tensor& dbeta) {
+                         const Tensor& rstd, const Tensor& mask, bool training,
+                         const kernel::Residual& residual, Tensor& dx, Tensor& dgamma, Tensor& dbeta) {
   const Layout layout(dy.shape());
   Tensor sums = sums_of(layout, dy.device());
   visit_float("batch_norm", dy.dtype(), [&]<class T>(TypeTag<T>) {
@@ -248,7 +258,8 @@ void batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gamma,
     if (dx.defined())
       launch(dy.device(), blocks_for(dy.numel()), kThreads, &backward_kernel<T>, layout, incoming,
              data_or_null<T>(x), gamma.data<T>(), mean.data<T>(), rstd.data<T>(),
-             training ? sums_in(sums) : nullptr, dx.mutable_data<T>());
+             training ? sums_in(sums) : nullptr,
+             Addend<T>{data_or_null<T>(residual.value), static_cast<T>(residual.sign)}, dx.mutable_data<T>());
   });
 }
 

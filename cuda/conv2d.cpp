@@ -148,16 +148,25 @@ void convolve(const Problem& problem, const Tensor& a, const Tensor& b, Tensor& 
   check(out.dtype() == DType::f64 ? run(1.0, 0.0) : run(1.0F, 0.0F), Direction::kName);
 }
 
-void conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
-            const kernel::Residual& residual, Tensor& y) {
-  // Where y is the residual, x * w has to stand elsewhere until they are added.
-  Tensor sum = residual.value.shares_storage(y) ? like(y, Tag::workspace) : y;
-  convolve<Forward>(Problem(x.shape(), w.shape(), y.shape(), options, y), x, w, sum);
-  if (bias.defined() || residual.value.defined()) add_bias(sum, bias, residual, y);
+/// The same with a bias and a residual, either of which may be missing.
+template <class Direction>
+void convolve_onto(const Problem& problem, const Tensor& a, const Tensor& b, const Tensor& bias,
+                   const kernel::Residual& residual, Tensor& out) {
+  // Where out is the residual, the sum has to stand elsewhere until they are added.
+  Tensor sum = residual.value.shares_storage(out) ? like(out, Tag::workspace) : out;
+  convolve<Direction>(problem, a, b, sum);
+  if (bias.defined() || residual.value.defined()) add_bias(sum, bias, residual, out);
 }
 
-void conv2d_backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
-  convolve<BackwardData>(Problem(dx.shape(), w.shape(), dy.shape(), options, dx), w, dy, dx);
+void conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
+            const kernel::Residual& residual, Tensor& y) {
+  convolve_onto<Forward>(Problem(x.shape(), w.shape(), y.shape(), options, y), x, w, bias, residual, y);
+}
+
+void conv2d_backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& options,
+                          const kernel::Residual& residual, Tensor& dx) {
+  convolve_onto<BackwardData>(Problem(dx.shape(), w.shape(), dy.shape(), options, dx), w, dy, Tensor(),
+                              residual, dx);
 }
 
 void conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {

@@ -27,10 +27,6 @@ Tensor scaled(const Tensor& x, double scale) {
   return y;
 }
 
-void add_gradient(Tensor& gradient, Tensor d) {
-  if (d.defined()) gradient = combine(kernel::add, std::move(gradient), std::move(d));
-}
-
 /// `result`, of F or G, as it meets the stream that it changes; under Autocast it is cast to the stream's
 /// type.
 Var fit(std::string_view op, const Var& result, const Tensor& stream, std::string_view what) {
@@ -63,16 +59,18 @@ std::shared_ptr<Module> adapted(const AffineAdapter& adapter, std::shared_ptr<Mo
   return f;
 }
 
-/// Backward from those roots that are on the tape.
-void backward_from(Tape& tape, const Vars& roots, const Tensors& dys) {
-  Vars on_tape;
-  Tensors gradients;
-  for (std::size_t r = 0; r < roots.size(); ++r) {
-    if (roots[r].place().tape == 0) continue;
-    on_tape.push_back(roots[r]);
+/// Adds to the source's gradient what comes from those results of F or G that are on the tape, where v is the
+/// source. It is a root, so that operations may add to its gradient as they write.
+void backward_from(Tape& tape, const Var& v, Tensor& gradient, const Vars& results, const Tensors& dys) {
+  Vars roots{v};
+  Tensors gradients{std::exchange(gradient, Tensor())};
+  for (std::size_t r = 0; r < results.size(); ++r) {
+    if (results[r].place().tape == 0) continue;
+    roots.push_back(results[r]);
     gradients.push_back(dys[r]);
   }
-  if (!on_tape.empty()) tape.backward(on_tape, gradients);
+  tape.backward(roots, std::move(gradients));
+  gradient = tape.take_grad(v);
 }
 
 }  // namespace
@@ -102,8 +100,8 @@ void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& sourc
   const Var r = fit(class_name(), m(v), target.value, kBranchResult);
   target.value = combine(direction == Direction::forward ? kernel::sub : kernel::add, std::move(target.value),
                          r.value());
-  backward_from(tape, {r}, {direction == Direction::forward ? target.gradient : scaled(target.gradient, -1)});
-  add_gradient(source.gradient, tape.take_grad(v));
+  backward_from(tape, v, source.gradient, {r},
+                {direction == Direction::forward ? target.gradient : scaled(target.gradient, -1)});
 }
 
 AffineCoupling::AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Module> Gm,
@@ -142,8 +140,7 @@ void AffineCoupling::rewind_half_step(Module& m, Stream& target, Stream& source,
     kernel::mul(dt, target.value, ds);
     target.value = combine(kernel::add, combine(kernel::mul, std::move(target.value), s.value()), t.value());
   }
-  backward_from(tape, {s, t}, {ds, dt});
-  add_gradient(source.gradient, tape.take_grad(v));
+  backward_from(tape, v, source.gradient, {s, t}, {ds, dt});
 }
 
 }  // namespace retrace

@@ -83,7 +83,7 @@ Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& 
     roots.push_back(std::move(y[i]));
     gradients.push_back(dy[i]);
   }
-  if (!roots.empty()) tape.backward(roots, gradients);
+  if (!roots.empty()) tape.backward(roots, std::move(gradients));
   Tensors dx;
   for (const Var& leaf : leaves) dx.push_back(leaf.constant() ? Tensor() : tape.grad(leaf));
   return dx;

@@ -5,6 +5,8 @@
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
 
+#include <utility>
+
 namespace retrace {
 
 namespace {
@@ -57,12 +59,13 @@ Var normalize(std::string_view op, const Var& x, const Var& gamma, const Var& be
   return record(
       op, {x, gamma, beta}, y,
       /*save=*/{needs_x ? x.value() : Tensor(), needs_dx ? gamma.value() : Tensor(), mean, rstd, mask},
-      [training](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
-        Tensor dx = wants[0] ? reuse(dy) : Tensor();
+      [training](const Tensor& dy, Saved saved, const Wants& wants, Tensors& arrived) -> Tensors {
+        const Tensor before = wants[0] ? std::exchange(arrived[0], Tensor()) : Tensor();
+        Tensor dx = wants[0] ? memory_of(before, [&] { return reuse(dy); }) : Tensor();
         Tensor dgamma = wants[1] ? like(saved[3], Tag::gradient) : Tensor();
         Tensor dbeta = wants[2] ? like(saved[3], Tag::gradient) : Tensor();
-        kernel::batch_norm_backward(dy, saved[0], saved[1], saved[2], saved[3], saved[4], training, dx,
-                                    dgamma, dbeta);
+        kernel::batch_norm_backward(dy, saved[0], saved[1], saved[2], saved[3], saved[4], training, {before},
+                                    dx, dgamma, dbeta);
         return {dx, dgamma, dbeta};
       });
 }

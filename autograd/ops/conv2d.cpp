@@ -50,12 +50,14 @@ Var conv2d_onto(Var& residual, Sign sign, const Var& x, const Var& w, const Var&
   const Shape w_shape = w.shape();
   return record("conv2d", {x, w, bias, addend}, y,
                 /*save=*/{needs_gradient(w) ? x.value() : Tensor(), needs_gradient(x) ? w.value() : Tensor()},
-                [options, x_shape, w_shape](const Tensor& dy, Saved saved, const Wants& wants) -> Tensors {
+                [options, x_shape, w_shape](const Tensor& dy, Saved saved, const Wants& wants,
+                                            Tensors& arrived) -> Tensors {
                   Tensor dx;
                   Tensor dw;
                   if (wants[0]) {
-                    dx = like(dy, x_shape, Tag::gradient);
-                    kernel::conv2d_backward_data(dy, saved[1], options, dx);
+                    const Tensor before = std::exchange(arrived[0], Tensor());
+                    dx = memory_of(before, [&] { return like(dy, x_shape, Tag::gradient); });
+                    kernel::conv2d_backward_data(dy, saved[1], options, {before}, dx);
                   }
                   if (wants[1]) {
                     dw = like(dy, w_shape, Tag::gradient);

@@ -220,6 +220,8 @@ struct Backward {
   const T *dy, *x, *gamma, *mean, *rstd;
   const std::uint8_t* bits;
   bool training;
+  const T* residual;  ///< may be null
+  T sign;
   T *dx, *dgamma, *dbeta;
 
   Incoming<kRelu, T> incoming(std::int64_t offset) const {
@@ -247,21 +249,29 @@ struct Backward {
     for (std::size_t k = 0; k < static_cast<std::size_t>(end - begin); ++k) result[k] = sums[k].total();
   }
 
-  /// dx = gamma rstd (dy - sum dy / n - (x - mean) rstd^2 sum(dy (x - mean)) / n); in evaluation gamma rstd
-  /// dy.
+  /// dx = the residual and gamma rstd (dy - sum dy / n - (x - mean) rstd^2 sum(dy (x - mean)) / n); in
+  /// evaluation gamma rstd dy.
   void differentiate(std::int64_t begin, std::int64_t end, const Sums& sums) const {
     layout.for_each_plane_back(begin, end, [&](std::int64_t offset, std::int64_t next, std::int64_t c) {
       const auto d = incoming(offset);
       const T scale = gamma[c] * rstd[c];
+      const auto write = [&](const auto& f) {
+        if (residual == nullptr) return map_plane(layout.plane, dx + offset, f);
+        map_plane(layout.plane, dx + offset,
+                  [f, r = residual + offset, r_next = residual + next, to_add = sign](auto at) {
+                    at.fetch(r_next);
+                    return at(r) + to_add * f(at);  // f rounds before it is added
+                  });
+      };
       if (!training) {
-        map_plane(layout.plane, dx + offset, [=](auto at) { return d(at) * scale; });
+        write([=](auto at) { return d(at) * scale; });
         return;
       }
       const TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];
       const double r = static_cast<double>(rstd[c]);
       const T slope = static_cast<T>(r * r * sum.second / layout.count());
       const T shift = static_cast<T>(sum.first / layout.count());
-      map_plane(layout.plane, dx + offset, [=, v = x + offset, to = dx + next, m = mean[c]](auto at) {
+      write([=, v = x + offset, to = dx + next, m = mean[c]](auto at) {
         at.fetch_to_write(to);
         return scale * (d(at) - shift - (at(v) - m) * slope);
       });
@@ -318,7 +328,8 @@ void batch_norm_rstd_cpu(const Tensor& var, double eps, Tensor& rstd) {
 
 template <bool kRelu, class T>
 void backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean, const Tensor& rstd,
-              const Tensor& mask, bool training, Tensor& dx, Tensor& dgamma, Tensor& dbeta) {
+              const Tensor& mask, bool training, const kernel::Residual& residual, Tensor& dx, Tensor& dgamma,
+              Tensor& dbeta) {
   const Backward<kRelu, T> backward{Layout(dy.shape()),
                                     dy.data<T>(),
                                     data_or_null<T>(x),
@@ -327,6 +338,8 @@ void backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tens
                                     rstd.data<T>(),
                                     data_or_null<std::uint8_t>(mask),
                                     training,
+                                    data_or_null<T>(residual.value),
+                                    static_cast<T>(residual.sign),
                                     mutable_data_or_null<T>(dx),
                                     mutable_data_or_null<T>(dgamma),
                                     mutable_data_or_null<T>(dbeta)};
@@ -334,17 +347,18 @@ void backward(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tens
 }
 
 void batch_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
-                             const Tensor& rstd, const Tensor& mask, bool training, Tensor& dx,
-                             Tensor& dgamma, Tensor& dbeta) {
+                             const Tensor& rstd, const Tensor& mask, bool training,
+                             const kernel::Residual& residual, Tensor& dx, Tensor& dgamma, Tensor& dbeta) {
   visit_float("batch_norm", dy.dtype(), [&]<class T>(TypeTag<T>) {
     if (!mask.defined()) {
-      backward<false, T>(dy, x, gamma, mean, rstd, mask, training, dx, dgamma, dbeta);
+      backward<false, T>(dy, x, gamma, mean, rstd, mask, training, residual, dx, dgamma, dbeta);
     } else if (Layout(dy.shape()).has_mask_steps<T>()) {
-      backward<true, T>(dy, x, gamma, mean, rstd, mask, training, dx, dgamma, dbeta);
+      backward<true, T>(dy, x, gamma, mean, rstd, mask, training, residual, dx, dgamma, dbeta);
     } else {
-      Tensor masked = dx.defined() ? dx : like(dy, Tag::workspace);
+      const bool in_place = dx.defined() && !residual.value.shares_storage(dx);
+      Tensor masked = in_place ? dx : like(dy, Tag::workspace);
       kernel::masked_backward(mask, dy, 0, masked);
-      backward<false, T>(masked, x, gamma, mean, rstd, mask, training, dx, dgamma, dbeta);
+      backward<false, T>(masked, x, gamma, mean, rstd, mask, training, residual, dx, dgamma, dbeta);
     }
   });
 }

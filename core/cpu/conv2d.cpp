@@ -31,6 +31,11 @@ bool adds_residual(const Conv2dGeometry& g, DType dtype) {
          algorithm == Algorithm::pointwise;
 }
 
+/// Whether `backward_data` does.
+bool adds_residual_back(const Conv2dGeometry& g, DType dtype) {
+  return adds_residual(g, dtype) && g.options.stride == Size2d(1);
+}
+
 /// The residual is undefined unless `adds_residual`.
 template <class T>
 void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
@@ -52,20 +57,22 @@ void forward(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dO
   }
 }
 
+/// The residual is undefined unless `adds_residual_back`.
 template <class T>
-void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
+void backward_data(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, const Residual& residual,
+                   Tensor& dx) {
   const Conv2dGeometry g(dx.shape(), w.shape(), dy.shape(), options);
   switch (algorithm_of(g, dy.dtype())) {
     case Algorithm::winograd:
-      return cpu::winograd_backward_data(dy, w, dx);
+      return cpu::winograd_backward_data(dy, w, residual, dx);
     case Algorithm::winograd_strided:
       return cpu::winograd_strided_backward_data(dy, w, dx);
     case Algorithm::direct3x3:
-      return cpu::direct3x3_backward_data<T>(g, dy, w, dx);
+      return cpu::direct3x3_backward_data<T>(g, dy, w, residual, dx);
     case Algorithm::strided3x3:
       return cpu::strided3x3_backward_data<T>(g, dy, w, dx);
     case Algorithm::pointwise:
-      return cpu::pointwise_backward_data<T>(g, dy, w, dx);
+      return cpu::pointwise_backward_data<T>(g, dy, w, residual, dx);
     case Algorithm::im2col:
       return cpu::im2col_backward_data<T>(g, dy, w, dx);
   }
@@ -118,7 +125,7 @@ void backward_data_reduced(const Tensor& dy, const Tensor& w, const Conv2dOption
   const Tensor wide_w = cpu::widened(w);
   for_each_group(dx.shape(), dy.shape(), [&](std::int64_t begin, std::int64_t end) {
     Tensor wide = cpu::wide_tensor(dx.shape().with(0, end - begin));
-    backward_data<float>(cpu::widened(dy, begin, end), wide_w, options, wide);
+    backward_data<float>(cpu::widened(dy, begin, end), wide_w, options, {}, wide);
     cpu::round_into(wide, dx, begin);
   });
 }
@@ -136,23 +143,34 @@ void backward_weight_reduced(const Tensor& dy, const Tensor& x, const Conv2dOpti
   cpu::round_into(sum, dw);
 }
 
+/// y = the residual and what `run(result)` makes, in two passes.
+template <class Run>
+void add_apart(const Residual& residual, Tensor& y, const Run& run) {
+  Tensor result = residual.value.shares_storage(y) ? like(y, Tag::workspace) : y;
+  run(result);
+  const auto& op = residual.sign == Sign::plus ? kernel::add : kernel::sub;
+  op(residual.value, result, y);
+}
+
 void conv2d_cpu(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,
                 const Residual& residual, Tensor& y) {
   if (residual.value.defined() &&
-      !adds_residual(Conv2dGeometry(x.shape(), w.shape(), y.shape(), options), x.dtype())) {
-    Tensor sum = like(y, Tag::workspace);
-    conv2d_cpu(x, w, bias, options, {}, sum);
-    const auto& op = residual.sign == Sign::plus ? kernel::add : kernel::sub;
-    return op(residual.value, sum, y);
-  }
+      !adds_residual(Conv2dGeometry(x.shape(), w.shape(), y.shape(), options), x.dtype()))
+    return add_apart(residual, y, [&](Tensor& result) { conv2d_cpu(x, w, bias, options, {}, result); });
   if (is_reduced_float(x.dtype())) return forward_reduced(x, w, bias, options, y);
   visit_float("conv2d", x.dtype(),
               [&]<class T>(TypeTag<T>) { forward<T>(x, w, bias, options, residual, y); });
 }
 
-void conv2d_backward_data_cpu(const Tensor& dy, const Tensor& w, const Conv2dOptions& options, Tensor& dx) {
+void conv2d_backward_data_cpu(const Tensor& dy, const Tensor& w, const Conv2dOptions& options,
+                              const Residual& residual, Tensor& dx) {
+  if (residual.value.defined() &&
+      !adds_residual_back(Conv2dGeometry(dx.shape(), w.shape(), dy.shape(), options), dy.dtype()))
+    return add_apart(residual, dx,
+                     [&](Tensor& result) { conv2d_backward_data_cpu(dy, w, options, {}, result); });
   if (is_reduced_float(dy.dtype())) return backward_data_reduced(dy, w, options, dx);
-  visit_float("conv2d", dy.dtype(), [&]<class T>(TypeTag<T>) { backward_data<T>(dy, w, options, dx); });
+  visit_float("conv2d", dy.dtype(),
+              [&]<class T>(TypeTag<T>) { backward_data<T>(dy, w, options, residual, dx); });
 }
 
 void conv2d_backward_weight_cpu(const Tensor& dy, const Tensor& x, const Conv2dOptions& options, Tensor& dw) {

@@ -158,7 +158,8 @@ template <class T>
 void direct3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                        const kernel::Residual& residual, Tensor& y);
 template <class T>
-void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
+                             const kernel::Residual& residual, Tensor& dx);
 template <class T>
 void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
@@ -166,7 +167,8 @@ void direct3x3_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const 
 bool winograd_fits(const Conv2dGeometry& g);
 void winograd_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
                       const kernel::Residual& residual, Tensor& y);
-void winograd_backward_data(const Tensor& dy, const Tensor& weight, Tensor& dx);
+void winograd_backward_data(const Tensor& dy, const Tensor& weight, const kernel::Residual& residual,
+                            Tensor& dx);
 void winograd_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
 /// Faster, for 3 x 3 filters with stride 2 and padding 1 on all channels of images with even sides.
@@ -185,13 +187,15 @@ void winograd_strided_forward(const Tensor& x, const Tensor& weight, const Tenso
 void winograd_strided_backward_data(const Tensor& dy, const Tensor& weight, Tensor& dx);
 void winograd_strided_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 
-/// Faster, for 1 x 1 filters of any stride without padding, on all channels.
+/// Faster, for 1 x 1 filters of any stride without padding, on all channels. backward_data takes a residual
+/// with stride 1 alone.
 bool pointwise_fits(const Conv2dGeometry& g);
 template <class T>
 void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                        const kernel::Residual& residual, Tensor& y);
 template <class T>
-void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx);
+void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
+                             const kernel::Residual& residual, Tensor& dx);
 template <class T>
 void pointwise_backward_weight(const Conv2dGeometry& g, const Tensor& dy, const Tensor& x, Tensor& dw);
 

@@ -161,12 +161,13 @@ void direct3x3_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
 }
 
 template <class T>
-void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
+void direct3x3_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
+                             const kernel::Residual& residual, Tensor& dx) {
   const T* w = weight.data<T>();
   const auto turned = [=](std::int64_t c, std::int64_t o, std::int64_t t) {
     return w[(o * g.c + c) * kTaps + kTaps - 1 - t];
   };
-  convolve<T>(dy, g.c, turned, nullptr, {}, dx);
+  convolve<T>(dy, g.c, turned, nullptr, residual, dx);
 }
 
 template <class T>
@@ -204,8 +205,10 @@ template void direct3x3_forward<float>(const Conv2dGeometry&, const Tensor&, con
                                        const kernel::Residual&, Tensor&);
 template void direct3x3_forward<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
                                         const kernel::Residual&, Tensor&);
-template void direct3x3_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
-template void direct3x3_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void direct3x3_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&,
+                                             const kernel::Residual&, Tensor&);
+template void direct3x3_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&,
+                                              const kernel::Residual&, Tensor&);
 template void direct3x3_backward_weight<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 template void direct3x3_backward_weight<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 

@@ -265,19 +265,20 @@ void pointwise_forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& w
 }
 
 template <class T>
-void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, Tensor& dx) {
+void pointwise_backward_data(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
+                             const kernel::Residual& residual, Tensor& dx) {
   const Samples<T> samples(g, false);
   const T* w = weight.data<T>();
   const PackedFilters<T> filters(
       g.c, g.o, 1, [&](std::int64_t c, std::int64_t o, std::int64_t) { return w[o * g.c + c]; });
   const Images<const T> from{dy.data<T>(), g.n, g.o, g.oh, g.ow};
   const Images<T> to{dx.mutable_data<T>(), g.n, g.c, g.h, g.w};
-  const BatchOutputs<T> outputs(dy, dx);
+  const BatchOutputs<T> outputs(dy, dx, residual);
   BatchTasks<T> tasks(g.n, samples.size(), g.products());
   tasks.run([&](T* buffer, std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n)
-      for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip, std::int64_t) {
-        const Outputs<T> out = samples.direct() ? outputs.at(n, strip)
+      for_each_full_strip(g.oh, samples.rows(), [&](const Strip& strip, std::int64_t written_rows) {
+        const Outputs<T> out = samples.direct() ? outputs.at(n, strip, written_rows)
                                                 : Outputs<T>{buffer, strip.rows() * g.ow, samples.stride()};
         convolve_tiles<1, EachPixel, T>({g.o, g.out_plane(), {0}}, from.at(n, strip.begin), filters.data(),
                                         nullptr, g.c, out, after(from, n, strip, samples.rows()));
@@ -339,8 +340,10 @@ template void pointwise_forward<float>(const Conv2dGeometry&, const Tensor&, con
                                        const kernel::Residual&, Tensor&);
 template void pointwise_forward<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, const Tensor&,
                                         const kernel::Residual&, Tensor&);
-template void pointwise_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
-template void pointwise_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
+template void pointwise_backward_data<float>(const Conv2dGeometry&, const Tensor&, const Tensor&,
+                                             const kernel::Residual&, Tensor&);
+template void pointwise_backward_data<double>(const Conv2dGeometry&, const Tensor&, const Tensor&,
+                                              const kernel::Residual&, Tensor&);
 template void pointwise_backward_weight<float>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 template void pointwise_backward_weight<double>(const Conv2dGeometry&, const Tensor&, const Tensor&, Tensor&);
 

@@ -150,8 +150,9 @@ void winograd_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
   convolve(x, Filters(weight, FilterUse::forward, kG), bias, residual, y);
 }
 
-void winograd_backward_data(const Tensor& dy, const Tensor& weight, Tensor& dx) {
-  convolve(dy, Filters(weight, FilterUse::backward_data, kG), Tensor(), {}, dx);
+void winograd_backward_data(const Tensor& dy, const Tensor& weight, const kernel::Residual& residual,
+                            Tensor& dx) {
+  convolve(dy, Filters(weight, FilterUse::backward_data, kG), Tensor(), residual, dx);
 }
 
 }  // namespace retrace::cpu

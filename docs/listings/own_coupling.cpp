@@ -63,13 +63,10 @@ class ScaledCoupling final : public Coupling {
     target.value =
         step(std::move(target.value), r.value(), forward ? Direction::inverse : Direction::forward);
     // y = c x + r: dr = dy, dx = c dy.  x = (y - r) / c: dr = -dx / c, dy = dx / c.
-    tape.backward(r, forward ? target.gradient : scaled(target.gradient, -1 / c_));
+    // v is a root, too: m's gradient is added to what the source has.
+    tape.backward({v, r}, {source.gradient, forward ? target.gradient : scaled(target.gradient, -1 / c_)});
+    source.gradient = tape.take_grad(v);
     target.gradient = scaled(target.gradient, forward ? c_ : 1 / c_);
-    if (const Tensor dv = tape.take_grad(v); dv.defined()) {
-      Tensor sum = like(source.gradient, Tag::gradient);
-      kernel::add(source.gradient, dv, sum);
-      source.gradient = sum;
-    }
   }
   // [/rewind]
 

@@ -67,6 +67,70 @@ TEST_CASE("gradients of a variable that is used twice are summed", "[tape]") {
   CHECK(tape.grad(x).item() == 7);
 }
 
+namespace {
+
+/// y = x_0 + x_1 + ...; notes what is offered, and adds to it if it `takes`.
+class Sum final : public TapeHook {
+ public:
+  explicit Sum(bool takes) : takes_(takes) {}
+  std::string_view name() const override { return "sum_of"; }
+  Tensors backward(Tensors dy, const BackwardPass& pass) override {
+    Tensors dx;
+    for (Tensor& arrived : pass.arrived) {
+      offered.push_back(arrived.defined() ? arrived.item() : 0);
+      const bool take = takes_ && arrived.defined();
+      alone = arrived.defined() && arrived.unique();
+      dx.push_back(take ? (Var(std::exchange(arrived, Tensor())) + Var(dy[0])).value() : dy[0]);
+    }
+    return dx;
+  }
+  static Var apply(const Vars& xs, bool takes) {
+    Tensor y = numbers({0});
+    for (const Var& x : xs) y = (Var(y) + Var(x.value())).value();
+    return Tape::current()->attach(xs, {y}, std::make_unique<Sum>(takes)).front();
+  }
+  static inline std::vector<double> offered;
+  static inline bool alone;  ///< nobody else held the last one
+
+ private:
+  bool takes_;
+};
+
+}  // namespace
+
+TEST_CASE("a node is offered the gradients that its inputs have, and may add to them itself", "[tape]") {
+  const bool takes = GENERATE(true, false);
+  Sum::offered.clear();
+  Tape tape;
+  const Var x = tape.watch(numbers({3}));
+  const Var h = x * 2;
+  SECTION("one that came before, of a result") {
+    const Var y = Sum::apply({h}, takes);
+    tape.backward({y, h * 5}, {numbers({1}), numbers({2})});
+    CHECK(Sum::offered == std::vector<double>{10});
+    CHECK(Sum::alone);
+    CHECK(tape.grad(x).item() == 22);
+  }
+  SECTION("of a watched variable") {
+    const Var y = Sum::apply({x}, takes);
+    tape.backward({y, x}, {numbers({1}), numbers({10})});
+    CHECK(Sum::offered == std::vector<double>{10});
+    CHECK(tape.grad(x).item() == 11);
+  }
+  SECTION("once, to the first of equal inputs") {
+    const Var y = Sum::apply({h, h}, takes);
+    tape.backward({y, h}, {numbers({1}), numbers({10})});
+    CHECK(Sum::offered == std::vector<double>{10, 0});
+    CHECK(tape.grad(x).item() == 24);
+  }
+  SECTION("none, where none came") {
+    const Var y = Sum::apply({h}, takes);
+    tape.backward(y);
+    CHECK(Sum::offered == std::vector<double>{0});
+    CHECK(tape.grad(x).item() == 2);
+  }
+}
+
 TEST_CASE("gradients of parameters go into the parameter and add up", "[tape]") {
   Parameter w(numbers({2, 3}));
   for (int pass = 1; pass <= 2; ++pass) {

@@ -33,7 +33,7 @@ struct Fixture {
                                 y, mask);
   }
   void backward(bool training) {
-    kernel::batch_norm_backward(dy, x, gamma, mean, rstd, mask, training, dx, dgamma, dbeta);
+    kernel::batch_norm_backward(dy, x, gamma, mean, rstd, mask, training, {}, dx, dgamma, dbeta);
   }
 
   Tensor x, gamma, beta, dy, running_mean, running_var, mean, rstd, y, dx, dgamma, dbeta;
@@ -151,14 +151,41 @@ TEST_CASE("batch norm's derivative computes only what is asked for, with the sam
   f.backward(training);
   Tensor none;
   Tensor alone = like(f.dbeta);
-  kernel::batch_norm_backward(f.dy, Tensor(), Tensor(), f.mean, f.rstd, f.mask, training, none, none, alone);
+  kernel::batch_norm_backward(f.dy, Tensor(), Tensor(), f.mean, f.rstd, f.mask, training, {}, none, none,
+                              alone);
   CHECK(bit_equal(alone, f.dbeta));
-  kernel::batch_norm_backward(f.dy, f.x, Tensor(), f.mean, f.rstd, f.mask, training, none, alone, none);
+  kernel::batch_norm_backward(f.dy, f.x, Tensor(), f.mean, f.rstd, f.mask, training, {}, none, alone, none);
   CHECK(bit_equal(alone, f.dgamma));
   Tensor dx = like(f.dx);
-  kernel::batch_norm_backward(f.dy, training ? f.x : Tensor(), f.gamma, f.mean, f.rstd, f.mask, training, dx,
-                              none, none);
+  kernel::batch_norm_backward(f.dy, training ? f.x : Tensor(), f.gamma, f.mean, f.rstd, f.mask, training, {},
+                              dx, none, none);
   CHECK(bit_equal(dx, f.dx));
+}
+
+TEST_CASE("batch norm's gradient of x onto a residual has the bits of itself and a sum", "[batch_norm]") {
+  const Shape shape = any_shape();
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  const bool training = GENERATE(true, false);
+  const bool relu = GENERATE(true, false);
+  const Sign sign = GENERATE(Sign::plus, Sign::minus);
+  CAPTURE(shape, name_of(dtype), training, relu);
+  Fixture f(shape, dtype);
+  f.relu = relu;
+  if (relu) f.mask = Tensor({(shape.numel() + 7) / 8}, DType::u8);
+  f.forward();
+  f.backward(training);
+  const Tensor residual = random_tensor(shape, dtype, 6);
+  Tensor expected = like(f.dx);
+  (sign == Sign::plus ? kernel::add : kernel::sub)(residual, f.dx, expected);
+
+  Tensor dx = GENERATE(0, 1) == 0 ? f.dy : residual;
+  Tensor dgamma = like(f.dgamma);
+  Tensor dbeta = like(f.dbeta);
+  kernel::batch_norm_backward(f.dy, f.x, f.gamma, f.mean, f.rstd, f.mask, training, {residual, sign}, dx,
+                              dgamma, dbeta);
+  CHECK(bit_equal(dx, expected));
+  CHECK(bit_equal(dgamma, f.dgamma));
+  CHECK(bit_equal(dbeta, f.dbeta));
 }
 
 TEST_CASE("batch norm's variance is exact far from zero", "[batch_norm]") {
@@ -241,7 +268,7 @@ TEST_CASE("batch norm with a ReLU is the two kernels, bit for bit", "[batch_norm
 
   Tensor none;
   Tensor alone = like(fused.dbeta);
-  kernel::batch_norm_backward(fused.dy, Tensor(), Tensor(), fused.mean, fused.rstd, fused.mask, training,
+  kernel::batch_norm_backward(fused.dy, Tensor(), Tensor(), fused.mean, fused.rstd, fused.mask, training, {},
                               none, none, alone);
   CHECK(bit_equal(alone, apart.dbeta));
 }

@@ -148,7 +148,7 @@ struct Results {
 Results run(const Case& c, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dy) {
   Results r{like(dy), like(x), like(w)};
   kernel::conv2d(x, w, bias, c.options, {}, r.y);
-  kernel::conv2d_backward_data(dy, w, c.options, r.dx);
+  kernel::conv2d_backward_data(dy, w, c.options, {}, r.dx);
   kernel::conv2d_backward_weight(dy, x, c.options, r.dw);
   return r;
 }
@@ -218,6 +218,26 @@ TEST_CASE("conv2d onto a residual has the bits of conv2d and a sum", "[conv2d]")
   CHECK(bit_equal(in_place, expected));
 }
 
+TEST_CASE("conv2d's gradient of x onto a residual has the bits of itself and a sum", "[conv2d]") {
+  const Case& c = cases()[GENERATE(range(std::size_t{0}, cases().size()))];
+  const DType dtype = GENERATE(DType::f32, DType::f64, DType::bf16);
+  const Sign sign = GENERATE(Sign::plus, Sign::minus);
+  CAPTURE(c.x, c.w, name_of(dtype));
+  const Tensor w = random_tensor(c.w, dtype, 2);
+  const Tensor dy = random_tensor(conv2d_shape(c.x, c.w, c.options), dtype, 3);
+  const Tensor residual = random_tensor(c.x, dtype, 4);
+  Tensor expected = like(residual);
+  kernel::conv2d_backward_data(dy, w, c.options, {}, expected);
+  (sign == Sign::plus ? kernel::add : kernel::sub)(residual, expected, expected);
+
+  Tensor dx = like(residual);
+  kernel::conv2d_backward_data(dy, w, c.options, {residual, sign}, dx);
+  CHECK(bit_equal(dx, expected));
+  Tensor in_place = residual.clone(Tag::gradient);
+  kernel::conv2d_backward_data(dy, w, c.options, {in_place, sign}, in_place);
+  CHECK(bit_equal(in_place, expected));
+}
+
 TEST_CASE("conv2d writes nothing beyond its result", "[conv2d]") {
   const Case& c = cases()[GENERATE(range(std::size_t{0}, cases().size()))];
   const Shape y_shape = conv2d_shape(c.x, c.w, c.options);
@@ -236,7 +256,7 @@ TEST_CASE("conv2d writes nothing beyond its result", "[conv2d]") {
   const Tensor w = operand(c.w, 2);
   const Tensor dy = operand(y_shape, 3);
   kernel::conv2d(x, w, Tensor(), c.options, {}, y);
-  kernel::conv2d_backward_data(dy, w, c.options, dx);
+  kernel::conv2d_backward_data(dy, w, c.options, {}, dx);
   kernel::conv2d_backward_weight(dy, x, c.options, dw);
   for (const Tensor& frame : frames)
     for (const std::int64_t row : {0, 2})
@@ -370,7 +390,7 @@ TEST_CASE("conv2d with stride 2 by tiles keeps a NaN in the tiles that see it", 
   Tensor dy = random_tensor(y.shape(), DType::f32, 3);
   dy.mutable_values<float>()[static_cast<std::size_t>(2 * y.shape().numel_after(0) + 4 * 8)] = NAN;
   Tensor dx(c.x, DType::f32);
-  kernel::conv2d_backward_data(dy, w, c.options, dx);
+  kernel::conv2d_backward_data(dy, w, c.options, {}, dx);
   for (std::int64_t i = 0; i < 5 * 16 * 16; ++i) {
     const std::int64_t image = i / 256;
     const std::int64_t row = i / 16 % 16;
@@ -390,12 +410,12 @@ TEST_CASE("conv2d gives an image the same bits in every batch", "[conv2d]") {
   const Tensor dy = random_tensor(y.shape(), DType::f32, 3);
   Tensor dx = like(x);
   kernel::conv2d(x, w, Tensor(), c.options, {}, y);
-  kernel::conv2d_backward_data(dy, w, c.options, dx);
+  kernel::conv2d_backward_data(dy, w, c.options, {}, dx);
   Tensor one_y(y.shape().with(0, 1), DType::f32);
   Tensor one_dx(c.x.with(0, 1), DType::f32);
   for (const std::int64_t image : {0, 4, 8}) {
     kernel::conv2d(x.slice(image, image + 1), w, Tensor(), c.options, {}, one_y);
-    kernel::conv2d_backward_data(dy.slice(image, image + 1), w, c.options, one_dx);
+    kernel::conv2d_backward_data(dy.slice(image, image + 1), w, c.options, {}, one_dx);
     CHECK(bit_equal(one_y, y.slice(image, image + 1)));
     CHECK(bit_equal(one_dx, dx.slice(image, image + 1)));
   }

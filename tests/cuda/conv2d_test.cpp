@@ -31,7 +31,7 @@ struct Problem {
     return random_tensor(shape, dtype, seed).to(cuda::device(0), Tag::data);
   }
   void forward() { kernel::conv2d(x, w, bias, options, {}, y); }
-  void backward_data() { kernel::conv2d_backward_data(y, w, options, x); }
+  void backward_data() { kernel::conv2d_backward_data(y, w, options, {}, x); }
   void backward_weight() { kernel::conv2d_backward_weight(y, x, options, w); }
 
   Conv2dOptions options;
@@ -71,6 +71,24 @@ TEST_CASE("cuda conv2d: with a residual it has the bits of two operations", "[cu
   CHECK(same_bits(p.y, expected));
   Tensor in_place = residual.clone(Tag::data);
   kernel::conv2d(p.x, p.w, p.bias, p.options, {in_place, sign}, in_place);
+  CHECK(same_bits(in_place, expected));
+}
+
+TEST_CASE("cuda conv2d: the gradient of x onto a residual has the bits of two operations", "[cuda][conv2d]") {
+  const DType dtype = GENERATE(DType::f32, DType::f64, DType::bf16, DType::f16);
+  const Sign sign = GENERATE(Sign::plus, Sign::minus);
+  CAPTURE(name_of(dtype), sign == Sign::plus);
+  Problem p(6, dtype);
+  kernel::fill(p.y, 0.5);
+  const Tensor residual = Problem::on_gpu(p.x.shape(), dtype, 4);
+  p.backward_data();
+  Tensor expected = like(p.x);
+  (sign == Sign::plus ? kernel::add : kernel::sub)(residual, p.x, expected);
+
+  kernel::conv2d_backward_data(p.y, p.w, p.options, {residual, sign}, p.x);
+  CHECK(same_bits(p.x, expected));
+  Tensor in_place = residual.clone(Tag::data);
+  kernel::conv2d_backward_data(p.y, p.w, p.options, {in_place, sign}, in_place);
   CHECK(same_bits(in_place, expected));
 }
 

@@ -361,6 +361,25 @@ TEST_CASE("batch norm on the GPU lets nothing back through a ReLU whose value is
     });
 }
 
+TEST_CASE("batch norm's gradient on the GPU goes onto a residual, in its memory, too", "[cuda][batch_norm]") {
+  for (const DType dtype : kWideTypes)
+    for (const bool training : {true, false})
+      for (const Sign sign : {Sign::plus, Sign::minus}) {
+        const auto image = uniform({3, 4, 5, 6});
+        const auto channels = uniform({4}, 1, 2);
+        compare({image(dtype), image(dtype), image(dtype), channels(dtype)}, tolerance_of(dtype),
+                [&](const Tensors& in) {
+                  Tensor apart = like(in[0]);
+                  Tensor in_place = in[2].clone(Tag::gradient);
+                  Tensor none;
+                  for (Tensor* dx : {&apart, &in_place})
+                    kernel::batch_norm_backward(in[0], in[1], in[3], in[3], in[3], none, training,
+                                                {dx == &apart ? in[2] : in_place, sign}, *dx, none, none);
+                  return Tensors{apart, in_place};
+                });
+      }
+}
+
 TEST_CASE("kernels on the GPU whose threads take several elements leave a neighbour alone", "[cuda]") {
   for (const DType dtype : kWideTypes)
     compare({uniform({13, 1})(dtype), uniform({1}, 1, 2)(dtype)}, tolerance_of(dtype), [](const Tensors& in) {

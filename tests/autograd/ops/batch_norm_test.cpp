@@ -5,6 +5,7 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
 #include <retrace/core/error.h>
+#include <retrace/core/memory.h>
 
 using namespace retrace;
 using namespace retrace::test;
@@ -54,6 +55,28 @@ TEST_CASE("batch_norm leaves its running statistics alone in evaluation and in a
   CHECK(layer.mean.storage().content() == content);
   CHECK(bit_equal(layer(x).value(), replayed));
   CHECK(layer.mean.storage().content() != content);
+}
+
+TEST_CASE("batch_norm adds its gradient to the one that is there as it writes", "[batch_norm]") {
+  const Shape shape{4, 3, 8, 8};
+  Layer layer;
+  const Tensor dy = random_tensor(shape, DType::f64, 2);
+  const Tensor before = random_tensor(shape, DType::f64, 3);
+  const auto gradient = [&](bool onto) {
+    Tape tape;
+    const Var x = tape.watch(some(shape));
+    const Var y = layer(x);
+    if (onto)
+      tape.backward({x, y}, {before, dy});
+    else
+      tape.backward(y, dy);
+    return tape.take_grad(x);
+  };
+  const Tensor expected = (Var(before) + Var(gradient(false))).value();
+  const Counter gradients(Tag::gradient);
+  const Tensor sum = gradient(true);
+  CHECK(bit_equal(sum, expected));
+  CHECK(gradients.total() < 2 * sum.bytes());  // no tensor for the sum beside the gradient's
 }
 
 TEST_CASE("batch_norm saves what its wanted gradients need", "[batch_norm]") {

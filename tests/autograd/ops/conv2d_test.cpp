@@ -63,6 +63,28 @@ TEST_CASE("conv2d's gradients are gradients in the ledger, and nothing else stay
   CHECK(ledger().live(kStepTags) == before);
 }
 
+TEST_CASE("conv2d adds its gradient to the one that is there, in its memory where it can", "[conv2d]") {
+  const Shape shape{2, 8, 8, 8};
+  Parameter w(random_tensor({8, 8, 3, 3}, DType::f32, 2));
+  const auto gradient = [&](bool onto) {
+    Tape tape;
+    const Var x = tape.watch(some(shape));
+    const Var h = x * 2;
+    const Var y = conv2d(h, w, {}, {.padding = 1});
+    const Var z = h * 3;  // its gradient comes first
+    if (onto)
+      tape.backward({z, y}, {some(shape), some(shape)});
+    else
+      tape.backward(y, some(shape));
+    return tape.take_grad(x);
+  };
+  const Tensor expected = (Var(some(shape)) * 6 + Var(gradient(false))).value();
+  const Counter counter(Tag::gradient);
+  const Tensor sum = gradient(true);
+  CHECK(relative_error(sum, expected.to_vector<double>()) < 1e-6);
+  CHECK(counter.total() < 4 * sum.bytes());  // of z, h, x and the small ones of w; none for a sum
+}
+
 TEST_CASE("conv2d says what does not fit", "[conv2d]") {
   const Tensor x = some({2, 16, 8, 8});
   CHECK_THROWS_WITH(conv2d(x, some({32, 8, 3, 3})), "[conv2d] x has 16 channels but w [32,8,3,3] expects 8");

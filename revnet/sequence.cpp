@@ -1,4 +1,5 @@
 #include <retrace/core/fail.h>
+#include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/coupling.h>
 #include <retrace/revnet/replay.h>
 #include <retrace/revnet/sequence.h>
@@ -43,15 +44,15 @@ bool InvertibleSequence::cuts_into_streams(std::size_t inputs) const {
   return couplings_alike_ && inputs == 1;
 }
 
-/// Calls `step(block)` for each block in the scope of its name, which is the same in forward and on the way
-/// back.
+/// Calls `step(block)`, with a shared pointer, for each block in the scope of its name, which is the same in
+/// forward and on the way back.
 template <class Step>
 void InvertibleSequence::for_each_block(bool from_the_back, const Step& step) {
   for (std::size_t n = 0; n < blocks_.size(); ++n) {
     const std::size_t i = from_the_back ? blocks_.size() - 1 - n : n;
     const Scope scope(name_of_block(i));
     blocks_[i]->name_children();
-    step(*blocks_[i]);
+    step(blocks_[i]);
   }
 }
 
@@ -62,28 +63,30 @@ Values InvertibleSequence::walk(Values x, bool from_the_back, const Step& step) 
   const bool cut = cuts_into_streams(x.size());
   const Coupling* coupling = as_coupling(blocks_.front());
   if (cut) x = coupling->split(std::exchange(x.front(), {}));
-  for_each_block(from_the_back, [&](InvertibleModule& block) { x = step(block, std::move(x)); });
+  for_each_block(from_the_back, [&](const auto& block) { x = step(block, std::move(x)); });
   return cut ? Values{coupling->join(x)} : x;
 }
 
 Vars InvertibleSequence::forward_all(const Vars& x) {
   if (Tape::current() == nullptr) return constants(advance(values_of(x)));
-  return walk(x, false, [](InvertibleModule& block, const Vars& v) { return block.forward_all(v); });
+  return walk(x, false, [](const auto& block, const Vars& v) { return block->forward_all(v); });
+}
+
+Var InvertibleSequence::forward_checkpointed(const Var& x) {
+  return walk(Vars{x}, false, [](const auto& block, const Vars& v) { return checkpoint(block, v); }).front();
 }
 
 Vars InvertibleSequence::inverse_all(const Vars& y) {
   if (Tape::current() == nullptr) return constants(retreat(values_of(y)));
-  return walk(y, true, [](InvertibleModule& block, const Vars& v) { return block.inverse_all(v); });
+  return walk(y, true, [](const auto& block, const Vars& v) { return block->inverse_all(v); });
 }
 
 Tensors InvertibleSequence::advance(Tensors x) {
-  return walk(std::move(x), false,
-              [](InvertibleModule& block, Tensors t) { return block.advance(std::move(t)); });
+  return walk(std::move(x), false, [](const auto& block, Tensors t) { return block->advance(std::move(t)); });
 }
 
 Tensors InvertibleSequence::retreat(Tensors y) {
-  return walk(std::move(y), true,
-              [](InvertibleModule& block, Tensors t) { return block.retreat(std::move(t)); });
+  return walk(std::move(y), true, [](const auto& block, Tensors t) { return block->retreat(std::move(t)); });
 }
 
 template <class Step>
@@ -96,9 +99,8 @@ Rewound InvertibleSequence::walk_with_gradients(Tensors y, Tensors dy, bool from
     const Tensor gradient = std::exchange(state.dx.front(), Tensor());
     state.dx = gradient.defined() ? coupling->split(gradient) : Tensors(2);
   }
-  for_each_block(from_the_back, [&](InvertibleModule& block) {
-    state = step(block, std::move(state.x), std::move(state.dx));
-  });
+  for_each_block(from_the_back,
+                 [&](const auto& block) { state = step(block, std::move(state.x), std::move(state.dx)); });
   if (!cut) return state;
   state.x = {coupling->join(std::exchange(state.x, {}))};
   state.dx = {coupling->join(std::exchange(state.dx, {}))};
@@ -106,16 +108,15 @@ Rewound InvertibleSequence::walk_with_gradients(Tensors y, Tensors dy, bool from
 }
 
 Rewound InvertibleSequence::rewind(Tensors y, Tensors dy) {
-  return walk_with_gradients(std::move(y), std::move(dy), true,
-                             [](InvertibleModule& block, Tensors t, Tensors dt) {
-                               return block.rewind(std::move(t), std::move(dt));
-                             });
+  return walk_with_gradients(std::move(y), std::move(dy), true, [](const auto& block, Tensors t, Tensors dt) {
+    return block->rewind(std::move(t), std::move(dt));
+  });
 }
 
 Rewound InvertibleSequence::rewind_inverse(Tensors x, Tensors dx) {
   return walk_with_gradients(std::move(x), std::move(dx), false,
-                             [](InvertibleModule& block, Tensors t, Tensors dt) {
-                               return block.rewind_inverse(std::move(t), std::move(dt));
+                             [](const auto& block, Tensors t, Tensors dt) {
+                               return block->rewind_inverse(std::move(t), std::move(dt));
                              });
 }
 

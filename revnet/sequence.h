@@ -20,6 +20,8 @@ class InvertibleSequence final : public InvertibleModule {
   Vars inverse_all(const Vars& y) override;
   Var forward(const Var& x) override { return forward_all(Vars{x}).front(); }
   Var inverse(const Var& y) override { return inverse_all(Vars{y}).front(); }
+  /// forward, where each block keeps its input alone and runs again from it: see `checkpoint`.
+  Var forward_checkpointed(const Var& x);
   Tensors advance(Tensors x) override;
   Tensors retreat(Tensors y) override;
   Rewound rewind(Tensors y, Tensors dy) override;

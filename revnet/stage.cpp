@@ -18,21 +18,16 @@ void Stage::members(Members& m) {
   m.module("", run_);
 }
 
-Var Stage::run_block(const std::shared_ptr<Module>& block, std::size_t number, const Var& x) const {
-  const Scope scope(std::to_string(number));
-  block->name_children();
-  return policy_ == Policy::stored ? block->forward(x) : checkpoint(block, x);
-}
-
 Var Stage::forward(const Var& x) {
   Var h = x;
-  std::size_t number = 0;
-  for (const auto& block : ordinary_) h = run_block(block, number++, h);
+  for (std::size_t i = 0; i < ordinary_.size(); ++i) {
+    const Scope scope(std::to_string(i));
+    ordinary_[i]->name_children();
+    h = policy_ == Policy::stored ? ordinary_[i]->forward(h) : checkpoint(ordinary_[i], h);
+  }
   if (run_ == nullptr) return h;
   if (policy_ == Policy::reversible) return InvertibleModuleWrapper(run_)(h);
-  if (policy_ == Policy::stored) return (*run_)(h);
-  for (std::size_t i = 0; i < run_->size(); ++i) h = run_block(run_->block(i), number++, h);
-  return h;
+  return policy_ == Policy::stored ? (*run_)(h) : run_->forward_checkpointed(h);
 }
 
 }  // namespace retrace

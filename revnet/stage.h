@@ -24,7 +24,6 @@ class Stage final : public Module {
 
  private:
   std::shared_ptr<Module> copy() const override { return std::make_shared<Stage>(*this); }
-  Var run_block(const std::shared_ptr<Module>& block, std::size_t number, const Var& x) const;
 
   std::vector<std::shared_ptr<Module>> ordinary_;
   std::shared_ptr<InvertibleSequence> run_;

@@ -5,7 +5,9 @@
 //   y[o][p] = sum over c, t of w[o][c][t] source[c][offset[t] + p]
 #include <retrace/core/cpu/conv2d_traffic.h>
 
+#include <algorithm>
 #include <array>
+#include <type_traits>
 
 namespace retrace::cpu {
 
@@ -186,6 +188,13 @@ class BatchOutputs {
 inline constexpr std::int64_t kNearChannels = 96;
 inline constexpr std::int64_t kChannelsAhead = 8;
 
+/// Pixels that are copied for 1 x 1 filters before they are multiplied: half of the first-level cache.
+template <class T>
+inline constexpr std::int64_t kNearElements = (std::int64_t{16} << 10) / static_cast<std::int64_t>(sizeof(T));
+/// They are, from planes as large as this at least and for so many output channels.
+inline constexpr std::int64_t kFarPlaneBytes = 1024;
+inline constexpr std::int64_t kManyOutputs = 48;
+
 /// The outputs of kBlock channels. bias may be null. Reads source as if there were at least kTilePixels<T>
 /// pixels.
 template <int kBlock, bool kFar = false, int kTaps, class Pixels, class T>
@@ -249,21 +258,52 @@ void convolve_block(const Taps<kTaps, Pixels>& taps, const T* source, const T* w
 }
 
 /// The outputs of all channels, from filters that were packed. bias may be null. Meanwhile inputs of a later
-/// strip are fetched.
+/// strip are fetched, here and in the next ones.
+template <bool kFar, int kTaps, class Pixels, class T>
+void convolve_blocks(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
+                     std::int64_t out_channels, const Outputs<T>& out, Lines<false>& later) {
+  for_each_block(out_channels, [&](std::int64_t o, auto size) {
+    convolve_block<decltype(size)::value, kFar>(taps, source, weights + o * taps.channels * kTaps,
+                                                bias != nullptr ? bias + o : nullptr, out.from(o), later);
+  });
+}
+
+/// The same for 1 x 1 filters, some pixels at a time, which are copied first: those of planes that are far
+/// apart share few sets of the first-level cache, and would come from the second for each block.
+template <class T>
+void convolve_copies(const Taps<1>& taps, const T* source, const T* weights, const T* bias,
+                     std::int64_t out_channels, const Outputs<T>& out, Lines<false>& later) {
+  alignas(kVectorBytes) T near[kNearElements<T>];
+  const std::int64_t most =
+      std::min(out.pixels, kNearElements<T> / taps.channels / kTilePixels<T> * kTilePixels<T>);
+  for (std::int64_t p = 0; p < out.pixels; p += most) {
+    // The last pixels are some of those before, too, so that tiles are full.
+    const std::int64_t begin = std::min(p, out.pixels - most);
+    for (std::int64_t c = 0; c < taps.channels; ++c)
+      std::copy_n(source + c * taps.channel_stride + begin, most, near + c * most);
+    Outputs<T> part = out;
+    part.y += begin;
+    if (part.residual != nullptr) part.residual += begin;
+    part.pixels = most;
+    part.written = std::clamp<std::int64_t>(std::max(out.written, p) - begin, 0, most);
+    convolve_blocks<false>(Taps<1>{taps.channels, most, {0}}, near, weights, bias, out_channels, part, later);
+  }
+}
+
+/// Whichever of them takes less time.
 template <int kTaps, class Pixels, class T>
 void convolve_tiles(const Taps<kTaps, Pixels>& taps, const T* source, const T* weights, const T* bias,
                     std::int64_t out_channels, const Outputs<T>& out, Lines<false> later = {}) {
-  const auto convolve = [&](auto far) {
-    for_each_block(out_channels, [&](std::int64_t o, auto size) {
-      convolve_block<decltype(size)::value, decltype(far)::value>(
-          taps, source, weights + o * taps.channels * kTaps, bias != nullptr ? bias + o : nullptr,
-          out.from(o), later);
-    });
-  };
+  if constexpr (std::is_same_v<Taps<kTaps, Pixels>, Taps<1>>) {
+    const bool fits = taps.channels * kTilePixels<T> <= kNearElements<T> && out.pixels >= kTilePixels<T>;
+    const bool far = taps.channel_stride * static_cast<std::int64_t>(sizeof(T)) >= kFarPlaneBytes;
+    if (fits && far && out_channels >= kManyOutputs)
+      return convolve_copies(taps, source, weights, bias, out_channels, out, later);
+  }
   if (kTaps == 1 && taps.channels > kNearChannels)
-    convolve(std::bool_constant<kTaps == 1>{});
+    convolve_blocks<kTaps == 1>(taps, source, weights, bias, out_channels, out, later);
   else
-    convolve(std::false_type{});
+    convolve_blocks<false>(taps, source, weights, bias, out_channels, out, later);
 }
 
 }  // namespace retrace::cpu

@@ -112,6 +112,8 @@ const std::vector<Case>& cases() {
       {{1, 35, 70, 64}, {35, 35, 1, 1}, {.stride = {1, 2}}},
       {{15, 100, 8, 8}, {90, 100, 1, 1}},  // more sums than 32 slots are given
       {{2, 90, 8, 9}, {101, 90, 1, 1}},
+      {{2, 12, 29, 41}, {50, 12, 1, 1}},  // some pixels at a time
+      {{1, 60, 26, 27}, {20, 60, 1, 1}},
       // 3 x 3 with stride 2 and padding 1
       {{2, 6, 8, 8}, {6, 6, 3, 3}, {.stride = 2, .padding = 1}},
       {{1, 1, 16, 16}, {4, 1, 3, 3}, {.stride = 2, .padding = 1}},

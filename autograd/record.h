@@ -74,11 +74,5 @@ Tensor make_saved(bool needed, Make make) {
 
 /// Memory for a gradient like dy, which a kernel writes in place: dy's own where nothing else holds it.
 inline Tensor reuse(const Tensor& dy) { return dy.unique() ? dy : like(dy, Tag::gradient); }
-/// Memory for the sum of a gradient that has arrived, undefined if none has, and another one of that shape:
-/// its own where nothing else holds it, else what `make()` returns.
-template <class Make>
-Tensor memory_of(const Tensor& arrived, const Make& make) {
-  return arrived.defined() && arrived.unique() ? arrived : make();
-}
 
 }  // namespace retrace

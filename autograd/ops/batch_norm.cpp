@@ -61,7 +61,8 @@ Var normalize(std::string_view op, const Var& x, const Var& gamma, const Var& be
       /*save=*/{needs_x ? x.value() : Tensor(), needs_dx ? gamma.value() : Tensor(), mean, rstd, mask},
       [training](const Tensor& dy, Saved saved, const Wants& wants, Tensors& arrived) -> Tensors {
         const Tensor before = wants[0] ? std::exchange(arrived[0], Tensor()) : Tensor();
-        Tensor dx = wants[0] ? memory_of(before, [&] { return reuse(dy); }) : Tensor();
+        Tensor dx;
+        if (wants[0]) dx = before.unique() ? before : reuse(dy);
         Tensor dgamma = wants[1] ? like(saved[3], Tag::gradient) : Tensor();
         Tensor dbeta = wants[2] ? like(saved[3], Tag::gradient) : Tensor();
         kernel::batch_norm_backward(dy, saved[0], saved[1], saved[2], saved[3], saved[4], training, {before},

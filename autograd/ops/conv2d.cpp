@@ -56,7 +56,7 @@ Var conv2d_onto(Var& residual, Sign sign, const Var& x, const Var& w, const Var&
                   Tensor dw;
                   if (wants[0]) {
                     const Tensor before = std::exchange(arrived[0], Tensor());
-                    dx = memory_of(before, [&] { return like(dy, x_shape, Tag::gradient); });
+                    dx = before.unique() ? before : like(dy, x_shape, Tag::gradient);
                     kernel::conv2d_backward_data(dy, saved[1], options, {before}, dx);
                   }
                   if (wants[1]) {

@@ -192,7 +192,7 @@ inline constexpr std::int64_t kChannelsAhead = 8;
 template <class T>
 inline constexpr std::int64_t kNearElements = (std::int64_t{16} << 10) / static_cast<std::int64_t>(sizeof(T));
 /// They are, from planes as large as this at least and for so many output channels.
-inline constexpr std::int64_t kFarPlaneBytes = 1024;
+inline constexpr std::int64_t kApartPlaneBytes = 1024;
 inline constexpr std::int64_t kManyOutputs = 48;
 
 /// The outputs of kBlock channels. bias may be null. Reads source as if there were at least kTilePixels<T>
@@ -296,8 +296,8 @@ void convolve_tiles(const Taps<kTaps, Pixels>& taps, const T* source, const T* w
                     std::int64_t out_channels, const Outputs<T>& out, Lines<false> later = {}) {
   if constexpr (std::is_same_v<Taps<kTaps, Pixels>, Taps<1>>) {
     const bool fits = taps.channels * kTilePixels<T> <= kNearElements<T> && out.pixels >= kTilePixels<T>;
-    const bool far = taps.channel_stride * static_cast<std::int64_t>(sizeof(T)) >= kFarPlaneBytes;
-    if (fits && far && out_channels >= kManyOutputs)
+    const bool apart = taps.channel_stride * static_cast<std::int64_t>(sizeof(T)) >= kApartPlaneBytes;
+    if (fits && apart && out_channels >= kManyOutputs)
       return convolve_copies(taps, source, weights, bias, out_channels, out, later);
   }
   if (kTaps == 1 && taps.channels > kNearChannels)

@@ -89,7 +89,7 @@ struct Convolution {
   void run(const Unit& unit, float* m) const {
     const std::int64_t slab = slab_stride(channels(), kVectors);
     float* v = m + slab;
-    const auto inputs = vectors_of<TileVector, kVectors>(in, unit.begin);
+    const auto inputs = vectors_of<kVectors>(in, unit.begin);
     for (std::int64_t c = 0; c < filters.in(); ++c)
       for (int q = 0; q < kVectors; ++q)
         transform_input(inputs[q], x + c * in.plane(), v + (c * kVectors + q) * kLane, slab);
@@ -105,7 +105,7 @@ struct Convolution {
         residuals.piece();
         next_inputs.piece();
       });
-    const auto outputs = vectors_of<TileVector, kVectors>(out, unit.begin);
+    const auto outputs = vectors_of<kVectors>(out, unit.begin);
     for (std::int64_t o = 0; o < filters.out(); ++o)
       for (int q = 0; q < kVectors; ++q)
         transform_output(outputs[q], m + (o * kVectors + q) * kLane, slab, bias != nullptr ? bias[o] : 0,

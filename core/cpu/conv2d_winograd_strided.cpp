@@ -125,6 +125,25 @@ void multiply_group(const Filters& filters, int r, int s, std::int64_t begin, st
 /// How often multiply_group calls before_block() for all groups and one block.
 constexpr std::int64_t kBlockCalls = kOdd * kOdd + (kProducts - kOdd * kOdd) / kTileVectors;
 
+/// Output channels that go through products and transform together, or a few more.
+constexpr std::int64_t kPartChannels = 36;
+constexpr std::int64_t kMostPartChannels = kPartChannels + kTileChannels - 1;
+
+/// Calls f(begin, end, blocks) for parts of kPartChannels output channels, or a few more to end with a block.
+template <class F>
+void for_each_part(std::int64_t channels, const F& f) {
+  std::int64_t begin = 0;
+  std::int64_t blocks = 0;
+  for_each_block(channels, [&](std::int64_t o, auto block) {
+    const std::int64_t end = o + block;
+    ++blocks;
+    if (end - begin < kPartChannels && end < channels) return;
+    f(begin, end, blocks);
+    begin = end;
+    blocks = 0;
+  });
+}
+
 /// One convolution. In and Out are vectors of tiles of x and y: StridedVector and TileVector, or of dy and
 /// dx.
 template <class In, class Out>
@@ -148,15 +167,14 @@ struct Convolution {
     for (std::int64_t c = 0; c < filters.in(); ++c) transform_input(pixels, x + c * in.plane(), c, groups, v);
     Fetch<false> next(in, x, filters.in(), unit.end, unit.next_end, kBlockCalls * filters.blocks());
     const Out tiles(out, unit.begin);
-    for_each_part(filters.out(), kPartChannels,
-                  [&](std::int64_t begin, std::int64_t end, std::int64_t blocks) {
-                    Fetch<true> results(out, y + begin * out.plane(), end - begin, unit.begin,
-                                        past_caches ? unit.begin : unit.end, kBlockCalls * blocks);
-                    run_part(tiles, begin, end, v, [&] {
-                      results.piece();
-                      next.piece();
-                    });
-                  });
+    for_each_part(filters.out(), [&](std::int64_t begin, std::int64_t end, std::int64_t blocks) {
+      Fetch<true> results(out, y + begin * out.plane(), end - begin, unit.begin,
+                          past_caches ? unit.begin : unit.end, kBlockCalls * blocks);
+      run_part(tiles, begin, end, v, [&] {
+        results.piece();
+        next.piece();
+      });
+    });
   }
 
   /// For output channels [begin, end).

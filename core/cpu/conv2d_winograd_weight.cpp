@@ -79,8 +79,8 @@ class FilterGradient {
     const std::int64_t v_slab = slab_stride(c_, kMostVectors);
     const std::int64_t e_slab = slab_stride(o_stride_, kMostVectors);
     float* e = v + kSlabs * v_slab;
-    const auto inputs = vectors_of<TileVector, kMostVectors>(in_, unit.begin);
-    const auto outputs = vectors_of<TileVector, kMostVectors>(out_, unit.begin);
+    const auto inputs = vectors_of<kMostVectors>(in_, unit.begin);
+    const auto outputs = vectors_of<kMostVectors>(out_, unit.begin);
     const std::int64_t vectors = unit.vectors();
     for (std::int64_t c = 0; c < c_; ++c)
       for (std::int64_t q = 0; q < vectors; ++q)

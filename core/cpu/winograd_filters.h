@@ -25,25 +25,6 @@ void multiply_block(const float* u, const float* v, std::int64_t channels, float
     for (int q = 0; q < kVectors; ++q) store<float>(m + (k * kStep + q) * kLane, sums[k][q]);
 }
 
-/// Output channels that go through products and transform together where all are too many, or a few more.
-inline constexpr std::int64_t kPartChannels = 36;
-inline constexpr std::int64_t kMostPartChannels = kPartChannels + kTileChannels - 1;
-
-/// Calls f(begin, end, blocks) for parts of `part` output channels, or a few more to end with a block.
-template <class F>
-void for_each_part(std::int64_t channels, std::int64_t part, const F& f) {
-  std::int64_t begin = 0;
-  std::int64_t blocks = 0;
-  for_each_block(channels, [&](std::int64_t o, auto block) {
-    const std::int64_t end = o + block;
-    ++blocks;
-    if (end - begin < part && end < channels) return;
-    f(begin, end, blocks);
-    begin = end;
-    blocks = 0;
-  });
-}
-
 /// What filters are transformed for: y of x, or dx of dy, with outputs and inputs exchanged and the filters
 /// turned by half a turn.
 enum class FilterUse { forward, backward_data };

@@ -222,14 +222,12 @@ class TileVector {
 };
 
 /// The vectors of tiles from number `first` on.
-template <class Vector, std::size_t... q>
-std::array<Vector, sizeof...(q)> vectors_of(const typename Vector::Planes& planes, std::int64_t first,
-                                            std::index_sequence<q...>) {
-  return {Vector(planes, first + static_cast<std::int64_t>(q))...};
-}
-template <class Vector, std::size_t kVectors>
-std::array<Vector, kVectors> vectors_of(const typename Vector::Planes& planes, std::int64_t first) {
-  return vectors_of<Vector>(planes, first, std::make_index_sequence<kVectors>{});
+template <std::size_t kVectors>
+std::array<TileVector, kVectors> vectors_of(const TilePlanes& planes, std::int64_t first) {
+  return [&]<std::size_t... q>(std::index_sequence<q...>) {
+    return std::array{TileVector(planes, first + static_cast<std::int64_t>(q))...};
+  }
+  (std::make_index_sequence<kVectors>{});
 }
 
 /// to[i] = (B^T d B)[i] for one channel; slabs i are `slab` elements apart.

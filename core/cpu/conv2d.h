@@ -6,6 +6,7 @@
 #include <retrace/core/tensor.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace retrace::cpu {
 
@@ -91,7 +92,7 @@ class BatchTasks {
 
 /// Cuts a batch over which sums are made into slots, each with sums and scratch of its own; a slot's images
 /// run one after another. Their number depends on shapes alone, and so do the size of the workspace and the
-/// order of the sums.
+/// order of the sums. It is a power of two if images allow, so that as many threads have equal shares.
 template <class T>
 class BatchSlots {
  public:
@@ -133,7 +134,8 @@ class BatchSlots {
 
   static std::int64_t slot_count(std::int64_t images, std::int64_t elements, std::int64_t most_slots) {
     const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(T));
-    return std::min(images, std::clamp(kWorkspaceBytes / bytes, kFewestSlots, most_slots));
+    const std::int64_t fit = std::clamp(kWorkspaceBytes / bytes, kFewestSlots, most_slots);
+    return std::min(images, static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(fit))));
   }
 
   std::int64_t images_;

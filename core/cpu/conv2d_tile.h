@@ -81,18 +81,26 @@ inline std::int64_t block_size(std::int64_t left) {
   return left >= 4 ? 4 : 1;
 }
 
+/// Calls f(size as an integral constant) for the first block of `left` output channels.
+template <class F>
+void visit_block(std::int64_t left, const F& f) {
+  const std::int64_t size = block_size(left);
+  if (size == kTileChannels)
+    f(std::integral_constant<int, kTileChannels>{});
+  else if (size == 4)
+    f(std::integral_constant<int, 4>{});
+  else
+    f(std::integral_constant<int, 1>{});
+}
+
 /// Calls f(first channel, size as an integral constant) for each block of output channels.
 template <class F>
 void for_each_block(std::int64_t out_channels, const F& f) {
-  for (std::int64_t o = 0, size = 0; o < out_channels; o += size) {
-    size = block_size(out_channels - o);
-    if (size == kTileChannels)
-      f(o, std::integral_constant<int, kTileChannels>{});
-    else if (size == 4)
-      f(o, std::integral_constant<int, 4>{});
-    else
-      f(o, std::integral_constant<int, 1>{});
-  }
+  for (std::int64_t o = 0; o < out_channels;)
+    visit_block(out_channels - o, [&](auto size) {
+      f(o, size);
+      o += size;
+    });
 }
 
 /// Writes filter(o, c, t) in the order in which the tile reads it: [block][c][t][channel of the block].

@@ -20,14 +20,49 @@ constexpr std::int64_t kBlockOutputs = 64;
 /// Output channels of e.
 constexpr std::int64_t kPartOutputs = 2 * kLane;
 
+/// Elements of a slab of e, for kLane channels.
+constexpr std::int64_t kSlabSize = kLane * kLane;
+
+/// The groups of e. gradient_side passes the last pixel on as the last product, so that those in row or
+/// column kOdd - 1 are slabs of others, in row or column kOdd.
+class GradientGroups {
+ public:
+  explicit GradientGroups(std::int64_t channels) : groups_(channels, kLast) {}
+
+  std::int64_t size() const { return groups_.size(); }
+  static bool has(int r, int s) { return r != kLast && s != kLast; }
+  /// The first slab of a group that there is, for channels o, ..., o + kLane - 1.
+  [[gnu::always_inline]] std::int64_t at(int r, int s, std::int64_t o) const { return groups_.at(r, s, o); }
+
+  /// Where the slabs of any group are: `together` of them lie side by side, then come others' up to `step`;
+  /// the next kLane channels are `stride` elements further on.
+  struct Slabs {
+    std::int64_t first;
+    int together;
+    std::int64_t step, stride;
+  };
+  Slabs slabs(int r, int s) const {
+    const int in_r = r == kLast ? kOdd : r;
+    const int in_s = s == kLast ? kOdd : s;
+    const int columns = in_s == kOdd ? kTile : 1;
+    const int slab = (r == kLast ? (kTile - 1) * columns : 0) + (s == kLast ? kTile - 1 : 0);
+    return {groups_.at(in_r, in_s) + slab * kSlabSize, s == kLast ? 1 : group_slabs(r, s),
+            columns * kSlabSize, group_slabs(in_r, in_s) * kSlabSize};
+  }
+
+ private:
+  static constexpr int kLast = kOdd - 1;
+  Groups groups_;
+};
+
 /// e of one vector of tiles for up to kLane channels, `plane` elements apart, of which the first is o in e.
 void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t plane, std::int64_t channels,
-                        std::int64_t o, const Groups& groups, float* e) {
+                        std::int64_t o, const GradientGroups& groups, float* e) {
   for_each_gradient_tile(tiles, dy, plane, channels, [&](std::int64_t lane, const GradientTile& tile) {
     // Copies: what is captured might change with each store.
     float* to = e + lane * kLane;
     const std::int64_t first = o;
-    const Groups& parts = groups;
+    const GradientGroups& parts = groups;
     Vec<float> rows[kTile][kOdd + kTile];  // dy A^T, then dy
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i) {
@@ -40,7 +75,7 @@ void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t p
     put_columns(
         rows, [](auto... side) { gradient_side(side...); },
         [=, &parts](int r, int s, std::int64_t slab, const Vec<float>& value) {
-          store<float>(to + parts.at(r, s, first) + slab * kLane * kLane, value);
+          if (parts.has(r, s)) store<float>(to + parts.at(r, s, first) + slab * kSlabSize, value);
         });
   });
 }
@@ -63,7 +98,9 @@ class FilterGradient {
   /// Of a vector of tiles.
   std::int64_t products() const { return kProducts * c_ * o_ * kLane; }
   /// Elements of the scratch of a vector of tiles.
-  std::int64_t scratch() const { return groups_.size() + Groups(std::min(kPartOutputs, o_stride_)).size(); }
+  std::int64_t scratch() const {
+    return groups_.size() + GradientGroups(std::min(kPartOutputs, o_stride_)).size();
+  }
 
   /// Adds the products of one vector of tiles to du.
   void add(const Unit& unit, float* v, float* du) const {
@@ -80,15 +117,18 @@ class FilterGradient {
     float* e = v + groups_.size();
     for (std::int64_t first = 0; first < o_stride_; first += kPartOutputs) {
       const std::int64_t part = std::min(kPartOutputs, o_stride_ - first);
-      const Groups parts(part);
+      const GradientGroups parts(part);
       for (std::int64_t o = 0; o < part; o += kLane)
         transform_gradient(gradients, dy_ + (first + o) * out_.plane(), out_.plane(), o_ - first - o, o,
                            parts, e);
       for (int r = 0; r < kSide; ++r)
         for (int s = 0; s < kSide; ++s) {
+          const GradientGroups::Slabs from = parts.slabs(r, s);
           const auto add = [&](auto slabs) {
-            add_products<slabs.value>(v + groups_.at(r, s), e + parts.at(r, s), slabs * kLane, c_, part,
-                                      du + (r * kSide + s) * c_ * o_stride_ + first, o_stride_, fetch);
+            for (int k = 0; k < slabs; k += from.together)
+              add_products<slabs.value>(v + groups_.at(r, s) + k * kLane, e + from.first + k * from.step,
+                                        from.stride, from.together * kLane, c_, part,
+                                        du + (r * kSide + s) * c_ * o_stride_ + first, o_stride_, fetch);
           };
           visit_group_slabs(r, s, add);
         }

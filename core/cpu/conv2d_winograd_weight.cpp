@@ -97,7 +97,7 @@ class FilterGradient {
       next_gradients.piece();
     };
     for (int i = 0; i < kSlabs; ++i, v += v_slab, e += e_slab, du += c_ * o_stride_)
-      add_products<kMostVectors>(v, e, tiles, c_, o_stride_, du, o_stride_, fetch);
+      add_products<kMostVectors>(v, e, tiles * kLane, tiles, c_, o_stride_, du, o_stride_, fetch);
   }
 
   std::int64_t c_, o_, o_stride_;

@@ -5,22 +5,27 @@
 
 namespace retrace::cpu::winograd {
 
-/// m[k] = sum over c of u[c][k] v[c] for kBlock output channels and kVectors vectors; v[c] and m[k] are kStep
-/// vectors apart.
-template <int kBlock, int kVectors, int kStep>
-void multiply_block(const float* u, const float* v, std::int64_t channels, float* m) {
-  Vec<float> sums[kBlock][kVectors] = {};
-  for (std::int64_t c = 0; c < channels; ++c, v += kStep * kLane, u += kBlock) {
+/// m[k] = sum over c of u[c][k] v[c] for kBlocks blocks of kBlock output channels and kVectors vectors; v[c]
+/// and m[k] are kStep vectors apart.
+template <int kBlocks, int kBlock, int kVectors, int kStep>
+void multiply_blocks(const float* u, const float* v, std::int64_t channels, float* m) {
+  constexpr int kOutputs = kBlocks * kBlock;
+  const float* blocks[kBlocks];
+  for (int b = 0; b < kBlocks; ++b) blocks[b] = u + b * kBlock * channels;
+  Vec<float> sums[kOutputs][kVectors] = {};
+  for (std::int64_t c = 0; c < channels; ++c, v += kStep * kLane) {
     Vec<float> value[kVectors];
 #pragma GCC unroll 4
     for (int q = 0; q < kVectors; ++q) value[q] = load(v + q * kLane);
-#pragma GCC unroll 8
-    for (int k = 0; k < kBlock; ++k)
+#pragma GCC unroll 12
+    for (int k = 0; k < kOutputs; ++k)
 #pragma GCC unroll 4
-      for (int q = 0; q < kVectors; ++q) sums[k][q] += u[k] * value[q];
+      for (int q = 0; q < kVectors; ++q) sums[k][q] += blocks[k / kBlock][k % kBlock] * value[q];
+#pragma GCC unroll 2
+    for (int b = 0; b < kBlocks; ++b) blocks[b] += kBlock;
   }
-#pragma GCC unroll 8
-  for (int k = 0; k < kBlock; ++k)
+#pragma GCC unroll 12
+  for (int k = 0; k < kOutputs; ++k)
 #pragma GCC unroll 4
     for (int q = 0; q < kVectors; ++q) store<float>(m + (k * kStep + q) * kLane, sums[k][q]);
 }
@@ -62,16 +67,26 @@ class Filters {
 
   /// m[o] = sum over c of u[o][c] v[c] for one slab, by its number, kVectors vectors and the output channels
   /// [begin, end), where a block begins and one ends; v[c] and m[o] are kStep vectors apart. Calls
-  /// before_block() in front of each block.
+  /// before_block() once for each block.
   template <int kVectors, int kStep = kVectors, class F>
   void multiply(int number, std::int64_t begin, std::int64_t end, const float* v, float* m,
                 const F& before_block) const {
     const float* u = u_.data<float>() + number * slab_size();
-    for_each_block(out_, [&](std::int64_t o, auto block) {
-      if (o < begin || o >= end) return;
-      before_block();
-      multiply_block<block.value, kVectors, kStep>(u + o * in_, v, in_, m + (o - begin) * kStep * kLane);
-    });
+    for (std::int64_t o = begin; o < end;)
+      visit_block(out_ - o, [&](auto block) {
+        const float* filters = u + o * in_;
+        float* to = m + (o - begin) * kStep * kLane;
+        before_block();
+        o += block;
+        // Sums of one vector and block are too few to keep the multipliers busy.
+        if constexpr (kVectors == 1 && block > 1)
+          if (o + block <= end && block_size(out_ - o) == block) {
+            before_block();
+            o += block;
+            return multiply_blocks<2, block, 1, kStep>(filters, v, in_, to);
+          }
+        multiply_blocks<1, block, kVectors, kStep>(filters, v, in_, to);
+      });
   }
 
  private:

@@ -42,12 +42,12 @@ void for_each_gradient_tile(const TileVector& tiles, const float* dy, std::int64
 }
 
 /// du[c][o] += sum over tiles of v[c][tile] e[tile][o] for kInputs channels c, kRow vectors of tiles apart in
-/// v and `o_stride` elements in du, and kVectors vectors of o. Since kRow is a constant, one register points
-/// to all channels. Calls fetch() first; where o is one vector, of which there are few blocks, before each
-/// vector of tiles.
+/// v and `o_stride` elements in du, and kVectors vectors of o, `e_stride` elements apart in e. Since kRow is
+/// a constant, one register points to all channels. Calls fetch() first; where o is one vector, of which
+/// there are few blocks, before each vector of tiles.
 template <int kVectors, int kInputs, int kRow, class F>
-void multiply_block(const float* v, const float* e, std::int64_t tiles, float* du, std::int64_t o_stride,
-                    const F& fetch) {
+void multiply_block(const float* v, const float* e, std::int64_t e_stride, std::int64_t tiles, float* du,
+                    std::int64_t o_stride, const F& fetch) {
   Vec<float> sums[kInputs][kVectors] = {};  // added to du at the end: short sums round less
   const std::int64_t step = kVectors == 1 ? std::int64_t{kLane} : tiles;
   for (std::int64_t first = 0; first < tiles; first += step) {
@@ -55,7 +55,7 @@ void multiply_block(const float* v, const float* e, std::int64_t tiles, float* d
     for (std::int64_t t = first; t < first + step; ++t) {
       Vec<float> d[kVectors];
 #pragma GCC unroll 2
-      for (int q = 0; q < kVectors; ++q) d[q] = load(e + (q * tiles + t) * kLane);
+      for (int q = 0; q < kVectors; ++q) d[q] = load(e + q * e_stride + t * kLane);
 #pragma GCC unroll 16
       for (int c = 0; c < kInputs; ++c)
 #pragma GCC unroll 2
@@ -73,13 +73,13 @@ void multiply_block(const float* v, const float* e, std::int64_t tiles, float* d
 
 /// The same for all input channels, in blocks and what is left of them.
 template <int kVectors, int kRow, class F>
-void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t channels, float* du,
-              std::int64_t o_stride, const F& fetch) {
+void multiply(const float* v, const float* e, std::int64_t e_stride, std::int64_t tiles,
+              std::int64_t channels, float* du, std::int64_t o_stride, const F& fetch) {
   std::int64_t c = 0;
   const auto run = [&](auto inputs) {
     for (; c + inputs <= channels; c += inputs) {
-      multiply_block<kVectors, inputs.value, kRow>(v + c * kRow * kLane, e, tiles, du + c * o_stride,
-                                                   o_stride, fetch);
+      multiply_block<kVectors, inputs.value, kRow>(v + c * kRow * kLane, e, e_stride, tiles,
+                                                   du + c * o_stride, o_stride, fetch);
     }
   };
   constexpr int kInputs = kSums / kVectors;
@@ -88,15 +88,16 @@ void multiply(const float* v, const float* e, std::int64_t tiles, std::int64_t c
   run(std::integral_constant<int, 1>{});
 }
 
-/// The same for all output channels, in whole vectors: e[vector of o][tile][lane].
+/// The same for all output channels, in whole vectors.
 template <int kRow, class F>
-void add_products(const float* v, const float* e, std::int64_t tiles, std::int64_t channels,
-                  std::int64_t outputs, float* du, std::int64_t o_stride, const F& fetch) {
+void add_products(const float* v, const float* e, std::int64_t e_stride, std::int64_t tiles,
+                  std::int64_t channels, std::int64_t outputs, float* du, std::int64_t o_stride,
+                  const F& fetch) {
   std::int64_t o = 0;
   for (; o + 2 * kLane <= outputs; o += 2 * kLane)
-    multiply<2, kRow>(v, e + o * tiles, tiles, channels, du + o, o_stride, fetch);
+    multiply<2, kRow>(v, e + o / kLane * e_stride, e_stride, tiles, channels, du + o, o_stride, fetch);
   for (; o < outputs; o += kLane)
-    multiply<1, kRow>(v, e + o * tiles, tiles, channels, du + o, o_stride, fetch);
+    multiply<1, kRow>(v, e + o / kLane * e_stride, e_stride, tiles, channels, du + o, o_stride, fetch);
 }
 
 /// How often add_products calls fetch(), about.

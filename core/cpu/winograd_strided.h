@@ -111,11 +111,12 @@ template <int kRows, class Side, class Put>
 /// its size.
 class Groups {
  public:
-  explicit Groups(std::int64_t channels) {
+  /// Without those in row or column `skipped`.
+  explicit Groups(std::int64_t channels, int skipped = -1) {
     for (int r = 0, group = 0; r < kSide; ++r)
       for (int s = 0; s < kSide; ++s, ++group) {
         at_[group] = size_;
-        size_ += slab_stride(channels, group_slabs(r, s));
+        if (r != skipped && s != skipped) size_ += slab_stride(channels, group_slabs(r, s));
       }
   }
 

@@ -20,8 +20,7 @@ namespace winograd::strided {
 namespace {
 
 /// The transformed pixels of channel c of dy: the odd pixels of dx see two of a row, the even ones see one.
-void transform_input(const TileVector& tiles, const float* channel, std::int64_t c, const Groups& groups,
-                     float* v) {
+void transform_input(const TileVector& tiles, const float* channel, std::int64_t c, Groups groups, float* v) {
   Vec<float> rows[kOdd][kOdd + kTile];  // d B, then d
 #pragma GCC unroll 5
   for (int r = 0; r < kOdd; ++r) {
@@ -35,7 +34,7 @@ void transform_input(const TileVector& tiles, const float* channel, std::int64_t
   }
   put_columns(
       rows, [](auto... side) { input_side(side...); },
-      [=, &groups](int r, int s, std::int64_t slab, const Vec<float>& value) {
+      [=](int r, int s, std::int64_t slab, const Vec<float>& value) {
         store<float>(v + groups.at(r, s, c) + slab * kLane, value);
       });
 }
@@ -43,7 +42,7 @@ void transform_input(const TileVector& tiles, const float* channel, std::int64_t
 /// The products of one channel.
 struct Products {
   const float* m;
-  const Groups& groups;
+  Groups groups;
   std::int64_t channel;
 
   [[gnu::always_inline]] Vec<float> at(int r, int s, int slab) const {

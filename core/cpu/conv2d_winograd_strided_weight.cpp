@@ -27,7 +27,7 @@ constexpr std::int64_t kSlabSize = kLane * kLane;
 /// column kOdd - 1 are slabs of others, in row or column kOdd.
 class GradientGroups {
  public:
-  explicit GradientGroups(std::int64_t channels) : groups_(channels, kLast) {}
+  explicit GradientGroups(std::int64_t channels) : groups_(channels) {}
 
   std::int64_t size() const { return groups_.size(); }
   static bool has(int r, int s) { return r != kLast && s != kLast; }
@@ -52,7 +52,7 @@ class GradientGroups {
 
  private:
   static constexpr int kLast = kOdd - 1;
-  Groups groups_;
+  GroupsOf<kLast> groups_;
 };
 
 /// e of one vector of tiles for up to kLane channels, `plane` elements apart, of which the first is o in e.
@@ -62,7 +62,7 @@ void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t p
     // Copies: what is captured might change with each store.
     float* to = e + lane * kLane;
     const std::int64_t first = o;
-    const GradientGroups& parts = groups;
+    const GradientGroups parts = groups;
     Vec<float> rows[kTile][kOdd + kTile];  // dy A^T, then dy
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i) {
@@ -74,7 +74,7 @@ void transform_gradient(const TileVector& tiles, const float* dy, std::int64_t p
     }
     put_columns(
         rows, [](auto... side) { gradient_side(side...); },
-        [=, &parts](int r, int s, std::int64_t slab, const Vec<float>& value) {
+        [=](int r, int s, std::int64_t slab, const Vec<float>& value) {
           if (parts.has(r, s)) store<float>(to + parts.at(r, s, first) + slab * kSlabSize, value);
         });
   });

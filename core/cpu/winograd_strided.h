@@ -107,31 +107,34 @@ template <int kRows, class Side, class Put>
   }
 }
 
-/// How the groups of a vector of tiles lie: each as [channel][slab][lane], a cache line further apart than
-/// its size.
-class Groups {
+/// How the groups of a vector of tiles lie: row by row, each as [channel][slab][lane], a cache line further
+/// apart than its size. Of the rows and columns of odd pixels, those from kOnes on are left out. To be
+/// captured as a copy by what stores into them: the compiler can't know that a store leaves this as it is.
+template <int kOnes>
+class GroupsOf {
  public:
-  /// Without those in row or column `skipped`.
-  explicit Groups(std::int64_t channels, int skipped = -1) {
-    for (int r = 0, group = 0; r < kSide; ++r)
-      for (int s = 0; s < kSide; ++s, ++group) {
-        at_[group] = size_;
-        if (r != skipped && s != skipped) size_ += slab_stride(channels, group_slabs(r, s));
-      }
-  }
+  explicit GroupsOf(std::int64_t channels)
+      : one_(slab_stride(channels, 1)),
+        few_(slab_stride(channels, kTile)),
+        many_(slab_stride(channels, kTile * kTile)) {}
 
   /// Elements of all groups.
-  std::int64_t size() const { return size_; }
+  std::int64_t size() const { return kOnes * (row() + few_) + many_; }
   /// Where a group begins.
-  [[gnu::always_inline]] std::int64_t at(int r, int s) const { return at_[r * kSide + s]; }
+  [[gnu::always_inline]] std::int64_t at(int r, int s) const {
+    return std::min(r, kOnes) * row() + std::min(s, kOnes) * (r < kOdd ? one_ : few_);
+  }
   /// The first slab of a channel.
   [[gnu::always_inline]] std::int64_t at(int r, int s, std::int64_t channel) const {
     return at(r, s) + channel * group_slabs(r, s) * kLane;
   }
 
  private:
-  std::int64_t at_[kSlabs] = {};
-  std::int64_t size_ = 0;
+  /// Elements from row to row.
+  [[gnu::always_inline]] std::int64_t row() const { return kOnes * one_ + few_; }
+
+  std::int64_t one_, few_, many_;
 };
+using Groups = GroupsOf<kOdd>;
 
 }  // namespace retrace::cpu::winograd::strided

@@ -77,8 +77,8 @@ class StridedVector {
 };
 
 /// The transformed pixels of channel c of x, whose first pixel is at `channel`.
-inline void transform_input(const StridedVector& tiles, const float* channel, std::int64_t c,
-                            const Groups& groups, float* v) {
+inline void transform_input(const StridedVector& tiles, const float* channel, std::int64_t c, Groups groups,
+                            float* v) {
   Vec<float> rows[kOdd][kPixels];  // B^T of the odd rows, with pixels where they are in memory
 #pragma GCC unroll 8
   for (int j = 0; j < kPixels; ++j) {

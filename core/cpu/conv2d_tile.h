@@ -81,25 +81,22 @@ inline std::int64_t block_size(std::int64_t left) {
   return left >= 4 ? 4 : 1;
 }
 
-/// Calls f(size as an integral constant) for the first block of `left` output channels.
+/// Returns f(size as an integral constant) for the first block of `left` output channels.
 template <class F>
-void visit_block(std::int64_t left, const F& f) {
+auto visit_block(std::int64_t left, const F& f) {
   const std::int64_t size = block_size(left);
-  if (size == kTileChannels)
-    f(std::integral_constant<int, kTileChannels>{});
-  else if (size == 4)
-    f(std::integral_constant<int, 4>{});
-  else
-    f(std::integral_constant<int, 1>{});
+  if (size == kTileChannels) return f(std::integral_constant<int, kTileChannels>{});
+  if (size == 4) return f(std::integral_constant<int, 4>{});
+  return f(std::integral_constant<int, 1>{});
 }
 
 /// Calls f(first channel, size as an integral constant) for each block of output channels.
 template <class F>
 void for_each_block(std::int64_t out_channels, const F& f) {
   for (std::int64_t o = 0; o < out_channels;)
-    visit_block(out_channels - o, [&](auto size) {
+    o += visit_block(out_channels - o, [&](auto size) {
       f(o, size);
-      o += size;
+      return std::int64_t{size};
     });
 }
 

@@ -73,19 +73,19 @@ class Filters {
                 const F& before_block) const {
     const float* u = u_.data<float>() + number * slab_size();
     for (std::int64_t o = begin; o < end;)
-      visit_block(out_ - o, [&](auto block) {
+      o += visit_block(out_ - o, [&](auto block) -> std::int64_t {
         const float* filters = u + o * in_;
         float* to = m + (o - begin) * kStep * kLane;
         before_block();
-        o += block;
         // Sums of one vector and block are too few to keep the multipliers busy.
         if constexpr (kVectors == 1 && block > 1)
-          if (o + block <= end && block_size(out_ - o) == block) {
+          if (o + 2 * block <= end && block_size(out_ - o - block) == block) {
             before_block();
-            o += block;
-            return multiply_blocks<2, block, 1, kStep>(filters, v, in_, to);
+            multiply_blocks<2, block, 1, kStep>(filters, v, in_, to);
+            return 2 * block;
           }
         multiply_blocks<1, block, kVectors, kStep>(filters, v, in_, to);
+        return block;
       });
   }
 

@@ -154,7 +154,7 @@ constexpr std::int64_t kChunk = 256;
 /// Bytes of a slot's sums from which on it takes too long to add those of all slots, and how many there are
 /// then.
 constexpr std::int64_t kManySums = std::int64_t{32} << 10;
-constexpr std::int64_t kSlotsOfManySums = 12;
+constexpr std::int64_t kSlotsOfManySums = 8;
 
 /// Channels of an image or of its gradients; their pixels are `stride` elements apart.
 template <class T, class Pixels = EachPixel>

@@ -1,3 +1,4 @@
+#include <retrace/core/fail.h>
 #include <retrace/core/philox.h>
 #include <retrace/core/random.h>
 
@@ -7,6 +8,12 @@ namespace {
 
 thread_local GeneratorState generator;
 
+struct OpenLog {
+  DrawLog* log;
+  bool recording;
+};
+thread_local detail::GuardStack<OpenLog> open_logs;
+
 }  // namespace
 
 void manual_seed(std::uint64_t seed) { set_generator_state({.seed = seed, .step = 0}); }
@@ -14,8 +21,7 @@ void manual_seed(std::uint64_t seed) { set_generator_state({.seed = seed, .step 
 GeneratorState generator_state() { return generator; }
 
 void set_generator_state(const GeneratorState& state) {
-  generator = state;
-  detail::restart_root_scope();
+  if (detail::restart_scopes(state.seed, state.step)) generator = state;
 }
 
 void advance_generator() {
@@ -24,9 +30,26 @@ void advance_generator() {
 }
 
 RandomStream next_stream() {
-  const RandomState scope = current_scope().random;
-  return {.seed = generator.seed, .stream = mix(mix(scope.step, scope.key), detail::next_draw())};
+  const ScopeState scope = current_scope();
+  const RandomStream stream{.seed = scope.random.seed,
+                            .stream = mix(mix(scope.random.step, scope.random.key), detail::next_draw())};
+  const std::uint64_t mixed = mix(stream.seed, stream.stream);
+  const bool unknown = open_logs.find([&](OpenLog& open) {
+    if (open.recording) open.log->streams_.insert(mixed);
+    return !open.recording && !open.log->streams_.contains(mixed);
+  });
+  if (unknown)
+    fail<GradientError>(
+        "random",
+        "a replay must draw the random numbers of its forward, but '{}' draws others; call the "
+        "same modules as the forward, each in the ModuleScope that the forward entered",
+        path_of(scope.node));
+  return stream;
 }
+
+detail::Guard DrawLog::record() { return open_logs.push({.log = this, .recording = true}); }
+
+detail::Guard DrawLog::verify() { return open_logs.push({.log = this, .recording = false}); }
 
 std::array<std::uint32_t, 4> philox(const RandomStream& stream, std::uint64_t block) {
   const auto [words] = detail::philox_block(stream, block);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <unordered_set>
 
 namespace retrace {
 
@@ -12,7 +13,8 @@ struct GeneratorState {
   std::uint64_t step = 0;  ///< the recorded forwards so far
 };
 
-/// Starts this thread's generator anew: the same seed and the same program draw the same numbers.
+/// Starts this thread's generator anew: the same seed and the same program draw the same numbers. What a tape
+/// recorded before keeps its own; in a replay, only the replayed scope starts anew.
 void manual_seed(std::uint64_t seed);
 /// The state of this thread's generator, to be saved beside the weights.
 GeneratorState generator_state();
@@ -30,6 +32,20 @@ struct RandomStream {
 
 /// The next stream of the current scope, keyed by seed, step, scope path and the count within that scope.
 RandomStream next_stream();
+
+/// The random streams that a forward drew. A replay of the forward draws the same ones, or it throws.
+class DrawLog {
+ public:
+  /// While the result exists, this log notes each stream that this thread draws. The log must stay where it
+  /// is.
+  [[nodiscard]] detail::Guard record();
+  /// While the result exists, drawing a stream that is not in this log throws GradientError.
+  [[nodiscard]] detail::Guard verify();
+
+ private:
+  friend RandomStream next_stream();
+  std::unordered_set<std::uint64_t> streams_;
+};
 
 /// Philox4x32-10: 128 random bits for (stream, block).
 /// Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011.

@@ -1,3 +1,4 @@
+#include <retrace/core/fail.h>
 #include <retrace/core/random.h>
 #include <retrace/core/scope.h>
 
@@ -35,9 +36,27 @@ Interner& interner() {
   return instance;
 }
 
-std::vector<ScopeSnapshot>& frames() {
-  thread_local std::vector<ScopeSnapshot> stack(1);
+/// A scope that was entered or re-entered.
+struct Frame {
+  ScopeSnapshot now{};  // as it is now
+  bool reentered = false;
+  Order order = Order::same;  // in which it runs what its forward ran
+  bool ambiguous = false;     // in it or around it a name was entered for the second time, in another order
+};
+
+detail::GuardStack<Frame>& frames() {
+  thread_local detail::GuardStack<Frame> stack;
   return stack;
+}
+
+Frame& root() {
+  thread_local Frame frame;
+  return frame;
+}
+
+Frame& current_frame() {
+  Frame* top = frames().top();
+  return top != nullptr ? *top : root();
 }
 
 /// Counts one more entry of `child` and returns how many there were before.
@@ -55,7 +74,23 @@ std::uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
-thread_local std::string_view running_op;
+Frame entered(std::string_view name) {
+  const ScopeState outer = current_scope();
+  Frame& frame = current_frame();
+  const ScopeNode* node = interner().child(outer.node, name);
+  const std::uint64_t count = count_entry(frame.now, node);
+  RandomState random = outer.random;
+  random.key = mix(mix(random.key, hash_of(name)), count);
+  const bool again = frame.order == Order::other && count > 0;
+  return {.now = {.state = {.node = node, .random = random}}, .ambiguous = frame.ambiguous || again};
+}
+
+void restart(Frame& frame) {
+  frame.now.draws = 0;
+  frame.now.entered.clear();
+}
+
+thread_local detail::GuardStack<std::string_view> running_ops;
 
 }  // namespace
 
@@ -66,46 +101,57 @@ std::string path_of(const ScopeNode* node) {
 }
 
 ScopeState current_scope() {
-  ScopeState state = frames().back().state;
-  if (frames().size() == 1) state.random.step = generator_state().step;
+  ScopeState state = current_frame().now.state;
+  if (frames().top() == nullptr) {
+    const GeneratorState generator = generator_state();
+    state.random = {.seed = generator.seed, .step = generator.step};
+  }
   return state;
 }
 
-Scope::Scope(std::string_view name) {
-  const ScopeState outer = current_scope();
-  const ScopeNode* node = interner().child(outer.node, name);
-  const std::uint64_t count = count_entry(frames().back(), node);
-  const std::uint64_t key = mix(mix(outer.random.key, hash_of(name)), count);
-  frames().push_back({.state = {.node = node, .random = {.step = outer.random.step, .key = key}},
-                      .draws = 0,
-                      .entered = {}});
-}
-
-Scope::~Scope() { frames().pop_back(); }
+Scope::Scope(std::string_view name) : guard_(frames().push(entered(name))) {}
 
 ScopeSnapshot scope_snapshot() {
-  ScopeSnapshot snapshot = frames().back();
+  ScopeSnapshot snapshot = current_frame().now;
   snapshot.state = current_scope();
   return snapshot;
 }
 
-Reenter::Reenter(const ScopeState& state) { frames().push_back({.state = state, .draws = 0, .entered = {}}); }
+Reenter::Reenter(const ScopeState& state)
+    : guard_(frames().push({.now = {.state = state}, .reentered = true})) {}
 
-Reenter::Reenter(const ScopeSnapshot& snapshot) { frames().push_back(snapshot); }
+Reenter::Reenter(const ScopeSnapshot& snapshot, Order order)
+    : guard_(frames().push({.now = snapshot, .reentered = true, .order = order})) {}
 
-Reenter::~Reenter() { frames().pop_back(); }
+std::string_view current_op() {
+  const std::string_view* op = running_ops.top();
+  return op != nullptr ? *op : std::string_view();
+}
 
-std::string_view current_op() { return running_op; }
+OpName::OpName(std::string_view op) : guard_(running_ops.push(op)) {}
 
-OpName::OpName(std::string_view op) : previous_(std::exchange(running_op, op)) {}
+std::uint64_t detail::next_draw() {
+  Frame& frame = current_frame();
+  if (frame.ambiguous || (frame.order == Order::other && frame.now.draws > 0))
+    fail<GradientError>(
+        "random",
+        "while an inverse is replayed, random numbers must be drawn once under each name, but "
+        "'{}' draws twice; use a clone of the module, or a Scope of its own for each use",
+        path_of(frame.now.state.node));
+  return frame.now.draws++;
+}
 
-OpName::~OpName() { running_op = previous_; }
+void detail::restart_root_scope() { restart(root()); }
 
-std::uint64_t detail::next_draw() { return frames().back().draws++; }
-
-void detail::restart_root_scope() {
-  frames().front().draws = 0;
-  frames().front().entered.clear();
+bool detail::restart_scopes(std::uint64_t seed, std::uint64_t step) {
+  const bool inside = frames().find([&](Frame& frame) {
+    restart(frame);
+    frame.now.state.random.seed = seed;
+    frame.now.state.random.step = step;
+    return frame.reentered;
+  });
+  if (!inside) restart(root());
+  return !inside;
 }
 
 }  // namespace retrace

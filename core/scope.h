@@ -1,4 +1,6 @@
 #pragma once
+#include <retrace/core/guard.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -19,6 +21,7 @@ std::string path_of(const ScopeNode* node);
 
 /// Which random numbers a scope draws.
 struct RandomState {
+  std::uint64_t seed = 0;  ///< the generator's seed when the forward ran
   std::uint64_t step = 0;  ///< the generator's step in which the forward ran
   std::uint64_t key = 0;   ///< the scope path with its call counts, hashed
 };
@@ -34,14 +37,15 @@ ScopeState current_scope();
 
 /// Enters the scope `name` inside the current one. The n-th entry of a name counts n in the random key, so
 /// two calls of a module draw different numbers, and F and G draw the same ones in whatever order they are
-/// replayed.
+/// replayed. A thread runs in the scope entered last of those that have not ended, in whatever order they
+/// end.
 class Scope {
  public:
   /// Enters; the destructor leaves.
   explicit Scope(std::string_view name);
-  ~Scope();
-  Scope(const Scope&) = delete;
-  Scope& operator=(const Scope&) = delete;
+
+ private:
+  detail::Guard guard_;
 };
 
 /// A scope with all that decides which random numbers are drawn next in it.
@@ -55,16 +59,24 @@ struct ScopeSnapshot {
 /// The current scope as it is now.
 ScopeSnapshot scope_snapshot();
 
+/// The order in which a replay runs what its forward ran.
+enum class Order : std::uint8_t {
+  same,  ///< as the forward did
+  other  ///< as an inverse does: a name that is entered twice cannot draw the forward's random numbers
+};
+
 /// Goes back to a scope as it was: same path, same random numbers.
 class Reenter {
  public:
   /// As a scope was when it was entered.
   explicit Reenter(const ScopeState& state);
-  /// As a scope was when the snapshot was taken.
-  explicit Reenter(const ScopeSnapshot& snapshot);
-  ~Reenter();
-  Reenter(const Reenter&) = delete;
-  Reenter& operator=(const Reenter&) = delete;
+  /// As a scope was when the snapshot was taken. With Order::other, the second draw of a scope, or a draw in
+  /// a scope entered for the second time, throws GradientError: nothing tells which of the forward's two it
+  /// is.
+  explicit Reenter(const ScopeSnapshot& snapshot, Order order = Order::same);
+
+ private:
+  detail::Guard guard_;
 };
 
 /// The name of the operation that runs, for the ledger; a string literal or another text that outlives the
@@ -74,21 +86,22 @@ std::string_view current_op();
 /// Sets the name of the operation that runs on this thread.
 class OpName {
  public:
-  /// `op` outlives the program: a string literal. The destructor sets the one before again.
+  /// `op` outlives the program: a string literal. The destructor ends it.
   explicit OpName(std::string_view op);
-  ~OpName();
-  OpName(const OpName&) = delete;
-  OpName& operator=(const OpName&) = delete;
 
  private:
-  std::string_view previous_;
+  detail::Guard guard_;
 };
 
 namespace detail {
-/// The count of random streams drawn in the current scope, before this call.
+/// The count of random streams drawn in the current scope, before this call. Throws as Reenter says.
 std::uint64_t next_draw();
-/// Forgets the root scope's call counts: a new step begins.
+/// Clears the call counts of the root scope: a new step begins.
 void restart_root_scope();
+/// Clears the call counts of this thread's scopes, whose random numbers are those of `seed` and `step` from
+/// now on, from the innermost outwards up to one that was re-entered. False if there is such a one: the
+/// program around it keeps its own numbers.
+bool restart_scopes(std::uint64_t seed, std::uint64_t step);
 }  // namespace detail
 
 }  // namespace retrace

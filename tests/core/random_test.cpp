@@ -142,3 +142,28 @@ TEST_CASE("dropout keeps an element where its uniform number is at least p", "[r
     CHECK(wrong == 0);
   }
 }
+
+TEST_CASE("a replay draws what its forward drew, or throws", "[random]") {
+  manual_seed(5);
+  const ScopeSnapshot here = scope_snapshot();
+  DrawLog log;
+  {
+    const detail::Guard recording = log.record();
+    const Scope scope("F");
+    static_cast<void>(next_stream());
+  }
+  static_cast<void>(next_stream());  // not of the forward
+  const Reenter again(here);
+  const detail::Guard verifying = log.verify();
+  {
+    const Scope scope("F");
+    static_cast<void>(next_stream());
+    CHECK_THROWS_AS(next_stream(), GradientError);
+    CHECK_THROWS_WITH(
+        next_stream(),
+        "[random] a replay must draw the random numbers of its forward, but 'F' draws others; call "
+        "the same modules as the forward, each in the ModuleScope that the forward entered");
+  }
+  const Scope other("G");
+  CHECK_THROWS_AS(next_stream(), GradientError);
+}

@@ -1,7 +1,10 @@
+#include <retrace/core/error.h>
 #include <retrace/core/random.h>
 #include <retrace/core/scope.h>
 #include <retrace/core/tensor.h>
 
+#include <memory>
+#include <optional>
 #include <thread>
 
 #include "../support/catch.h"
@@ -121,4 +124,88 @@ TEST_CASE("the running operation is a stack of names", "[scope]") {
     CHECK(ledger().alive().back().op == "conv2d");
   }
   CHECK(current_op().empty());
+}
+
+TEST_CASE("scopes and names of operations end in any order", "[scope]") {
+  std::optional<Scope> outer(std::in_place, "outer");
+  std::optional<Scope> inner(std::in_place, "inner");
+  outer.reset();
+  CHECK(path_of(current_scope().node) == "outer.inner");
+  const Scope deeper("deeper");
+  inner.reset();
+  CHECK(path_of(current_scope().node) == "outer.inner.deeper");
+
+  std::unique_ptr<OpName> op;
+  for (const char* name : {"first", "second", "third"}) {
+    op = std::make_unique<OpName>(name);
+    CHECK(current_op() == name);
+  }
+  op.reset();
+  CHECK(current_op().empty());
+}
+
+TEST_CASE("a scope keeps the seed with which it was entered", "[scope]") {
+  manual_seed(3);
+  std::optional<Scope> scope(std::in_place, "F");
+  const ScopeSnapshot snapshot = scope_snapshot();
+  const RandomStream first = next_stream();
+  scope.reset();
+  manual_seed(4);
+  const Reenter again(snapshot);
+  CHECK(next_stream().seed == 3);
+  CHECK(scope_snapshot().draws == 1);
+  CHECK(first.seed == 3);
+}
+
+TEST_CASE("a seed that is set inside of a scope holds from there on", "[scope]") {
+  const auto streams = [](std::uint64_t before) {
+    manual_seed(before);
+    const Scope outer("outer");
+    const Scope inner("inner");
+    static_cast<void>(next_stream());
+    manual_seed(7);
+    const RandomStream drawn = next_stream();
+    CHECK(drawn.seed == 7);
+    return drawn.stream;
+  };
+  CHECK(streams(1) == streams(2));
+  CHECK(generator_state().seed == 7);
+}
+
+TEST_CASE("a seed that is set inside of a replay does not leave it", "[scope]") {
+  manual_seed(3);
+  const ScopeSnapshot here = scope_snapshot();
+  static_cast<void>(next_stream());
+  const std::uint64_t draws = scope_snapshot().draws;
+  {
+    const Reenter again(here);
+    const Scope inner("inner");
+    manual_seed(7);
+    CHECK(next_stream().seed == 7);
+  }
+  CHECK(generator_state().seed == 3);
+  CHECK(scope_snapshot().draws == draws);
+}
+
+TEST_CASE("in another order, a name draws once", "[scope]") {
+  const std::string text =
+      "[random] while an inverse is replayed, random numbers must be drawn once under each name, but '{}' "
+      "draws "
+      "twice; use a clone of the module, or a Scope of its own for each use";
+  const auto text_for = [&](const std::string& path) {
+    return std::string(text).replace(text.find("{}"), 2, path);
+  };
+  manual_seed(3);
+  const Reenter replay(scope_snapshot(), Order::other);
+  static_cast<void>(next_stream());
+  CHECK_THROWS_AS(next_stream(), GradientError);
+  CHECK_THROWS_WITH(next_stream(), text_for(""));
+  for (const char* name : {"F", "G"}) {
+    const Scope scope(name);
+    static_cast<void>(next_stream());
+    static_cast<void>(next_stream());  // inside, the order is that of the forward
+  }
+  const Scope again("F");
+  const Scope inside("dropout");
+  CHECK_THROWS_WITH(next_stream(), text_for("F.dropout"));
 }

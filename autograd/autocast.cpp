@@ -7,20 +7,25 @@
 namespace retrace {
 
 namespace {
-thread_local std::optional<DType> active;
-}
 
-Autocast::Autocast(std::optional<DType> dtype) : previous_(active) {
+thread_local detail::GuardStack<std::optional<DType>> scopes;
+
+std::optional<DType> checked(std::optional<DType> dtype) {
   if (dtype && !is_reduced_float(*dtype))
     fail<DTypeError>("Autocast", "dtype must be bf16 or f16, got {}", *dtype);
-  active = dtype;
+  return dtype;
 }
 
-Autocast::~Autocast() { active = previous_; }
+}  // namespace
 
-std::optional<DType> Autocast::dtype() { return active; }
+Autocast::Autocast(std::optional<DType> dtype) : guard_(scopes.push(checked(dtype))) {}
 
-Var autocast::in_lower(const Var& x) { return to_lower(x) ? cast(x, *active) : x; }
+std::optional<DType> Autocast::dtype() {
+  const std::optional<DType>* innermost = scopes.top();
+  return innermost != nullptr ? *innermost : std::nullopt;
+}
+
+Var autocast::in_lower(const Var& x) { return to_lower(x) ? cast(x, *Autocast::dtype()) : x; }
 
 Var autocast::in_f32(const Var& x) { return to_f32(x) ? cast(x, DType::f32) : x; }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <retrace/autograd/var.h>
 #include <retrace/core/dtype.h>
+#include <retrace/core/guard.h>
 
 #include <optional>
 
@@ -23,15 +24,12 @@ class Autocast {
   /// Nothing is cast in a scope of std::nullopt, as inside another one. Throws DTypeError unless dtype is
   /// bf16 or f16. Gradients of f16 need a GradScaler.
   explicit Autocast(std::optional<DType> dtype = DType::bf16);
-  ~Autocast();
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
 
   /// The type of the innermost scope of this thread.
   static std::optional<DType> dtype();
 
  private:
-  std::optional<DType> previous_;
+  detail::Guard guard_;
 };
 
 /// The three rules, for those who write operations. Each asks first, so that outside of a scope an operation

@@ -13,14 +13,36 @@ namespace retrace {
 
 namespace {
 
-thread_local Tape* innermost = nullptr;  // the tape made last, recording or not
-thread_local Tape* recording = nullptr;
-thread_local bool replaying = false;
+thread_local detail::GuardStack<Tape*> tapes;  // null: nothing is recorded
+thread_local detail::GuardStack<bool> replays;
+
+/// The tape made last, recording or not.
+Tape* innermost_tape() {
+  Tape* innermost = nullptr;
+  tapes.find([&](Tape* tape) {
+    innermost = tape;
+    return tape != nullptr;
+  });
+  return innermost;
+}
 
 std::uint64_t next_tape_id() {
   static std::atomic<std::uint64_t> last = 0;
   return ++last;
 }
+
+/// Sets a flag while it exists.
+class Busy {
+ public:
+  explicit Busy(bool& flag) : flag_(flag), before_(std::exchange(flag, true)) {}
+  ~Busy() { flag_ = before_; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  bool& flag_;
+  bool before_;
+};
 
 /// Bytes of what is saved and there, each storage once.
 std::int64_t distinct_bytes(const std::vector<SavedTensor>& saved) {
@@ -37,26 +59,30 @@ std::int64_t distinct_bytes(const std::vector<SavedTensor>& saved) {
 
 std::int64_t TapeHook::saved_bytes() const { return distinct_bytes(saved()); }
 
-Tape::Tape() : id_(next_tape_id()), outer_(innermost), outer_current_(recording), depth_(0) {
-  if (outer_ != nullptr) {
-    depth_ = outer_->depth_ + 1;
-    observer_ = outer_->observer_;
+Tape::Tape() : Tape(innermost_tape()) {}
+
+Tape::Tape(const Tape* outer) : id_(next_tape_id()), guard_(tapes.push(this)) {
+  if (outer != nullptr) {
+    depth_ = outer->depth_ + 1;
+    observer_ = outer->observer_;
   } else if (!Recomputing::active()) {
     advance_generator();
   }
-  innermost = this;
-  recording = this;
 }
 
-Tape::~Tape() {
-  innermost = outer_;
-  recording = outer_current_;
-  abandon("their tape ended without a backward");
+Tape::~Tape() { abandon("their tape ended without a backward"); }
+
+Tape* Tape::current() {
+  Tape* const* innermost = tapes.top();
+  return innermost != nullptr ? *innermost : nullptr;
 }
 
-Tape* Tape::current() { return recording; }
+void Tape::observe(TapeObserver* observer) {
+  observer_ = observer != nullptr ? observer->self_ : std::weak_ptr<TapeObserver>();
+}
 
 Var Tape::watch(Tensor x) {
+  if (!x.defined()) fail<ArgumentError>("watch", "the tensor must be defined, got an undefined one");
   if (!is_float(x.dtype())) fail_not_any_float("watch", x.dtype());
   const Place place = add_value(x, true);
   return Var(std::move(x), place);
@@ -64,7 +90,7 @@ Var Tape::watch(Tensor x) {
 
 Place Tape::add_value(const Tensor& x, bool watched) {
   values_.push_back(
-      {.shape = x.shape(), .dtype = x.dtype(), .gradient = {}, .watched = watched, .eaten = false});
+      {.shape = x.shape(), .dtype = x.dtype(), .gradient = {}, .watched = watched, .fate = Fate::usable});
   return {.tape = id_, .value = static_cast<std::int64_t>(values_.size()) - 1};
 }
 
@@ -72,7 +98,10 @@ void Tape::check_usable(std::string_view op, const Var& x) const {
   if (x.place().tape != id_)
     fail<GradientError>(
         op, "a variable must be on the current tape, got one of another tape; pass its value() instead");
-  if (values_[static_cast<std::size_t>(x.place().value)].eaten)
+  const Fate fate = values_[static_cast<std::size_t>(x.place().value)].fate;
+  if (fate == Fate::failed)
+    fail<GradientError>(op, "a variable must be of a tape whose backward did not fail, but this one's did");
+  if (fate == Fate::eaten)
     fail<GradientError>(op,
                         "a variable must still be on the tape, but a backward has eaten it; keep the tape "
                         "with {{.retain = true}}");
@@ -100,9 +129,10 @@ Vars Tape::attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook>
 }
 
 void Tape::backward(const Var& y, BackwardOptions options) {
+  if (!y.defined()) fail<ArgumentError>("backward", "y must be defined, got an undefined variable");
   if (y.value().numel() != 1)
     fail<ShapeError>("backward", "without dy, y must have one element, got {}", y.shape());
-  report(TapeEvent::Kind::backward);
+  begin_backward();
   const OpName op("backward");
   walk(Vars{y}, {Tensor::full(y.shape(), 1, y.dtype(), Tag::gradient, y.value().device())}, options.retain);
 }
@@ -112,35 +142,50 @@ void Tape::backward(const Var& y, const Tensor& dy, BackwardOptions options) {
 }
 
 void Tape::backward(const Vars& roots, Tensors dys, BackwardOptions options) {
-  report(TapeEvent::Kind::backward);
+  begin_backward();
   walk(roots, std::move(dys), options.retain);
 }
 
+void Tape::begin_backward() {
+  if (busy_)
+    fail<GradientError>("backward", "a tape must not run backward inside of its own backward or observer");
+  report(TapeEvent::Kind::backward);
+}
+
 void Tape::walk(const Vars& roots, Tensors dys, bool retain) {
+  check_roots(roots, dys);
+  const Busy busy(busy_);
   detail::BackwardSession session;
+  const detail::Guard innermost = tapes.push(this);  // local tapes nest in this one, on whatever thread
   const NoTape no_tape;
   const Autocast off(std::nullopt);
-  start(roots, std::move(dys));
   std::size_t n = nodes_.size();
+  bool started = false;
   try {
+    for (std::size_t r = 0; r < roots.size(); ++r)
+      accumulate("backward", roots[r].place().value, std::move(dys[r]));
+    started = true;
     for (; n > 0; --n) {
       run(nodes_[n - 1], retain);
       if (!retain) nodes_.pop_back();
     }
   } catch (...) {
-    const Node& failed = nodes_[n - 1];
-    const std::string path = path_of(failed.scope.node);
-    const std::string why =
-        fmt::format("backward failed in {}{}{}", failed.hook->name(), path.empty() ? "" : " of ", path);
+    const std::string why = started ? failure_in(nodes_[n - 1]) : "backward failed at its roots";
     session.fail(why);
     abandon(why);
+    fail_values();
     throw;
   }
   forget_gradients(!retain);
   report(TapeEvent::Kind::finished);
 }
 
-void Tape::start(const Vars& roots, Tensors dys) {
+std::string Tape::failure_in(const Node& node) {
+  const std::string path = path_of(node.scope.node);
+  return fmt::format("backward failed in {}{}{}", node.hook->name(), path.empty() ? "" : " of ", path);
+}
+
+void Tape::check_roots(const Vars& roots, const Tensors& dys) const {
   if (roots.size() != dys.size())
     fail<ArgumentError>("backward", "there must be one dy for each root, got {} for {}", dys.size(),
                         roots.size());
@@ -149,14 +194,16 @@ void Tape::start(const Vars& roots, Tensors dys) {
       fail<GradientError>("backward",
                           "y must depend on a parameter or a watched tensor of this tape, got a constant");
     check_usable("backward", roots[r]);
+    if (!dys[r].defined()) fail<ArgumentError>("backward", "dy must be defined, got an undefined tensor");
     if (!(dys[r].shape() == roots[r].shape()))
       fail<ShapeError>("backward", "dy must have y's shape {}, got {}", roots[r].shape(), dys[r].shape());
     if (dys[r].dtype() != roots[r].dtype())
       fail<DTypeError>("backward", "dy must have y's element type {}, got {}", roots[r].dtype(),
                        dys[r].dtype());
+    if (!(dys[r].device() == roots[r].value().device()))
+      fail<DeviceError>("backward", "dy must be on y's device {}, got {}", roots[r].value().device(),
+                        dys[r].device());
   }
-  for (std::size_t r = 0; r < roots.size(); ++r)
-    accumulate("backward", roots[r].place().value, std::move(dys[r]));
 }
 
 void Tape::run(Node& node, bool retain) {
@@ -187,11 +234,15 @@ void Tape::run(Node& node, bool retain) {
 }
 
 void Tape::deliver(const Node& node, Tensors dx) {
+  if (dx.size() != node.inputs.size())
+    fail<GradientError>(node.hook->name(),
+                        "a derivative must return one gradient for each input, got {} for {}", dx.size(),
+                        node.inputs.size());
   for (std::size_t i = 0; i < dx.size(); ++i) {
     if (!dx[i].defined()) continue;
     const Input& input = node.inputs[i];
     if (input.parameter != nullptr)
-      input.parameter->accumulate_grad(std::move(dx[i]));
+      detail::ParameterState::accumulate_grad(input.parameter, std::move(dx[i]));
     else if (input.value >= 0)
       accumulate(node.hook->name(), input.value, std::move(dx[i]));
   }
@@ -217,7 +268,15 @@ void Tape::forget_gradients(bool eaten) {
   for (Value& value : values_) {
     if (value.watched) continue;
     value.gradient = Tensor();
-    value.eaten = value.eaten || eaten;
+    if (eaten && value.fate == Fate::usable) value.fate = Fate::eaten;
+  }
+}
+
+/// After a backward that failed, no value of this tape has a gradient that is whole.
+void Tape::fail_values() {
+  for (Value& value : values_) {
+    value.gradient = Tensor();
+    value.fate = Fate::failed;
   }
 }
 
@@ -267,27 +326,25 @@ void Tape::print(std::ostream& out) const {
   out << fmt::format("{} nodes keep {} bytes, each storage counted once\n", nodes_.size(), saved_bytes());
 }
 
-void Tape::report(TapeEvent::Kind kind, const Node* node) const {
-  if (observer_ == nullptr) return;
-  observer_->on({.kind = kind,
-                 .op = node == nullptr ? "backward" : node->hook->name(),
-                 .scope = node == nullptr ? nullptr : node->scope.node,
-                 .hook = node == nullptr ? nullptr : node->hook.get(),
-                 .depth = depth_,
-                 .live_bytes = ledger().live(kStepTags)});
+void Tape::report(TapeEvent::Kind kind, const Node* node) {
+  const std::shared_ptr<TapeObserver> observer = observer_.lock();
+  if (observer == nullptr) return;
+  const Busy busy(busy_);
+  observer->on({.kind = kind,
+                .op = node == nullptr ? "backward" : node->hook->name(),
+                .scope = node == nullptr ? nullptr : node->scope.node,
+                .hook = node == nullptr ? nullptr : node->hook.get(),
+                .depth = depth_,
+                .live_bytes = ledger().live(kStepTags)});
 }
 
-NoTape::NoTape() : previous_(std::exchange(recording, nullptr)) {}
+NoTape::NoTape() : guard_(tapes.push(nullptr)) {}
 
-NoTape::~NoTape() { recording = previous_; }
+Recomputing::Recomputing() : guard_(replays.push(true)) {}
 
-Recomputing::Recomputing() : previous_(std::exchange(replaying, true)) {}
+bool Recomputing::active() { return replays.top() != nullptr; }
 
-Recomputing::~Recomputing() { replaying = previous_; }
-
-bool Recomputing::active() { return replaying; }
-
-bool needs_gradient(const Var& x) { return recording != nullptr && !x.constant(); }
+bool needs_gradient(const Var& x) { return Tape::current() != nullptr && !x.constant(); }
 
 std::vector<SavedTensor> detail::note_contents(std::string_view op, Tensors tensors) {
   std::vector<SavedTensor> saved;

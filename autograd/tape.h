@@ -1,6 +1,7 @@
 #pragma once
 #include <retrace/autograd/hook.h>
 #include <retrace/autograd/var.h>
+#include <retrace/core/guard.h>
 #include <retrace/core/scope.h>
 
 #include <cstdint>
@@ -31,11 +32,22 @@ struct TapeEvent {
   std::int64_t live_bytes;  ///< of kStepTags
 };
 
-/// Sees a tape at work. Attached with Tape::observe; the local tapes of replays report to it too.
+/// Sees a tape at work. Attached with Tape::observe; the local tapes of replays report to it too. An observer
+/// that ends before its tapes is no longer called.
 class TapeObserver {
  public:
+  TapeObserver() = default;
+  /// A copy observes no tape.
+  TapeObserver(const TapeObserver&) {}
+  /// Goes on observing the tapes that it observed.
+  TapeObserver& operator=(const TapeObserver&) { return *this; }
   virtual ~TapeObserver() = default;
-  virtual void on(const TapeEvent& event) = 0;  ///< called on the tape's thread, at each event
+  /// Called on the tape's thread, at each event. It may read the tape, but not run its backward.
+  virtual void on(const TapeEvent& event) = 0;
+
+ private:
+  friend class Tape;
+  std::shared_ptr<TapeObserver> self_{this, [](TapeObserver*) {}};  // tapes hold it weakly
 };
 
 /// How `Tape::backward` walks.
@@ -44,7 +56,9 @@ struct BackwardOptions {
 };
 
 /// The record of one forward pass, in the order in which it ran. While it exists it is its thread's current
-/// tape; tapes nest. backward() eats it from the back, so memory falls as it goes.
+/// tape; tapes nest, and the current one is the one made last of those that exist, in whatever order they
+/// end. backward() eats it from the back, so memory falls as it goes. A backward that throws leaves the tape
+/// as it was, if it has not begun, or spent.
 class Tape {
  public:
   Tape();
@@ -52,7 +66,8 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// A leaf whose gradient `grad` returns after backward.
+  /// A leaf whose gradient `grad` returns after backward. Throws ArgumentError for an undefined tensor,
+  /// DTypeError unless its elements are floating-point numbers.
   Var watch(Tensor x);
 
   /// Gradients of the scalar y. Throws ShapeError when y has more than one element.
@@ -73,7 +88,8 @@ class Tape {
   std::int64_t saved_bytes() const;
   /// What the nodes keep, in the order of recording.
   std::vector<SavedTensor> saved() const;
-  void observe(TapeObserver* observer) { observer_ = observer; }  ///< must outlive it; null for nobody
+  /// Reports to `observer` from now on; null for nobody.
+  void observe(TapeObserver* observer);
 
   /// The tape on which this thread records, or null.
   static Tape* current();
@@ -81,9 +97,8 @@ class Tape {
   Vars attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook> hook);
 
  private:
-  friend class NoTape;
   struct Input {
-    Parameter* parameter;
+    std::shared_ptr<detail::ParameterState> parameter;
     std::int64_t value;  // -1: constant or parameter
   };
   struct Node {
@@ -93,59 +108,62 @@ class Tape {
     std::size_t output_count;
     std::unique_ptr<TapeHook> hook;
   };
+  enum class Fate : std::uint8_t {
+    usable,
+    eaten,  // by a backward
+    failed  // a backward failed before its gradient was whole
+  };
   struct Value {
     Shape shape;
     DType dtype;
     Tensor gradient;
     bool watched;
-    bool eaten;
+    Fate fate;
   };
 
+  explicit Tape(const Tape* outer);
   void check_usable(std::string_view op, const Var& x) const;
   Value& value_at(std::int64_t value) { return values_[static_cast<std::size_t>(value)]; }
   const Value& watched(const Var& x) const;
   Place add_value(const Tensor& x, bool watched);
+  void begin_backward();
+  void check_roots(const Vars& roots, const Tensors& dys) const;
   void walk(const Vars& roots, Tensors dys, bool retain);
-  void start(const Vars& roots, Tensors dys);
+  static std::string failure_in(const Node& node);
   void run(Node& node, bool retain);
   void deliver(const Node& node, Tensors dx);
   void accumulate(std::string_view from, std::int64_t value, Tensor d);
   void forget_gradients(bool eaten);
+  void fail_values();
   void abandon(const std::string& why);
-  void report(TapeEvent::Kind kind, const Node* node = nullptr) const;
+  void report(TapeEvent::Kind kind, const Node* node = nullptr);
 
   std::uint64_t id_;
-  Tape* outer_;
-  Tape* outer_current_;
-  int depth_;
-  TapeObserver* observer_ = nullptr;
+  int depth_ = 0;
+  std::weak_ptr<TapeObserver> observer_;
+  bool busy_ = false;  // in backward, or in a call of its observer
   std::deque<Node> nodes_;
   std::deque<Value> values_;
+  detail::Guard guard_;
 };
 
-/// While it exists, nothing is recorded on this thread.
+/// While it exists, nothing is recorded on this thread, except on tapes made after it.
 class NoTape {
  public:
   NoTape();
-  ~NoTape();
-  NoTape(const NoTape&) = delete;
-  NoTape& operator=(const NoTape&) = delete;
 
  private:
-  Tape* previous_;
+  detail::Guard guard_;
 };
 
 /// While it exists, this thread replays a forward that has already run: modules leave their buffers alone.
 class Recomputing {
  public:
   Recomputing();
-  ~Recomputing();
-  Recomputing(const Recomputing&) = delete;
-  Recomputing& operator=(const Recomputing&) = delete;
   static bool active();  ///< whether there is one on this thread
 
  private:
-  bool previous_;
+  detail::Guard guard_;
 };
 
 /// The current tape will ask for x's gradient.

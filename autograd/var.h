@@ -3,6 +3,7 @@
 #include <retrace/core/tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace retrace {
@@ -23,7 +24,7 @@ class Var {
   /// A leaf, unless the parameter is frozen or undefined.
   Var(Parameter& parameter)  // NOLINT: implicit by intent
       : value_(parameter.value()),
-        parameter_(parameter.defined() && parameter.requires_grad() ? &parameter : nullptr) {}
+        parameter_(parameter.defined() && parameter.requires_grad() ? parameter.state() : nullptr) {}
   /// For the tape.
   Var(Tensor value, Place place) : value_(std::move(value)), place_(place) {}
 
@@ -34,13 +35,13 @@ class Var {
 
   /// Whether no gradient flows into it.
   bool constant() const { return parameter_ == nullptr && place_.tape == 0; }
-  /// The parameter that it stands for, or null.
-  Parameter* parameter() const { return parameter_; }
+  /// What it shares with the parameter that it stands for, or null.
+  const std::shared_ptr<detail::ParameterState>& parameter() const { return parameter_; }
   Place place() const { return place_; }  ///< where it is
 
  private:
   Tensor value_;
-  Parameter* parameter_ = nullptr;
+  std::shared_ptr<detail::ParameterState> parameter_;
   Place place_{};
 };
 

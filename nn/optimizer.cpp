@@ -39,15 +39,16 @@ std::string name_at(const std::string& name, std::size_t index) { return fmt::fo
 Optimizer::Optimizer(std::string_view name, std::vector<Parameter*> parameters, double lr,
                      std::vector<std::string> state_names)
     : name_(name),
-      parameters_(std::move(parameters)),
       lr_(lr),
       state_names_(std::move(state_names)),
-      steps_(parameters_.size()),
-      states_(parameters_.size()) {
+      steps_(parameters.size()),
+      states_(parameters.size()) {
   check_not_negative(name_, "lr", lr_);
-  if (parameters_.empty()) fail<ArgumentError>(name_, "there must be at least one parameter, got none");
-  if (std::set<Parameter*>(parameters_.begin(), parameters_.end()).size() != parameters_.size())
+  if (parameters.empty()) fail<ArgumentError>(name_, "there must be at least one parameter, got none");
+  if (std::set<Parameter*>(parameters.begin(), parameters.end()).size() != parameters.size())
     fail<ArgumentError>(name_, "each parameter must be given once, got one twice");
+  for (const Parameter* parameter : parameters)
+    parameters_.push_back(&shared_.emplace_back(parameter->state()));
 }
 
 void Optimizer::set_lr(double lr) {

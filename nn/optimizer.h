@@ -5,6 +5,7 @@
 #include <retrace/nn/module.h>
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,7 +13,8 @@
 
 namespace retrace {
 
-/// Changes parameters along their gradients. The parameters must outlive it; `Module::to` comes before it.
+/// Changes parameters along their gradients. It shares their values and gradients, so a module may end before
+/// it; `Module::to` comes before it.
 ///
 /// A concrete one names the state that it keeps for each parameter and computes the step of all parameters;
 /// tensors of state (Tag::optimizer) are made at the first step in which the parameter has a gradient, and
@@ -32,7 +34,8 @@ class Optimizer {
   double lr() const { return lr_; }  ///< the learning rate
   /// Throws ArgumentError for a negative one.
   void set_lr(double lr);
-  const std::vector<Parameter*>& parameters() const { return parameters_; }  ///< those it was made with
+  /// Its own parameters, which share values and gradients with those it was made with.
+  const std::vector<Parameter*>& parameters() const { return parameters_; }
 
   /// What training needs to go on as if it had not stopped: `step` (i64, the steps of each parameter), then
   /// each tensor of state as `exp_avg.3`, by the parameter's position. Shares bytes with this optimizer.
@@ -56,7 +59,8 @@ class Optimizer {
   void allocate_states();
 
   std::string_view name_;
-  std::vector<Parameter*> parameters_;
+  std::deque<Parameter> shared_;
+  std::vector<Parameter*> parameters_;  // to the elements of shared_
   double lr_;
   std::vector<std::string> state_names_;
   std::vector<std::int64_t> steps_;

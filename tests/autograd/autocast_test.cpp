@@ -2,6 +2,7 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
 
+#include <memory>
 #include <thread>
 
 #include "../support/catch.h"
@@ -247,4 +248,17 @@ TEST_CASE("a weight's copy lives as long as what needs it", "[autocast]") {
   const std::int64_t between = ledger().live(kStepTags);
   const Var y = linear(h, w, Var());
   CHECK(ledger().live(kStepTags) - between == 2 * (2 * 4 * 64 + 64 * 64));  // and w for dx
+}
+
+TEST_CASE("a scope of Autocast that replaces another one holds", "[autocast]") {
+  std::unique_ptr<Autocast> scope;
+  for (int step = 0; step < 3; ++step) {
+    scope = std::make_unique<Autocast>(DType::bf16);
+    CHECK(Autocast::dtype() == DType::bf16);
+  }
+  auto off = std::make_unique<Autocast>(std::nullopt);
+  scope.reset();
+  CHECK(Autocast::dtype() == std::nullopt);
+  off.reset();
+  CHECK(Autocast::dtype() == std::nullopt);
 }

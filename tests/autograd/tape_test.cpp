@@ -2,9 +2,13 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/record.h>
 #include <retrace/autograd/tape.h>
+#include <retrace/core/memory.h>
 #include <retrace/core/random.h>
 
+#include <algorithm>
+#include <memory>
 #include <sstream>
+#include <thread>
 
 #include "../support/catch.h"
 
@@ -378,4 +382,185 @@ TEST_CASE("the generator steps once at each outermost tape", "[tape][random]") {
   }
   Tape tape;
   CHECK(generator_state().step == 2);
+}
+
+TEST_CASE("a tape that replaces another one records, step after step", "[tape]") {
+  Parameter w(numbers({2}));
+  std::unique_ptr<Tape> tape;
+  for (int step = 1; step <= 3; ++step) {
+    tape = std::make_unique<Tape>();
+    CHECK(Tape::current() == tape.get());
+    tape->backward(Var(w) * Var(w));
+    CHECK(w.grad().item() == 4 * step);
+  }
+  tape.reset();
+  CHECK(Tape::current() == nullptr);
+}
+
+TEST_CASE("tapes, NoTape and Recomputing end in any order", "[tape]") {
+  auto outer = std::make_unique<Tape>();
+  auto none = std::make_unique<NoTape>();
+  auto inner = std::make_unique<Tape>();
+  outer.reset();
+  CHECK(Tape::current() == inner.get());
+  inner.reset();
+  CHECK(Tape::current() == nullptr);
+  none.reset();
+  CHECK(Tape::current() == nullptr);
+  {
+    const Tape tape;
+    none = std::make_unique<NoTape>();
+  }
+  CHECK(Tape::current() == nullptr);  // NoTape outlives its tape
+  const Tape last;
+  none.reset();
+  CHECK(Tape::current() == &last);
+
+  std::unique_ptr<Recomputing> recomputing;
+  for (int i = 0; i < 3; ++i) {
+    recomputing = std::make_unique<Recomputing>();
+    CHECK(Recomputing::active());
+  }
+  recomputing.reset();
+  CHECK_FALSE(Recomputing::active());
+}
+
+TEST_CASE("a tape may end on another thread, and run its backward there", "[tape]") {
+  struct Depths final : TapeObserver {
+    std::vector<int> seen;
+    void on(const TapeEvent& e) override { seen.push_back(e.depth); }
+  } depths;
+  Parameter w(numbers({2}));
+  auto tape = std::make_unique<Tape>();
+  tape->observe(&depths);
+  const Var y = record("nested", {w}, numbers({4}), {}, [](const Tensor& dy, Saved, const Wants&) -> Tensors {
+    Tape local;
+    const Var x = local.watch(dy);
+    local.backward(x * x);
+    return {local.take_grad(x)};
+  });
+  std::thread([&] {
+    tape->backward(y);
+    tape.reset();
+  }).join();
+  CHECK(w.grad().item() == 2);
+  CHECK(Tape::current() == nullptr);
+  CHECK(*std::max_element(depths.seen.begin(), depths.seen.end()) == 1);
+}
+
+TEST_CASE("an observer that ends before its tape is not called again", "[tape]") {
+  struct Count final : TapeObserver {
+    explicit Count(int& counted) : count(&counted) {}
+    void on(const TapeEvent&) override { ++*count; }
+    int* count;
+  };
+  int count = 0;
+  Tape tape;
+  const Var x = tape.watch(numbers({1}));
+  {
+    Count observer(count);
+    const Count copy(observer);  // observes nothing
+    tape.observe(&observer);
+    static_cast<void>(x * x);
+    CHECK(count == 1);
+    tape.observe(nullptr);
+    static_cast<void>(x * x);
+    CHECK(count == 1);
+    tape.observe(&observer);
+  }
+  static_cast<void>(x * x);
+  CHECK(count == 1);
+}
+
+TEST_CASE("backward inside of an observer or of a derivative is an error", "[tape]") {
+  struct Impatient final : TapeObserver {
+    explicit Impatient(Tape& observed) : tape(observed) {}
+    void on(const TapeEvent&) override { tape.backward(Vars{}, Tensors{}); }
+    Tape& tape;
+  };
+  const std::string text = "[backward] a tape must not run backward inside of its own backward or observer";
+  Tape tape;
+  const Var x = tape.watch(numbers({1}));
+  const Var y = x * x;
+  {
+    Impatient impatient(tape);
+    tape.observe(&impatient);
+    CHECK_THROWS_AS(static_cast<void>(x * x), GradientError);
+    CHECK_THROWS_WITH(static_cast<void>(x * x), text);
+    CHECK_THROWS_WITH(tape.backward(y), text);
+  }
+  tape.backward(y);
+  CHECK(tape.grad(x).item() == 2);
+}
+
+TEST_CASE("a parameter's gradient is there for the tape after the parameter has ended", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({3}));
+  const Var y = [&] {
+    Parameter w(numbers({2}));
+    return x * w * w;
+  }();
+  tape.backward(y);
+  CHECK(tape.grad(x).item() == 4);
+}
+
+TEST_CASE("a derivative returns one gradient for each input", "[tape]") {
+  for (const std::size_t count : {0, 1, 3}) {
+    Parameter a(numbers({1}));
+    Parameter b(numbers({1}));
+    Tape tape;
+    const Var y = record("odd", {a, b}, numbers({1}), {},
+                         [count](const Tensor& dy, Saved, const Wants&) { return Tensors(count, dy); });
+    const std::string text =
+        "[odd] a derivative must return one gradient for each input, got " + std::to_string(count) + " for 2";
+    CHECK_THROWS_AS(tape.backward(y, {.retain = true}), GradientError);
+    CHECK_FALSE(a.has_grad());
+    Tape again;
+    const Var z = record("odd", {a, b}, numbers({1}), {},
+                         [count](const Tensor& dy, Saved, const Wants&) { return Tensors(count, dy); });
+    CHECK_THROWS_WITH(again.backward(z), text);
+  }
+}
+
+TEST_CASE("a backward that fails before its walk leaves nothing behind", "[tape]") {
+  const std::int64_t size = 1 << 16;
+  Tape tape;
+  const Var x = tape.watch(Tensor::full({size}, 2, DType::f64));
+  const Var y = x * x;
+  const Tensor d1 = Tensor::full({size}, 1, DType::f64);
+  const Tensor d2 = Tensor::full({size}, 2, DType::f64);
+  ledger().set_budget(ledger().live() + 8);
+  CHECK_THROWS_AS(tape.backward(Vars{y, y}, {d1, d2}), OutOfMemoryError);
+  ledger().set_budget(0);
+  const std::string text =
+      "[backward] a variable must be of a tape whose backward did not fail, but this one's did";
+  CHECK_THROWS_AS(tape.backward(y, d1), GradientError);
+  CHECK_THROWS_WITH(tape.backward(y, d1), text);
+  CHECK_THROWS_AS(tape.grad(x), GradientError);
+
+  Tape other;  // what is wrong with the roots is found before anything is added
+  const Var z = other.watch(numbers({3}));
+  const Var w = z * z;
+  CHECK_THROWS_AS(other.backward(Vars{w, w}, {numbers({1}), numbers({1, 2})}), ShapeError);
+  CHECK_THROWS_WITH(other.backward(w, Tensor()), "[backward] dy must be defined, got an undefined tensor");
+  other.backward(w);
+  CHECK(other.grad(z).item() == 6);
+}
+
+TEST_CASE("after a backward that failed, no watched tensor shows a part of its gradient", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({1}));
+  const Var broken = TwoOutputs::apply(x, false, /*throws=*/true)[0];
+  const Var y = broken + x * x;  // x's gradient from the product arrives first
+  CHECK_THROWS_AS(tape.backward(y), GradientError);
+  CHECK_THROWS_WITH(tape.grad(x),
+                    "[grad] a variable must be of a tape whose backward did not fail, but this one's did");
+}
+
+TEST_CASE("undefined tensors are not watched and not differentiated", "[tape]") {
+  Tape tape;
+  CHECK_THROWS_AS(tape.watch(Tensor()), ArgumentError);
+  CHECK_THROWS_WITH(tape.watch(Tensor()), "[watch] the tensor must be defined, got an undefined one");
+  CHECK_THROWS_AS(tape.backward(Var()), ArgumentError);
+  CHECK_THROWS_WITH(tape.backward(Var()), "[backward] y must be defined, got an undefined variable");
 }

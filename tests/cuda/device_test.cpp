@@ -2,6 +2,8 @@
 #include "../support/throws.h"
 #include "host/host_layer.h"
 
+#include <retrace/autograd/ops.h>
+#include <retrace/autograd/tape.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernel.h>
 #include <retrace/core/kernels.h>
@@ -130,6 +132,14 @@ TEST_CASE("an operation has its tensors on one device, which it knows", "[cuda]"
   const OpName op("strange");
   check_throws<NotImplementedError>([&] { on_the_cpu_alone(there); },
                                     "[kernel] the operation must be one that runs on cuda:0, got strange");
+}
+
+TEST_CASE("backward starts from gradients that are where their values are", "[cuda]") {
+  Tape tape;
+  const Var x = tape.watch(Tensor::full({2}, 3, DType::f32, Tag::data, cuda::device()));
+  const Var y = x * x;
+  check_throws<DeviceError>([&] { tape.backward(y, Tensor::full({2}, 1, DType::f32), {.retain = true}); },
+                            "[backward] dy must be on y's device cuda:0, got cpu");
 }
 
 TEST_CASE("the ledger counts a GPU's bytes as the CPU's, apart", "[cuda][memory]") {

@@ -3,6 +3,7 @@
 #include <retrace/nn/optimizer.h>
 
 #include <functional>
+#include <memory>
 
 #include "../support/catch.h"
 
@@ -319,4 +320,17 @@ TEST_CASE("parameters of both element types and of any size make one step", "[op
   sgd.step();
   CHECK(narrow.value().to_vector<float>() == std::vector<float>(kMany, 0.875F));
   CHECK(wide.value().to_vector<double>() == std::vector<double>(2, 0.875));
+}
+
+TEST_CASE("parameters may end before their optimizer", "[optimizer]") {
+  std::unique_ptr<SGD> sgd;
+  Tensor w;
+  {
+    Parameter parameter(Tensor::full({1}, 2, DType::f64));
+    w = parameter.value();
+    sgd = std::make_unique<SGD>(std::vector<Parameter*>{&parameter}, SgdOptions{.lr = 0.5});
+    parameter.accumulate_grad(Tensor::full({1}, 1, DType::f64));
+  }
+  sgd->step();
+  CHECK(w.item() == 1.5);
 }

@@ -19,7 +19,7 @@ BatchNorm2d::BatchNorm2d(std::int64_t channels, const BatchNorm2dOptions& option
 Var BatchNorm2d::forward(const Var& x) { return normalize(x, /*relu=*/false); }
 
 Var BatchNorm2d::then_relu(const Var& x) {
-  const std::optional<Scope> scope = enter();
+  const ModuleScope scope(*this);
   return normalize(x, /*relu=*/true);
 }
 

@@ -73,26 +73,61 @@ class Detach final : public Members {
   std::map<const Module*, std::shared_ptr<Module>> twins_;
 };
 
+/// Finds the name that a module gives to another one in `members`, also through children named "".
+class NameOf final : public Members {
+ public:
+  NameOf(Module& parent, const Module& child) : child_(child) { parent.members(*this); }
+  const std::string& name() const { return name_; }
+
+ private:
+  void on_parameter(std::string_view, Parameter&) override {}
+  void on_buffer(std::string_view, Tensor&) override {}
+  void on_module(std::string_view name, Module& child, const Replace&) override {
+    if (found_) return;
+    if (&child == &child_) {
+      found_ = true;
+      name_ = name;
+    } else if (name.empty()) {
+      child.members(*this);
+    }
+  }
+
+  const Module& child_;
+  bool found_ = false;
+  std::string name_;
+};
+
+thread_local detail::GuardStack<Module*> running_modules;
+
 }  // namespace
 
-std::optional<Scope> Module::enter() {
-  name_children();
-  // In place: a scope is neither copied nor moved.
-  return name_.empty() ? std::optional<Scope>() : std::optional<Scope>(std::in_place, name_);
+ModuleScope::ModuleScope(Module& module) {
+  Module* const* running = running_modules.top();
+  if (running != nullptr && *running == &module) return;
+  if (running != nullptr) {
+    const NameOf found(**running, module);
+    if (!found.name().empty()) scope_.emplace(found.name());
+  }
+  running_.emplace(running_modules.push(&module));
+}
+
+ModuleScope::ModuleScope(Module& module, std::string_view name) {
+  if (!name.empty()) scope_.emplace(name);
+  running_.emplace(running_modules.push(&module));
 }
 
 Var Module::operator()(const Var& x) {
-  const std::optional<Scope> scope = enter();
+  const ModuleScope scope(*this);
   return forward(x);
 }
 
 Vars Module::operator()(const Vars& xs) {
-  const std::optional<Scope> scope = enter();
+  const ModuleScope scope(*this);
   return forward_all(xs);
 }
 
 Var Module::onto(Var& residual, Sign sign, const Var& x) {
-  const std::optional<Scope> scope = enter();
+  const ModuleScope scope(*this);
   return forward_onto(residual, sign, x);
 }
 
@@ -105,17 +140,6 @@ Var Module::forward(const Var&) {
 Vars Module::forward_all(const Vars& xs) {
   if (xs.size() != 1) fail<ArgumentError>("module", "this module takes 1 input, got {}", xs.size());
   return {forward(xs.front())};
-}
-
-void Module::name_children() {
-  if (children_named_) return;
-  class Namer final : public Members {
-    void on_parameter(std::string_view, Parameter&) override {}
-    void on_buffer(std::string_view, Tensor&) override {}
-    void on_module(std::string_view name, Module& child, const Replace&) override { child.name_ = name; }
-  } namer;
-  members(namer);
-  children_named_ = true;
 }
 
 std::vector<Named<Parameter*>> Module::named_parameters() { return Walk(*this).parameters; }

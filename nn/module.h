@@ -71,7 +71,7 @@ class Module {
   Module& operator=(const Module&) = default;
   virtual ~Module() = default;
 
-  /// Runs the module inside the scope of its name.
+  /// Runs the module inside the scope of its name: see ModuleScope.
   Var operator()(const Var& x);
   /// The same for several inputs or outputs.
   Vars operator()(const Vars& xs);
@@ -115,27 +115,28 @@ class Module {
   /// CPU, which alone reads them. An optimizer keeps its states where the parameters were at its first step.
   void to(Device device);
 
-  /// Tells the children their names; done by operator(), and by containers that call `forward` in a scope of
-  /// their own.
-  void name_children();
-
   /// A copy that shares nothing with this module; modules shared inside it stay shared inside the copy.
   std::shared_ptr<Module> clone() const;
-
- protected:
-  /// Names the children and enters the scope of this module's name, as operator() does: for other ways to run
-  /// it.
-  std::optional<Scope> enter();
-
-  /// For modules whose children change after construction: they are named anew at the next call.
-  void children_changed() { children_named_ = false; }
 
  private:
   virtual std::shared_ptr<Module> copy() const = 0;
 
-  std::string name_;
-  bool children_named_ = false;
   bool training_ = true;
+};
+
+/// While it exists, a module runs on this thread, inside the scope of its name. Module::operator() makes one;
+/// a container that calls `forward`, `inverse` or the like of a child directly makes one first.
+class ModuleScope {
+ public:
+  /// The name is the one that the module that runs now gives `module` in `members`: none for a root, and for
+  /// a child named "". Does nothing if `module` is the one that runs.
+  explicit ModuleScope(Module& module);
+  /// The name is the caller's: for a module that may be listed under several names. "" enters no scope.
+  ModuleScope(Module& module, std::string_view name);
+
+ private:
+  std::optional<Scope> scope_;
+  std::optional<detail::Guard> running_;
 };
 
 }  // namespace retrace

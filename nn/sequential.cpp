@@ -21,7 +21,6 @@ Sequential& Sequential::append(std::string name, std::shared_ptr<Module> module)
   if (std::ranges::find(modules_, name, &Named<std::shared_ptr<Module>>::first) != modules_.end())
     fail<ArgumentError>("sequential", "each name must occur once, got '{}' twice", name);
   modules_.emplace_back(std::move(name), std::move(module));
-  children_changed();
   return *this;
 }
 
@@ -39,8 +38,12 @@ Var Sequential::forward(const Var& x) {
 Var Sequential::forward_onto(Var& residual, Sign sign, const Var& x) {
   if (modules_.empty()) return x;
   Var y = x;
-  for (std::size_t i = 0; i + 1 < size(); ++i) y = (*modules_[i].second)(y);
-  return modules_.back().second->onto(residual, sign, y);
+  for (std::size_t i = 0; i < size(); ++i) {
+    const auto& [name, module] = modules_[i];
+    const ModuleScope scope(*module, name);
+    y = i + 1 < size() ? module->forward(y) : module->forward_onto(residual, sign, y);
+  }
+  return y;
 }
 
 void Sequential::members(Members& m) {

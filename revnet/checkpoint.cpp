@@ -17,10 +17,16 @@ class CheckpointHook final : public TapeHook {
 
   std::string_view name() const override { return kName; }
   std::vector<SavedTensor> saved() const override { return x_; }
+  /// Runs the module without a tape.
+  Tensors forward(const Vars& x) {
+    const NoTape no_tape;
+    const detail::Guard log = state_.draws().record();
+    return values_of(module_->forward_all(x));
+  }
   Tensors backward(Tensors dy, const BackwardPass& pass) override {
     state_.check(kName, *module_);
     detail::check_contents(kName, x_);
-    const Replay replay(state_);
+    const Replay replay(state_, *module_);
     Tensors x;
     for (const SavedTensor& saved : x_) x.push_back(saved.tensor);
     return differentiate([&](const Vars& v) { return module_->forward_all(v); }, x, dy, pass.wants);
@@ -35,16 +41,13 @@ class CheckpointHook final : public TapeHook {
 }  // namespace
 
 Vars checkpoint(const std::shared_ptr<Module>& module, const Vars& x) {
-  module->name_children();
+  const ModuleScope scope(*module);
   if (!wants_backward(*module, x)) {
     const NoTape no_tape;
     return module->forward_all(x);
   }
   auto hook = std::make_unique<CheckpointHook>(module, x);
-  const Tensors y = [&] {
-    const NoTape no_tape;
-    return values_of(module->forward_all(x));
-  }();
+  const Tensors y = hook->forward(x);
   return Tape::current()->attach(x, y, std::move(hook));
 }
 

@@ -80,37 +80,34 @@ Var Coupling::join(const Vars& streams) const { return concatenate(streams, opti
 Vars Coupling::run(const Vars& inputs, Direction direction) {
   const Vars streams = autocast::in_f32(inputs);
   if (direction == Direction::forward) {
-    const Var y1 = half_step(*F_, streams[0], streams[1], direction);
-    return {y1, half_step(*G_, streams[1], y1, direction)};
+    const Var y1 = half_step(F(), streams[0], streams[1], direction);
+    return {y1, half_step(G(), streams[1], y1, direction)};
   }
-  const Var x2 = half_step(*G_, streams[1], streams[0], direction);
-  return {half_step(*F_, streams[0], x2, direction), x2};
+  const Var x2 = half_step(G(), streams[1], streams[0], direction);
+  return {half_step(F(), streams[0], x2, direction), x2};
 }
 
 Tensors Coupling::run_in_place(Tensors streams, Direction direction) {
   const NoTape no_tape;
   streams = values_of(autocast::in_f32(constants(std::exchange(streams, {}))));
-  name_children();
   if (direction == Direction::forward) {
-    streams[0] = half_step(*F_, std::move(streams[0]), streams[1], direction);
-    streams[1] = half_step(*G_, std::move(streams[1]), streams[0], direction);
+    streams[0] = half_step(F(), std::move(streams[0]), streams[1], direction);
+    streams[1] = half_step(G(), std::move(streams[1]), streams[0], direction);
   } else {
-    streams[1] = half_step(*G_, std::move(streams[1]), streams[0], direction);
-    streams[0] = half_step(*F_, std::move(streams[0]), streams[1], direction);
+    streams[1] = half_step(G(), std::move(streams[1]), streams[0], direction);
+    streams[0] = half_step(F(), std::move(streams[0]), streams[1], direction);
   }
   return streams;
 }
 
 Var Coupling::run_joined(const Var& x, Direction direction) {
   if (Tape::current() == nullptr) return join(run_in_place(split(x.value()), direction));
-  name_children();
   return join(run(split(x), direction));
 }
 
 Vars Coupling::run_formula(const Vars& x, Direction direction) {
   if (x.size() == 1) return {run_joined(x.front(), direction)};
   check_pair(x.size());
-  name_children();
   return run(x, direction);
 }
 
@@ -124,6 +121,7 @@ std::shared_ptr<InvertibleModule> Coupling::of_formula(Direction direction) cons
 }
 
 Vars Coupling::run_as_chosen(const Vars& x, Direction direction) {
+  const ModuleScope scope(*this);
   const int implementation =
       direction == Direction::forward ? options_.implementation_fwd : options_.implementation_bwd;
   if (implementation == -1 || Tape::current() == nullptr) return run_formula(x, direction);
@@ -142,6 +140,7 @@ Vars Coupling::forward_all(const Vars& x) { return run_as_chosen(x, Direction::f
 Vars Coupling::inverse_all(const Vars& y) { return run_as_chosen(y, Direction::inverse); }
 
 Tensors Coupling::advance(Tensors x) {
+  const ModuleScope scope(*this);
   if (x.size() == 1)
     return {join(run_in_place(split(std::exchange(x.front(), Tensor())), Direction::forward))};
   check_pair(x.size());
@@ -149,6 +148,7 @@ Tensors Coupling::advance(Tensors x) {
 }
 
 Tensors Coupling::retreat(Tensors y) {
+  const ModuleScope scope(*this);
   if (y.size() == 1)
     return {join(run_in_place(split(std::exchange(y.front(), Tensor())), Direction::inverse))};
   check_pair(y.size());
@@ -164,6 +164,7 @@ Rewound Coupling::rewind_inverse(Tensors x, Tensors dx) {
 }
 
 Rewound Coupling::rewind_streams(Tensors y, Tensors dy, Direction direction) {
+  const ModuleScope scope(*this);
   const bool joined = y.size() == 1;
   if (joined) {
     y = split(std::exchange(y.front(), Tensor()));
@@ -177,11 +178,11 @@ Rewound Coupling::rewind_streams(Tensors y, Tensors dy, Direction direction) {
       stream->gradient =
           Tensor::zeros(stream->value.shape(), stream->value.dtype(), Tag::gradient, stream->value.device());
   if (direction == Direction::forward) {
-    rewind_half_step(*G_, second, first, direction);
-    rewind_half_step(*F_, first, second, direction);
+    rewind_half_step(G(), second, first, direction);
+    rewind_half_step(F(), first, second, direction);
   } else {
-    rewind_half_step(*F_, first, second, direction);
-    rewind_half_step(*G_, second, first, direction);
+    rewind_half_step(F(), first, second, direction);
+    rewind_half_step(G(), second, first, direction);
   }
   Rewound result{{std::move(first.value), std::move(second.value)},
                  {std::move(first.gradient), std::move(second.gradient)}};

@@ -68,17 +68,39 @@ class Coupling : public InvertibleModule {
     Tensor gradient;  ///< dLoss/dvalue; undefined where none arrived
   };
 
+  /// F or G, which runs under its name whoever else lists the module.
+  class Branch {
+   public:
+    /// `name` is "F" or "G".
+    Branch(std::string_view name, Module& module) : name_(name), module_(module) {}
+    /// Calls the module.
+    template <class Inputs>
+    Inputs operator()(const Inputs& x) const {
+      const ModuleScope scope(module_, name_);
+      return module_(x);
+    }
+    /// Calls Module::onto.
+    Var onto(Var& residual, Sign sign, const Var& x) const {
+      const ModuleScope scope(module_, name_);
+      return module_.onto(residual, sign, x);
+    }
+
+   private:
+    std::string_view name_;
+    Module& module_;
+  };
+
   std::string_view class_name() const { return class_name_; }  ///< what stands in errors
 
  private:
   std::shared_ptr<Module> copy() const override = 0;  // again, for of_formula to call
   /// The recorded half step: what becomes of `target`, given m(source).
-  virtual Var half_step(Module& m, const Var& target, const Var& source, Direction direction) = 0;
+  virtual Var half_step(const Branch& m, const Var& target, const Var& source, Direction direction) = 0;
   /// The same without a tape, in target's own bytes where nobody else holds them.
-  virtual Tensor half_step(Module& m, Tensor target, const Tensor& source, Direction direction) = 0;
+  virtual Tensor half_step(const Branch& m, Tensor target, const Tensor& source, Direction direction) = 0;
   /// Undoes the half step that `direction` names: `target` goes from after to before it, with its gradient;
   /// source.gradient gets what flows through m.
-  virtual void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) = 0;
+  virtual void rewind_half_step(const Branch& m, Stream& target, Stream& source, Direction direction) = 0;
 
   Vars run_as_chosen(const Vars& x, Direction direction);
   Vars run_formula(const Vars& x, Direction direction);
@@ -88,6 +110,8 @@ class Coupling : public InvertibleModule {
   Tensors run_in_place(Tensors streams, Direction direction);
   Rewound rewind_streams(Tensors y, Tensors dy, Direction direction);
   void check_pair(std::size_t count) const;
+  Branch F() const { return {"F", *F_}; }
+  Branch G() const { return {"G", *G_}; }
   std::int64_t half_of(const Shape& shape) const;
 
   std::string_view class_name_;
@@ -107,9 +131,9 @@ class AdditiveCoupling final : public Coupling {
       : Coupling("AdditiveCoupling", std::move(Fm), std::move(Gm), options) {}
 
  private:
-  Var half_step(Module& m, const Var& target, const Var& source, Direction direction) override;
-  Tensor half_step(Module& m, Tensor target, const Tensor& source, Direction direction) override;
-  void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) override;
+  Var half_step(const Branch& m, const Var& target, const Var& source, Direction direction) override;
+  Tensor half_step(const Branch& m, Tensor target, const Tensor& source, Direction direction) override;
+  void rewind_half_step(const Branch& m, Stream& target, Stream& source, Direction direction) override;
   std::shared_ptr<Module> copy() const override { return std::make_shared<AdditiveCoupling>(*this); }
 };
 
@@ -128,9 +152,9 @@ class AffineCoupling final : public Coupling {
                           const AffineAdapter& adapter = nullptr, const CouplingOptions& options = {});
 
  private:
-  Var half_step(Module& m, const Var& target, const Var& source, Direction direction) override;
-  Tensor half_step(Module& m, Tensor target, const Tensor& source, Direction direction) override;
-  void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) override;
+  Var half_step(const Branch& m, const Var& target, const Var& source, Direction direction) override;
+  Tensor half_step(const Branch& m, Tensor target, const Tensor& source, Direction direction) override;
+  void rewind_half_step(const Branch& m, Stream& target, Stream& source, Direction direction) override;
   std::shared_ptr<Module> copy() const override { return std::make_shared<AffineCoupling>(*this); }
 };
 

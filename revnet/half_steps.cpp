@@ -46,8 +46,8 @@ struct ScaleShift {
   Var t;
 };
 
-ScaleShift scale_and_shift(std::string_view op, Module& m, const Var& source, const Tensor& target) {
-  const Vars st = m(Vars{source});
+/// `st`, of F or G, as it meets the stream that it changes.
+ScaleShift scale_and_shift(std::string_view op, const Vars& st, const Tensor& target) {
   if (st.size() != 2)
     fail<ArgumentError>(op, "F and G must return a scale and a shift, got {} tensors", st.size());
   return {fit(op, st[0], target, "the scale"), fit(op, st[1], target, "the shift")};
@@ -75,7 +75,7 @@ void backward_from(Tape& tape, const Var& v, Tensor& gradient, const Vars& resul
 
 }  // namespace
 
-Var AdditiveCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
+Var AdditiveCoupling::half_step(const Branch& m, const Var& target, const Var& source, Direction direction) {
   const bool adds = direction == Direction::forward;
   Var sum = target;
   Var r = m.onto(sum, adds ? Sign::plus : Sign::minus, source);
@@ -84,7 +84,8 @@ Var AdditiveCoupling::half_step(Module& m, const Var& target, const Var& source,
   return adds ? target + r : target - r;
 }
 
-Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
+Tensor AdditiveCoupling::half_step(const Branch& m, Tensor target, const Tensor& source,
+                                   Direction direction) {
   const bool adds = direction == Direction::forward;
   Var sum(std::exchange(target, Tensor()));
   Var r = m.onto(sum, adds ? Sign::plus : Sign::minus, source);
@@ -94,7 +95,8 @@ Tensor AdditiveCoupling::half_step(Module& m, Tensor target, const Tensor& sourc
   return combine(adds ? kernel::add : kernel::sub, std::move(target), std::exchange(r, Var()).value());
 }
 
-void AdditiveCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
+void AdditiveCoupling::rewind_half_step(const Branch& m, Stream& target, Stream& source,
+                                        Direction direction) {
   Tape tape;
   const Var v = tape.watch(source.value);
   const Var r = fit(class_name(), m(v), target.value, kBranchResult);
@@ -108,13 +110,13 @@ AffineCoupling::AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Modul
                                const AffineAdapter& adapter, const CouplingOptions& options)
     : Coupling("AffineCoupling", adapted(adapter, std::move(Fm)), adapted(adapter, std::move(Gm)), options) {}
 
-Var AffineCoupling::half_step(Module& m, const Var& target, const Var& source, Direction direction) {
-  const auto [s, t] = scale_and_shift(class_name(), m, source, target.value());
+Var AffineCoupling::half_step(const Branch& m, const Var& target, const Var& source, Direction direction) {
+  const auto [s, t] = scale_and_shift(class_name(), m(Vars{source}), target.value());
   return direction == Direction::forward ? s * target + t : (target - t) / s;
 }
 
-Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source, Direction direction) {
-  ScaleShift st = scale_and_shift(class_name(), m, source, target);
+Tensor AffineCoupling::half_step(const Branch& m, Tensor target, const Tensor& source, Direction direction) {
+  ScaleShift st = scale_and_shift(class_name(), m(Vars{source}), target);
   const Tensor s = st.s.value();
   const Tensor t = st.t.value();
   if (direction == Direction::forward)
@@ -122,10 +124,10 @@ Tensor AffineCoupling::half_step(Module& m, Tensor target, const Tensor& source,
   return combine(kernel::div, combine(kernel::sub, std::move(target), t), s);
 }
 
-void AffineCoupling::rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) {
+void AffineCoupling::rewind_half_step(const Branch& m, Stream& target, Stream& source, Direction direction) {
   Tape tape;
   const Var v = tape.watch(source.value);
-  const auto [s, t] = scale_and_shift(class_name(), m, v, target.value);
+  const auto [s, t] = scale_and_shift(class_name(), m(Vars{v}), target.value);
   Tensor ds = like(target.value, Tag::gradient);
   Tensor dt = target.gradient;
   if (direction == Direction::forward) {

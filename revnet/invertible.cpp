@@ -13,7 +13,7 @@ Rewound rewind_by_recomputing(Tensors y, const Tensors& dy, const Undo& undo, co
   const ScopeSnapshot here = scope_snapshot();
   Rewound result;
   {
-    const Reenter scope(here);
+    const Reenter scope(here, Order::other);
     result.x = undo(std::move(y));
   }
   const Reenter scope(here);
@@ -36,13 +36,13 @@ Vars InvertibleModule::inverse_all(const Vars& ys) {
 
 Tensors InvertibleModule::advance(Tensors x) {
   const NoTape no_tape;
-  name_children();
+  const ModuleScope scope(*this);
   return values_of(forward_all(constants(x)));
 }
 
 Tensors InvertibleModule::retreat(Tensors y) {
   const NoTape no_tape;
-  name_children();
+  const ModuleScope scope(*this);
   return values_of(inverse_all(constants(y)));
 }
 

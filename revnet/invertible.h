@@ -40,18 +40,30 @@ class InvertibleModule : public Module {
 
 /// The same module with its directions swapped.
 class Inverse final : public InvertibleModule {
+  /// Calls fn's function inside the scopes of this module and of fn.
+  template <class Function, class... Values>
+  auto within(Function function, Values&&... values) {
+    const ModuleScope scope(*this);
+    const ModuleScope inner(*fn_);
+    return ((*fn_).*function)(std::forward<Values>(values)...);
+  }
+
  public:
   /// fn: what is swapped; shared, not copied.
   explicit Inverse(std::shared_ptr<InvertibleModule> fn) : fn_(std::move(fn)) {}
 
-  Vars forward_all(const Vars& ys) override { return fn_->inverse_all(ys); }
-  Var forward(const Var& y) override { return fn_->inverse(y); }
-  Vars inverse_all(const Vars& xs) override { return fn_->forward_all(xs); }
-  Var inverse(const Var& x) override { return fn_->forward(x); }
-  Tensors advance(Tensors y) override { return fn_->retreat(std::move(y)); }
-  Tensors retreat(Tensors x) override { return fn_->advance(std::move(x)); }
-  Rewound rewind(Tensors x, Tensors dx) override { return fn_->rewind_inverse(std::move(x), std::move(dx)); }
-  Rewound rewind_inverse(Tensors y, Tensors dy) override { return fn_->rewind(std::move(y), std::move(dy)); }
+  Vars forward_all(const Vars& ys) override { return within(&InvertibleModule::inverse_all, ys); }
+  Var forward(const Var& y) override { return within(&InvertibleModule::inverse, y); }
+  Vars inverse_all(const Vars& xs) override { return within(&InvertibleModule::forward_all, xs); }
+  Var inverse(const Var& x) override { return within(&InvertibleModule::forward, x); }
+  Tensors advance(Tensors y) override { return within(&InvertibleModule::retreat, std::move(y)); }
+  Tensors retreat(Tensors x) override { return within(&InvertibleModule::advance, std::move(x)); }
+  Rewound rewind(Tensors x, Tensors dx) override {
+    return within(&InvertibleModule::rewind_inverse, std::move(x), std::move(dx));
+  }
+  Rewound rewind_inverse(Tensors y, Tensors dy) override {
+    return within(&InvertibleModule::rewind, std::move(y), std::move(dy));
+  }
   void members(Members& m) override { m.module("", fn_); }
 
  private:

@@ -69,6 +69,22 @@ void ReplayState::check(std::string_view op, Module& module) const {
       what);
 }
 
+namespace {
+
+ScopeSnapshot with_other_random_numbers(ScopeSnapshot scope) {
+  scope.state.random.key = mix(scope.state.random.key, 1);
+  return scope;
+}
+
+}  // namespace
+
+Replay::Replay(ReplayState& state, Module& module, bool same_random_numbers)
+    : scope_(same_random_numbers ? state.scope() : with_other_random_numbers(state.scope())),
+      module_(module, ""),
+      autocast_(state.autocast()) {
+  if (same_random_numbers) draws_.emplace(state.draws().verify());
+}
+
 Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& x, const Tensors& dy,
                       const Wants& wants) {
   Tape tape;

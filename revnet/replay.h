@@ -1,5 +1,6 @@
 #pragma once
 #include <retrace/autograd/autocast.h>
+#include <retrace/core/random.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/module.h>
 
@@ -24,26 +25,29 @@ class ReplayState {
   const ScopeSnapshot& scope() const { return scope_; }  ///< where the forward ran
   /// The type of the forward's scope of Autocast, if any.
   std::optional<DType> autocast() const { return autocast_; }
+  /// The random numbers of the forward, which notes them while it runs.
+  DrawLog& draws() { return draws_; }
 
  private:
   ScopeSnapshot scope_;
   std::optional<DType> autocast_;
+  DrawLog draws_;
   std::vector<std::uint64_t> noted_;
 };
 
-/// While it exists, this thread replays: modules leave their buffers alone, and scope, random numbers and
-/// Autocast are as in the forward.
+/// While it exists, this thread replays a module: modules leave their buffers alone, and scope, random
+/// numbers and Autocast are as in the forward.
 class Replay {
  public:
-  /// In the scope of the forward.
-  explicit Replay(const ReplayState& state) : Replay(state, state.scope()) {}
-  /// With another scope.
-  Replay(const ReplayState& state, const ScopeSnapshot& scope) : scope_(scope), autocast_(state.autocast()) {}
+  /// With the forward's random numbers, or with others.
+  Replay(ReplayState& state, Module& module, bool same_random_numbers = true);
 
  private:
   Recomputing recomputing_;
   Reenter scope_;
+  ModuleScope module_;
   Autocast autocast_;
+  std::optional<detail::Guard> draws_;
 };
 
 /// The constants, of which the wanted ones are watched on a new local tape, go through `f`; then backward

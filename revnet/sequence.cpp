@@ -50,8 +50,7 @@ template <class Step>
 void InvertibleSequence::for_each_block(bool from_the_back, const Step& step) {
   for (std::size_t n = 0; n < blocks_.size(); ++n) {
     const std::size_t i = from_the_back ? blocks_.size() - 1 - n : n;
-    const Scope scope(name_of_block(i));
-    blocks_[i]->name_children();
+    const ModuleScope scope(*blocks_[i], name_of_block(i));
     step(blocks_[i]);
   }
 }
@@ -60,6 +59,7 @@ void InvertibleSequence::for_each_block(bool from_the_back, const Step& step) {
 /// two streams from end to end.
 template <class Values, class Step>
 Values InvertibleSequence::walk(Values x, bool from_the_back, const Step& step) {
+  const ModuleScope scope(*this);
   const bool cut = cuts_into_streams(x.size());
   const Coupling* coupling = as_coupling(blocks_.front());
   if (cut) x = coupling->split(std::exchange(x.front(), {}));
@@ -91,6 +91,7 @@ Tensors InvertibleSequence::retreat(Tensors y) {
 
 template <class Step>
 Rewound InvertibleSequence::walk_with_gradients(Tensors y, Tensors dy, bool from_the_back, const Step& step) {
+  const ModuleScope scope(*this);
   Rewound state{std::move(y), std::move(dy)};
   const bool cut = cuts_into_streams(state.x.size());
   const Coupling* coupling = as_coupling(blocks_.front());

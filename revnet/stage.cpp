@@ -21,11 +21,11 @@ void Stage::members(Members& m) {
 Var Stage::forward(const Var& x) {
   Var h = x;
   for (std::size_t i = 0; i < ordinary_.size(); ++i) {
-    const Scope scope(std::to_string(i));
-    ordinary_[i]->name_children();
+    const ModuleScope scope(*ordinary_[i], std::to_string(i));
     h = policy_ == Policy::stored ? ordinary_[i]->forward(h) : checkpoint(ordinary_[i], h);
   }
   if (run_ == nullptr) return h;
+  const ModuleScope scope(*run_);
   if (policy_ == Policy::reversible) return InvertibleModuleWrapper(run_)(h);
   return policy_ == Policy::stored ? (*run_)(h) : run_->forward_checkpointed(h);
 }

@@ -25,6 +25,11 @@ class ReverseHook final : public TapeHook {
         preserve_rng_state_(options.preserve_rng_state) {}
   ~ReverseHook() override { give_up("their tape ended without a backward"); }
 
+  /// Runs the module without a tape.
+  Tensors forward(const Vars& x) {
+    const detail::Guard log = state_.draws().record();
+    return fn_->advance(values_of(x));
+  }
   /// `x[i]` is undefined where the input is neither released nor kept.
   void own(const Tensors& x, const Tensors& y) {
     x_ = detail::note_contents(name_, x);
@@ -71,23 +76,19 @@ class ReverseHook final : public TapeHook {
   std::vector<SavedTensor> y_;
 };
 
-ScopeSnapshot other_random_numbers(ScopeSnapshot scope) {
-  scope.state.random.key = mix(scope.state.random.key, 1);
-  return scope;
-}
-
 Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
   if (++passes_run_ > passes_)
     fail<GradientError>(name_, "backward may run num_bwd_passes = {} times through one forward, got one more",
                         passes_);
   state_.check(name_, *fn_);
-  const Replay replay(state_, preserve_rng_state_ ? state_.scope() : other_random_numbers(state_.scope()));
+  const Replay replay(state_, *fn_, preserve_rng_state_);
   if (std::all_of(x_.begin(), x_.end(), is_there)) {
     detail::check_contents(name_, x_);
     return differentiate([&](const Vars& x) { return fn_->forward_all(x); }, inputs(), dy, pass.wants);
   }
   detail::check_contents(name_, y_);
   if (std::none_of(dy.begin(), dy.end(), [](const Tensor& d) { return d.defined(); })) {
+    const Reenter scope(scope_snapshot(), Order::other);
     restore(fn_->retreat(take_outputs(pass.retain)));
     return Tensors(x_.size());
   }
@@ -136,13 +137,13 @@ Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& inp
   if (options.num_bwd_passes < 1)
     fail<ArgumentError>(options.name, "num_bwd_passes must be at least 1, got {}", options.num_bwd_passes);
   const Vars x = autocast::in_f32(inputs);  // what is rebuilt is rounded to the streams' type
-  fn->name_children();
+  const ModuleScope scope(*fn);
   if (!wants_backward(*fn, x)) {
     const NoTape no_tape;
     return fn->forward_all(x);
   }
   auto hook = std::make_unique<ReverseHook>(fn, options);
-  const Tensors y = fn->advance(values_of(x));
+  const Tensors y = hook->forward(x);
   std::vector<bool> releasable;
   Tensors held;
   for (const Var& input : x) {
@@ -174,27 +175,37 @@ InvertibleModuleWrapper::InvertibleModuleWrapper(Checked, std::shared_ptr<Invert
 }
 
 Vars InvertibleModuleWrapper::forward_all(const Vars& x) {
+  const ModuleScope scope(*this);
   if (!options_.disable) return run_reversibly(fn_, x, reversal(options_, options_.keep_input));
-  fn_->name_children();
+  const ModuleScope inner(*fn_);
   return fn_->forward_all(x);
 }
 
 Vars InvertibleModuleWrapper::inverse_all(const Vars& y) {
+  const ModuleScope scope(*this);
   if (!options_.disable)
     return run_reversibly(std::make_shared<Inverse>(fn_), y, reversal(options_, options_.keep_input_inverse));
-  fn_->name_children();
+  const ModuleScope inner(*fn_);
   return fn_->inverse_all(y);
 }
 
-Tensors InvertibleModuleWrapper::advance(Tensors x) { return fn_->advance(std::move(x)); }
+Tensors InvertibleModuleWrapper::advance(Tensors x) {
+  const ModuleScope scope(*this);
+  return fn_->advance(std::move(x));
+}
 
-Tensors InvertibleModuleWrapper::retreat(Tensors y) { return fn_->retreat(std::move(y)); }
+Tensors InvertibleModuleWrapper::retreat(Tensors y) {
+  const ModuleScope scope(*this);
+  return fn_->retreat(std::move(y));
+}
 
 Rewound InvertibleModuleWrapper::rewind(Tensors y, Tensors dy) {
+  const ModuleScope scope(*this);
   return fn_->rewind(std::move(y), std::move(dy));
 }
 
 Rewound InvertibleModuleWrapper::rewind_inverse(Tensors x, Tensors dx) {
+  const ModuleScope scope(*this);
   return fn_->rewind_inverse(std::move(x), std::move(dx));
 }
 

@@ -13,7 +13,9 @@ struct PhiloxBlock {
   std::uint32_t word[4];
 };
 
-inline constexpr std::uint32_t kPhiloxWeyl[2] = {0x9E3779B9, 0xBB67AE85};
+// Scalars: device code can't read an array of the host, and nvcc puts a trap there without a word.
+inline constexpr std::uint32_t kPhiloxWeyl0 = 0x9E3779B9;
+inline constexpr std::uint32_t kPhiloxWeyl1 = 0xBB67AE85;
 inline constexpr int kPhiloxRounds = 10;
 
 constexpr std::uint32_t low_word(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
@@ -37,8 +39,8 @@ constexpr PhiloxBlock philox_block(const RandomStream& stream, std::uint64_t blo
   std::uint32_t key1 = high_word(stream.seed);
   for (int round = 0; round < kPhiloxRounds; ++round) {
     philox_round(c.word[0], c.word[1], c.word[2], c.word[3], key0, key1);
-    key0 += kPhiloxWeyl[0];
-    key1 += kPhiloxWeyl[1];
+    key0 += kPhiloxWeyl0;
+    key1 += kPhiloxWeyl1;
   }
   return c;
 }
@@ -59,8 +61,8 @@ std::array<std::array<std::uint32_t, N>, 4> philox_blocks(const RandomStream& st
   for (int round = 0; round < kPhiloxRounds; ++round) {
 #pragma omp simd
     for (std::size_t n = 0; n < N; ++n) philox_round(c[0][n], c[1][n], c[2][n], c[3][n], key0, key1);
-    key0 += kPhiloxWeyl[0];
-    key1 += kPhiloxWeyl[1];
+    key0 += kPhiloxWeyl0;
+    key1 += kPhiloxWeyl1;
   }
   return c;
 }

@@ -153,8 +153,8 @@ class Consumer(unittest.TestCase):
         (libs,) = (line for line in pc if line.startswith("Libs: "))
         self.assertIn("-lretrace -fopenmp", libs)
 
-    def test_subproject(self):
-        folder = BUILD / "tests" / "project" / "subproject"  # stays, so that only the first time takes long
+    def subproject(self, folder):
+        """A project in `folder` with retrace in its subprojects, and the environment that it is set up in."""
         (folder / "subprojects").mkdir(parents=True, exist_ok=True)
         for name in ("main.cpp", "meson.build"):
             if not (folder / name).exists() or (folder / name).read_bytes() != (CONSUMER / name).read_bytes():
@@ -162,18 +162,50 @@ class Consumer(unittest.TestCase):
         link = folder / "subprojects" / "retrace"
         link.unlink(missing_ok=True)
         link.symlink_to(cases.ROOT)
-        env = {**os.environ, "CXX": self.env["CXX"]}  # nothing that leads to the installed copy
-        if not (folder / "build" / "build.ninja").exists():
-            run("meson", "setup", folder / "build", folder, "--force-fallback-for=retrace", "-Dbuildtype=plain", env=env)
-        run("ninja", "-C", folder / "build", env=env)
-        self.assertEqual(run(folder / "build" / "consumer", env=env), PRINTED)
+        return {**os.environ, "CXX": self.env["CXX"]}  # nothing that leads to the installed copy
 
-        targets = json.loads(run("meson", "introspect", "--targets", folder / "build"))
+    def test_subproject(self):
+        folder = BUILD / "tests" / "project" / "subproject"  # stays, so that only the first time takes long
+        env = self.subproject(folder)
+        build = folder / "debug"  # Meson's default, which is not retrace's
+        if not (build / "build.ninja").exists():
+            run("meson", "setup", build, folder, "--force-fallback-for=retrace", env=env)
+        self.check_optimised(build)
+        run("ninja", "-C", build, env=env)
+        self.assertEqual(run(build / "consumer", env=env), PRINTED)
+
+        targets = json.loads(run("meson", "introspect", "--targets", build))
         self.assertEqual([t["name"] for t in targets if t["type"] == "executable"], ["consumer"])
-        commands = json.loads((folder / "build" / "compile_commands.json").read_text())
+        commands = json.loads((build / "compile_commands.json").read_text())
         (command,) = (c["command"] for c in commands if c["file"].endswith("main.cpp"))
         for leak in ("EIGEN_", "-march", "-fopenmp", "fmt"):
             self.assertNotIn(leak, command)
+
+    def check_optimised(self, build):
+        """All of the library is compiled with -O3, and nothing by nvcc."""
+        commands = json.loads((build / "compile_commands.json").read_text())
+        sources = {c["file"]: c["command"].split() for c in commands if "subprojects/retrace/" in c["file"]}
+        self.assertGreater(len(sources), 100)
+        for file, command in sources.items():
+            self.assertEqual([word for word in command if word.startswith("-O")][-1:], ["-O3"], file)
+        self.assertNotIn("nvcc", (build / "build.ninja").read_text())
+
+    def test_subproject_warns_where_it_is_slow(self):
+        folder = self.folder / "slow"
+        env = {**self.subproject(folder), "CXXFLAGS": "-O1"}
+        said = run("meson", "setup", folder / "build", folder, "--force-fallback-for=retrace", env=env)
+        self.assertIn("WARNING: retrace is compiled with -O1 of cpp_args, which makes its kernels slow", said)
+
+    @unittest.skipUnless(shutil.which("cmake"), "needs cmake")
+    def test_cmake_cannot_add_the_source(self):
+        folder = self.folder / "added"
+        folder.mkdir()
+        (folder / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.16)\nproject(user LANGUAGES CXX)\n"
+            f"add_subdirectory({cases.ROOT} retrace)\n"
+        )
+        with self.assertRaisesRegex(AssertionError, r"retrace is built by Meson.*\n.*Install\s+it"):
+            run("cmake", "-S", folder, "-B", folder / "build", env=self.env)
 
 
 cases.main("project-consumer")

@@ -3,7 +3,6 @@
 #include <retrace/benchmarks/machine.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/measure.h>
-#include <retrace/cli/waiting.h>
 #include <retrace/core/format.h>
 #include <retrace/core/threads.h>
 #include <retrace/cuda/device.h>
@@ -108,7 +107,6 @@ int measure_all(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  cli::let_threads_sleep(argv);
   Options options;
   CLI::App app("How fast the kernels are, beside what the machine can do at the same moment.");
   app.add_option("--filter", options.filter, "only cases whose name contains this");

@@ -7,7 +7,7 @@
 In each round every variant of PyTorch does its steps, then build/benchmarks/training those of retrace, so that all meet the
 same machine; the tables have medians. The first steps of each, with them torch.compile's compilation, are not counted.
 Prints Markdown. Needs torch, memcnn and numpy, and a machine that does nothing else: PyTorch's threads spin while they wait,
-and lose whole time slices to other programs (OMP_WAIT_POLICY=passive makes them sleep; retrace's sleep anyway).
+and lose whole time slices to other programs (OMP_WAIT_POLICY=passive makes them sleep; retrace's always do).
 """
 
 import argparse

@@ -1,7 +1,6 @@
 // How a training step's cost grows with depth, width and batch, beside its arithmetic: `sweep --help`.
 #include <retrace/cli/exit.h>
 #include <retrace/cli/measure.h>
-#include <retrace/cli/waiting.h>
 #include <retrace/core/format.h>
 #include <retrace/core/threads.h>
 #include <retrace/nn/conv2d.h>
@@ -150,7 +149,6 @@ int sweep(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  let_threads_sleep(argv);
   Options options;
   CLI::App app(
       "How a training step's time and bytes grow with depth, width and batch, beside its arithmetic.");

@@ -1,7 +1,6 @@
 // What a training step of the named networks costs, time and bytes in one row: `training --help`.
 #include <retrace/cli/exit.h>
 #include <retrace/cli/measure.h>
-#include <retrace/cli/waiting.h>
 #include <retrace/core/format.h>
 #include <retrace/core/threads.h>
 
@@ -120,7 +119,6 @@ int measure_all(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  let_threads_sleep(argv);
   Options options;
   CLI::App app("What a training step costs: time, activation bytes and memory of the process in one row.");
   app.add_option("--networks", options.networks, "named networks")->delimiter(',')->capture_default_str();

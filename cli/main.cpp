@@ -9,7 +9,6 @@
 #include <retrace/cli/recipes.h>
 #include <retrace/cli/step_command.h>
 #include <retrace/cli/train.h>
-#include <retrace/cli/waiting.h>
 #include <retrace/core/format.h>
 
 #include <CLI/CLI.hpp>
@@ -334,7 +333,6 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace retrace::cli;
-  let_threads_sleep(argv);
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error with a text, as a full disk is
   return exit_status_of("retrace", [&] { return run(argc, argv); });
 }

@@ -179,8 +179,7 @@ class Workplace:
     @functools.cache
     def run(self, command):
         """(exit status, output and errors) of a command; the same command runs once."""
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
-        done = subprocess.run(command, shell=True, cwd=self.path, env=environment, check=False, text=True,
+        done = subprocess.run(command, shell=True, cwd=self.path, check=False, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return done.returncode, done.stdout
 

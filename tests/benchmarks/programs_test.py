@@ -9,7 +9,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "project"))
 import cases  # noqa: E402
 
-KERNELS, TRAINING, SWEEP = sys.argv[1:4]
+KERNELS, TRAINING, SWEEP, NEIGHBOUR = sys.argv[1:5]
 NET = ["--networks", "revnet38", "--batch", "2", "--steps", "1", "--threads", "1"]
 
 
@@ -59,10 +59,18 @@ class Kernels(Case):
         self.assertEqual((done.returncode, done.stderr), (2, "kernels: no case's name contains 'no such kernel'\n"))
 
     def test_unknown_device(self):
-        for program in (KERNELS, TRAINING, SWEEP):
+        for program in (KERNELS, TRAINING, SWEEP, NEIGHBOUR):
             done = call(program, "--device", "gpu")
             self.assertEqual(done.returncode, 2)
             self.assertIn(": [device] the name must be cpu, cuda or cuda:N, got 'gpu'\n", done.stderr)
+
+
+class Neighbour(Case):
+    def test_fields(self):
+        row = json.loads(self.text(NEIGHBOUR, "--network", "tiny", "--batch", "2", "--steps", "1", "--threads", "2", "--json"))
+        self.assertEqual(list(row), ["threads", "neighbours", "alone_seconds", "beside_seconds", "ratio"])
+        self.assertEqual((row["threads"], row["neighbours"]), (2, 2))
+        self.assertAlmostEqual(row["ratio"], row["beside_seconds"] / row["alone_seconds"])
 
 
 class Sweep(Case):

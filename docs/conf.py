@@ -58,6 +58,7 @@ html_css_files = ["book.css"]
 html_js_files = ["theme.js"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 # x1 and y1 in the pictures, docs/pictures/draw.py.
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0072b2", "color-brand-content": "#0072b2"},

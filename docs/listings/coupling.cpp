@@ -19,11 +19,22 @@ std::shared_ptr<Module> small_network() {
 }
 // [/functions]
 
-/// a + sign b, on no tape.
-Tensor sum(const Tensor& a, const Tensor& b, double sign = 1) {
+// [streams]
+struct Streams {
+  Tensor first;   // [N, 2]
+  Tensor second;  // [N, 2]
+};
+
+/// a + b and a - b of plain tensors: nothing is recorded.
+Tensor plus(const Tensor& a, const Tensor& b) {
   const NoTape no_tape;
-  return (Var(a) + sign * Var(b)).value();
+  return (Var(a) + Var(b)).value();
 }
+Tensor minus(const Tensor& a, const Tensor& b) {
+  const NoTape no_tape;
+  return (Var(a) - Var(b)).value();
+}
+// [/streams]
 
 double largest_difference(const Tensor& a, const Tensor& b) {
   double largest = 0;
@@ -32,17 +43,12 @@ double largest_difference(const Tensor& a, const Tensor& b) {
   return largest;
 }
 
-struct Streams {
-  Tensor first;   // [N, 2]
-  Tensor second;  // [N, 2]
-};
-
 // [forward]
 /// y1 = x1 + F(x2), y2 = x2 + G(y1). Without a tape nothing is kept but what is returned.
 Streams forward(Module& F, Module& G, const Streams& x) {
   const NoTape no_tape;
-  const Tensor y1 = sum(x.first, F(Var(x.second)).value());
-  const Tensor y2 = sum(x.second, G(Var(y1)).value());
+  const Tensor y1 = plus(x.first, F(Var(x.second)).value());
+  const Tensor y2 = plus(x.second, G(Var(y1)).value());
   return {y1, y2};
 }
 // [/forward]
@@ -51,8 +57,8 @@ Streams forward(Module& F, Module& G, const Streams& x) {
 /// x2 = y2 - G(y1), x1 = y1 - F(x2): the same two evaluations, in the opposite order.
 Streams inverse(Module& F, Module& G, const Streams& y) {
   const NoTape no_tape;
-  const Tensor x2 = sum(y.second, G(Var(y.first)).value(), -1);
-  const Tensor x1 = sum(y.first, F(Var(x2)).value(), -1);
+  const Tensor x2 = minus(y.second, G(Var(y.first)).value());
+  const Tensor x1 = minus(y.first, F(Var(x2)).value());
   return {x1, x2};
 }
 // [/inverse]
@@ -71,22 +77,23 @@ Rebuilt backward(Module& F, Module& G, const Streams& y, const Streams& dy) {
     Tape tape;
     const Var v = tape.watch(y.first);
     const Var g = G(v);
-    r.x.second = sum(y.second, g.value(), -1);  // x2 = y2 - G(y1)
+    r.x.second = minus(y.second, g.value());  // x2 = y2 - G(y1)
     tape.backward(g, dy.second);
-    r.dx.first = sum(dy.first, tape.grad(v));  // dx1 = dy1 + (dG/dy1)^T dy2
+    r.dx.first = plus(dy.first, tape.grad(v));  // dx1 = dy1 + (dG/dy1)^T dy2
   }
   {
     Tape tape;
     const Var v = tape.watch(r.x.second);
     const Var f = F(v);
-    r.x.first = sum(y.first, f.value(), -1);  // x1 = y1 - F(x2)
+    r.x.first = minus(y.first, f.value());  // x1 = y1 - F(x2)
     tape.backward(f, r.dx.first);
-    r.dx.second = sum(dy.second, tape.grad(v));  // dx2 = dy2 + (dF/dx2)^T dx1
+    r.dx.second = plus(dy.second, tape.grad(v));  // dx2 = dy2 + (dF/dx2)^T dx1
   }
   return r;
 }
 // [/backward]
 
+// [library]
 /// What the library computes.
 struct ByLibrary {
   std::vector<Tensor> dx;
@@ -101,7 +108,6 @@ std::vector<Tensor> take_gradients(Module& coupling) {
   return gradients;
 }
 
-// [library]
 /// The library's step through the same F and G: stored, or with a wrapper that forgets x1 and x2.
 ByLibrary by_library(const std::shared_ptr<AdditiveCoupling>& coupling, bool wrapped, const Streams& x,
                      const Streams& dy) {

@@ -10,6 +10,7 @@ using namespace retrace;
 
 namespace {
 
+// [setup]
 /// Images and labels for a network of the CIFAR kind.
 struct Data {
   Tensor images = Tensor::full({4, 3, 16, 16}, 0.5, DType::f32);
@@ -23,7 +24,9 @@ std::shared_ptr<ResidualNetwork> network_of(std::int64_t blocks, Policy policy) 
   return network;
 }
 
+/// For printf.
 long long number(std::int64_t bytes) { return bytes; }
+// [/setup]
 
 // [tags]
 void by_tag() {

@@ -1,0 +1,238 @@
+#include "oracle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <set>
+
+#include "interpreter.h"
+
+namespace retrace::fuzz {
+
+namespace {
+
+/// Of the noise that stands for rounding, relative to values near 1. A rebuilt value differs by less: some
+/// hundred roundings of 2^-53.
+constexpr double kJitter = 1e-12;
+/// How often the noise is drawn.
+constexpr int kJitters = 2;
+/// Sums in another order.
+constexpr double kRounding = 1e-11;
+/// A gradient that noise moves by more than this part of it has no digits to compare.
+constexpr double kLost = 1e-5;
+
+double largest(const Numbers& numbers) {
+  double result = 0;
+  for (const double number : numbers) result = std::max(result, std::abs(number));
+  return result;
+}
+
+/// The largest difference; infinite for a NaN and for other sizes.
+double distance(const Numbers& a, const Numbers& b) {
+  if (a.size() != b.size()) return INFINITY;
+  double result = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(a[i] - b[i]);
+    if (std::isnan(difference)) return INFINITY;
+    result = std::max(result, difference);
+  }
+  return result;
+}
+
+std::string where_they_differ(const Numbers& got, const Numbers& expected) {
+  std::size_t worst = 0;
+  for (std::size_t i = 0; i < std::min(got.size(), expected.size()); ++i)
+    if (!(std::abs(got[i] - expected[i]) <= std::abs(got[worst] - expected[worst]))) worst = i;
+  if (got.size() != expected.size()) return fmt::format("{} numbers, {} stored", got.size(), expected.size());
+  return fmt::format("element {} is {:.17g}, stored {:.17g}", worst, got[worst], expected[worst]);
+}
+
+class Check {
+ public:
+  explicit Check(const Program& program) : program_(program) {}
+
+  Verdict all() {
+    stored_ = attempt("the stored run", {.stored = true}, &constants_);
+    if (!stored_) return verdict_;
+    const std::optional<Outcome> written = attempt("the program", {}, nullptr);
+    if (!written) return verdict_;
+    compare_exact(*written);
+    compare_bytes(*written);
+    compare_rebuilt(*written);
+    compare_gradients(*written);
+    if (verdict_.kind.empty()) compare_with_differences();
+    return verdict_;
+  }
+
+ private:
+  void found(const std::string& kind, const std::string& text) {
+    if (!verdict_.kind.empty()) return;
+    verdict_.kind = kind;
+    verdict_.text = text;
+  }
+
+  std::optional<Outcome> attempt(const std::string& who, const Variant& variant, Constants* constants) {
+    try {
+      return run_program(program_, variant, true, {}, constants);
+    } catch (const std::exception& error) {
+      found("throws in " + who, fmt::format("{} throws: {}", who, error.what()));
+      return std::nullopt;
+    }
+  }
+
+  void compare_exact(const Outcome& written) {
+    compare_all("value", written.values, stored_->values);
+    compare_all("buffer", written.buffers, stored_->buffers);
+    if (written.roots != stored_->roots)
+      found("roots", "gradients flow from other roots than in the stored run");
+    if (written.draws != stored_->draws)
+      found("random numbers",
+            "the random numbers after the step, or the generator's state, are not the stored run's");
+  }
+
+  /// Bitwise, where no gradient is among what was computed. What modules had that have ended is not compared.
+  void compare_all(const std::string& kind, const std::map<std::string, Numbers>& written,
+                   const std::map<std::string, Numbers>& stored) {
+    for (const auto& [name, expected] : stored) {
+      const auto got = written.find(name);
+      if (got == written.end() || got->second == expected) continue;
+      if (stored_->rounded.contains(name) &&
+          distance(got->second, expected) < 1e3 * kJitter * (1 + largest(expected)))
+        continue;
+      found(kind, fmt::format("{} {}: {}", kind, name, where_they_differ(got->second, expected)));
+    }
+  }
+
+  void compare_bytes(const Outcome& written) {
+    compare_bytes("stored", *stored_);
+    compare_bytes("as written", written);
+  }
+  void compare_bytes(const char* who, const Outcome& outcome) {
+    if (outcome.leaked != 0)
+      found("leak", fmt::format("{}: {} bytes are left at the end", who, outcome.leaked));
+    if (outcome.still_saved != 0)
+      found("saved", fmt::format("{}: tapes keep {} bytes after backward", who, outcome.still_saved));
+  }
+
+  void compare_rebuilt(const Outcome& written) {
+    if (!written.left_released.empty())
+      found("released", fmt::format("{} is released after backward", written.left_released.front()));
+    for (const auto& [name, numbers] : written.afterwards) {
+      const Numbers& expected = stored_->values.at(name);
+      if (distance(numbers, expected) > 1e3 * kJitter * (1 + largest(expected)))
+        found("rebuilt", fmt::format("{} after backward: {}", name, where_they_differ(numbers, expected)));
+    }
+  }
+
+  /// For each gradient, how far noise moves it.
+  std::vector<double> sensitivities() const {
+    std::vector<double> result(stored_->gradients.size());
+    for (int j = 0; j < kJitters; ++j) {
+      const Outcome moved =
+          run_program(program_, {.stored = true,
+                                 .jitter = kJitter,
+                                 .jitter_seed = combine(program_.seed, static_cast<std::uint64_t>(j))});
+      for (std::size_t g = 0; g < result.size(); ++g)
+        result[g] = std::max(result[g], distance(moved.gradients[g].numbers, stored_->gradients[g].numbers));
+    }
+    return result;
+  }
+
+  void compare_gradients(const Outcome& written) {
+    const std::vector<double> sensitivity = sensitivities();
+    double scale = 1e-3;
+    for (const Gradient& gradient : stored_->gradients) scale = std::max(scale, largest(gradient.numbers));
+    std::size_t g = 0;
+    for (const Gradient& expected : stored_->gradients) {
+      const double moved = sensitivity[g++];
+      if (moved > kLost * scale) {
+        verdict_.gradients_checked = false;
+        continue;
+      }
+      const auto got = std::find_if(written.gradients.begin(), written.gradients.end(),
+                                    [&](const Gradient& other) { return other.name == expected.name; });
+      if (got == written.gradients.end()) continue;  // of a module that has ended
+      if (distance(got->numbers, expected.numbers) > kRounding * scale + 100 * moved)
+        found("gradient",
+              fmt::format("the gradient of {}: {} (noise of {:g} moves it by {:.3g})", expected.name,
+                          where_they_differ(got->numbers, expected.numbers), kJitter, moved));
+    }
+  }
+
+  double objective(const Displacement& displacement) {
+    return run_program(program_, {.stored = true}, false, displacement, &constants_).objective;
+  }
+
+  double slope(Displacement displacement, double h) {
+    displacement.h = h;
+    const double above = objective(displacement);
+    displacement.h = -h;
+    return (above - objective(displacement)) / (2 * h);
+  }
+
+  /// The derivative along a direction, with an estimate of its error; none where a kink is near.
+  std::optional<std::pair<double, double>> difference(const Displacement& displacement, double scale) {
+    for (const double h : {1e-3, 1e-5, 3e-7}) {
+      const double coarse = slope(displacement, 2 * h);
+      const double fine = slope(displacement, h);
+      const double rounding = 4e-16 * (stored_->magnitude + 1) / h * 30;
+      const double error = std::abs(coarse - fine) + rounding;
+      if (error <= 1e-4 * scale) return std::pair((4 * fine - coarse) / 3, error);
+    }
+    return std::nullopt;
+  }
+
+  void compare_with_differences() {
+    if (program_.passes.empty() || !has_true_derivative(program_)) {
+      verdict_.differences_checked = false;
+      return;
+    }
+    constants_.given = true;
+    std::set<std::size_t> leaves;
+    for (const Gradient& gradient : stored_->gradients) leaves.insert(gradient.leaf);
+    compare_along({.h = 0, .leaf = -1, .direction = program_.seed}, "all leaves");
+    for (const std::size_t leaf : leaves)
+      compare_along({.h = 0, .leaf = static_cast<int>(leaf), .direction = program_.seed}, name_of(leaf));
+  }
+
+  std::string name_of(std::size_t leaf) const {
+    for (const Gradient& gradient : stored_->gradients)
+      if (gradient.leaf == leaf) return gradient.name;
+    return "?";
+  }
+
+  void compare_along(const Displacement& displacement, const std::string& name) {
+    double expected = 0;
+    double scale = 1e-3;
+    for (const Gradient& gradient : stored_->gradients) {
+      const Numbers direction = direction_of(displacement, gradient.leaf, gradient.numbers.size());
+      for (std::size_t i = 0; i < direction.size(); ++i) {
+        expected += gradient.numbers[i] * direction[i];
+        scale = std::max(scale, std::abs(gradient.numbers[i] * direction[i]));
+      }
+    }
+    const auto measured = difference(displacement, scale + stored_->magnitude);
+    if (!measured) {
+      verdict_.differences_checked = false;
+      return;
+    }
+    const auto [slope, error] = *measured;
+    if (std::abs(expected - slope) > 10 * error + 1e-9 * scale)
+      found("derivative",
+            fmt::format("along {}: the stored tape gives {:.12g}, differences give {:.12g} +- {:.2g}", name,
+                        expected, slope, error));
+  }
+
+  const Program& program_;
+  Verdict verdict_{};
+  Constants constants_{};
+  std::optional<Outcome> stored_{};
+};
+
+}  // namespace
+
+Verdict check(const Program& program) { return Check(program).all(); }
+
+}  // namespace retrace::fuzz

@@ -32,6 +32,7 @@
 #include <retrace/report/write.h>
 #include <retrace/revnet/adapters.h>
 #include <retrace/revnet/checkpoint.h>
+#include <retrace/revnet/combinators.h>
 #include <retrace/revnet/coupling.h>
 #include <retrace/revnet/is_invertible.h>
 #include <retrace/revnet/memcnn_names.h>

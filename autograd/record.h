@@ -27,6 +27,9 @@ std::vector<SavedTensor> note_contents(std::string_view op, Tensors tensors);
 /// Throws GradientError, naming both operations, when a saved tensor was written since.
 void check_contents(std::string_view op, const std::vector<SavedTensor>& saved);
 
+/// Tells the thread's read log, if there is one, which of the inputs are parameters or buffers.
+void note_reads(const Vars& inputs);
+
 template <class Derivative>
 class RecordedOp final : public TapeHook {
  public:
@@ -60,16 +63,10 @@ Var record(std::string_view op, const Vars& inputs, Tensor y, Tensors save, Deri
   static_assert(std::is_trivially_copyable_v<Derivative>,
                 "a derivative captures numbers, enums and Shape; tensors belong into the save list");
   y.storage().set_op(op);
+  detail::note_reads(inputs);
   if (!std::any_of(inputs.begin(), inputs.end(), needs_gradient)) return Var(std::move(y));
   auto hook = std::make_unique<detail::RecordedOp<Derivative>>(op, std::move(save), derivative);
   return Tape::current()->attach(inputs, {std::move(y)}, std::move(hook)).front();
-}
-
-/// Makes a tensor of what only the way back needs (a mask, indices), when the tape will ask for it; else
-/// undefined.
-template <class Make>
-Tensor make_saved(bool needed, Make make) {
-  return needed ? make() : Tensor();
 }
 
 /// Memory for a gradient like dy, which a kernel writes in place: dy's own where nothing else holds it.

@@ -55,7 +55,7 @@ MeasureOptions measured_by(const std::string& name, const Options& options) {
                           .profile = true};
   for (const std::string& policy : options.policies) {
     const Policy wanted = policy_for(policy, measured.network);
-    if (wanted != Policy::reversible || has_reversible_blocks(measured.network))
+    if (!is_reversible(wanted) || has_reversible_blocks(measured.network))
       measured.policies.push_back(wanted);
   }
   return measured;

@@ -27,6 +27,7 @@ struct Trace {
   std::vector<Named<Tensor>> gradients;  // of the first step
   std::vector<Named<Tensor>> buffers;    // after the first step
   std::vector<double> losses;
+  DecisionCounts decisions{};  // of the first step
 };
 
 void remember_first_step(ResidualNetwork& network, Trace& trace) {
@@ -61,8 +62,12 @@ Trace trace_of(const AgainstStoredOptions& options, const std::string& dtype, Po
   for (std::size_t s = 0; s < batches.size(); ++s) {
     Batch batch = batches[s];
     batch.images = batch.images.to(dtype_from_name(dtype), Tag::data);
+    const DecisionCounter counter;
     trace.losses.push_back(forward_backward(*network, batch, static_cast<std::int64_t>(s) + 1).loss);
-    if (s == 0) remember_first_step(*network, trace);
+    if (s == 0) {
+      trace.decisions = counter.counts();
+      remember_first_step(*network, trace);
+    }
     optimizer.step();
     optimizer.zero_grad();
   }
@@ -153,8 +158,12 @@ std::vector<AgainstStored> against_stored(const AgainstStoredOptions& options,
   for (int run = 0; run < kNudgedRuns; ++run)
     stored.others.push_back(trace_of(options, dtype, Policy::stored, batches, run));
   std::vector<AgainstStored> results;
-  for (const Policy policy : policies)
+  for (const Policy policy : policies) {
     results.push_back(compare(policy, trace_of(options, dtype, policy, batches), stored));
+    if (is_reversible(policy))  // only with kept masks there is something to compare with
+      results.back().decisions =
+          trace_of(options, dtype, Policy::reversible_masks, {batches.front()}).decisions;
+  }
   return results;
 }
 

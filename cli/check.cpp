@@ -59,7 +59,9 @@ Json json_of(const CheckOptions& options, const Findings& findings) {
                                 {"gradients", json_of(p.gradients, "parameter")},
                                 {"losses", json_of(p.losses, "step")},
                                 {"running_statistics_equal", p.different_buffers.empty()},
-                                {"different_buffers", p.different_buffers}});
+                                {"different_buffers", p.different_buffers},
+                                {"decisions", p.decisions.compared},
+                                {"decisions_flipped", p.decisions.flipped}});
   return json;
 }
 
@@ -113,6 +115,10 @@ void print(const CheckOptions& options, const Findings& findings) {
     print_worst(fmt::format("losses of {} steps", p.losses.size()), p.losses);
     fmt::print("  running statistics after a step, bit for bit: {}{}\n", verdict(p.different_buffers.empty()),
                p.different_buffers.empty() ? "" : " (" + p.different_buffers.front() + ", ...)");
+    if (is_reversible(p.policy))
+      fmt::print("  decisions (of ReLU and the like) of the first step: {} of {} differ on rebuilt values: {}\n",
+                 p.decisions.flipped, p.decisions.compared,
+                 p.policy == Policy::reversible ? "these are used" : "forward's are used");
   }
   fmt::print("\n{}\n", findings.passed() ? "All within tolerance." : "Something is out of tolerance.");
 }

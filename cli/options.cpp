@@ -97,12 +97,15 @@ void add_device_option(CLI::App& app, std::string& device) {
 
 void add_policy_option(CLI::App& app, std::string& policy) {
   add_policy(app, policy,
-             "how activations come back: stored, checkpoint, reversible, or auto (reversible if it can be)");
+             "how activations come back: stored, checkpoint, reversible, reversible-masks (with forward's "
+             "ReLU masks kept), or auto (reversible if it can be)");
 }
 
 void add_policy_option(CLI::App& app, std::vector<std::string>& policies) {
-  add_policy(app, policies,
-             "one or several of stored, checkpoint, reversible, auto (reversible if it can be)");
+  add_policy(
+      app, policies,
+      "one or several of stored, checkpoint, reversible, reversible-masks (with forward's ReLU masks kept), "
+      "auto (reversible if it can be)");
 }
 
 ImageFormat image_format(const std::string& data) {

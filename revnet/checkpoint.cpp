@@ -13,23 +13,24 @@ constexpr std::string_view kName = "checkpoint";
 class CheckpointHook final : public TapeHook {
  public:
   CheckpointHook(std::shared_ptr<Module> module, const Vars& x)
-      : module_(std::move(module)), state_(*module_), x_(detail::note_contents(kName, values_of(x))) {}
+      : module_(std::move(module)), x_(detail::note_contents(kName, values_of(x))) {}
 
   std::string_view name() const override { return kName; }
   std::vector<SavedTensor> saved() const override { return x_; }
   /// Runs the module without a tape.
   Tensors forward(const Vars& x) {
-    const NoTape no_tape;
-    const detail::Guard log = state_.draws().record();
-    return values_of(module_->forward_all(x));
+    return state_.forward(kName, *module_, [&] {
+      const NoTape no_tape;
+      return values_of(module_->forward_all(x));
+    });
   }
   Tensors backward(Tensors dy, const BackwardPass& pass) override {
-    state_.check(kName, *module_);
-    detail::check_contents(kName, x_);
-    const Replay replay(state_, *module_);
-    Tensors x;
-    for (const SavedTensor& saved : x_) x.push_back(saved.tensor);
-    return differentiate([&](const Vars& v) { return module_->forward_all(v); }, x, dy, pass.wants);
+    return state_.replay(kName, *module_, [&] {
+      detail::check_contents(kName, x_);
+      Tensors x;
+      for (const SavedTensor& saved : x_) x.push_back(saved.tensor);
+      return differentiate([&](const Vars& v) { return module_->forward_all(v); }, x, dy, pass.wants);
+    });
   }
 
  private:

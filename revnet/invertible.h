@@ -31,8 +31,11 @@ class InvertibleModule : public Module {
 
   /// From the outputs and their gradients to the inputs and theirs; gradients of parameters are added to
   /// Parameter::grad. Default: inverse, then forward again on a local tape, then backward on that tape, so
-  /// that everything inside runs three times in all (a coupling needs two). Tensors that nobody else holds
-  /// may be overwritten: move them in. Undefined dy: no gradient arrived.
+  /// that everything inside runs three times in all (a coupling needs two), and all activations inside are
+  /// held at once. So a container of invertible modules should be made of InvertibleSequence, OnChannels and
+  /// Parallel, which rewind through their children, or override this function by its children's; or its
+  /// forward should run each child in an InvertibleModuleWrapper. Tensors that nobody else holds may be
+  /// overwritten: move them in. Undefined dy: no gradient arrived.
   virtual Rewound rewind(Tensors y, Tensors dy);
   /// The same for the other direction: from x = inverse(y) and dx to y and dy.
   virtual Rewound rewind_inverse(Tensors x, Tensors dx);

@@ -15,31 +15,46 @@ namespace {
 
 constexpr double kRelativeTolerance = 1e-5;
 
-/// Compares two lists of tensors and notes what differs.
-void compare(std::string_view what, const Tensors& wanted, const Tensors& got, double atol,
-             InvertibilityReport& report) {
+/// What two lists of tensors differ in.
+struct Comparison {
+  std::vector<std::string> mismatches{};   // of number and shape
+  std::vector<std::string> differences{};  // of numbers, beyond the tolerance
+  double worst = 0;                        // of all differences
+  double worst_relative = 0;  // the same, over the tensor's largest magnitude where that is above 1
+};
+
+void compare_numbers(const std::string& what, const Tensor& wanted, const Tensor& got,
+                     const InvertibilityOptions& options, Comparison& found) {
+  const std::vector<double> a = wanted.to_vector<double>();
+  const std::vector<double> b = got.to_vector<double>();
+  double largest = 0;
+  for (const double value : a) largest = std::max(largest, std::abs(value));
+  bool close = true;
+  double worst = 0;
+  for (std::size_t e = 0; e < a.size(); ++e) {
+    const double error = std::abs(a[e] - b[e]);
+    const double allowed = options.atol + options.rtol * largest + kRelativeTolerance * std::abs(a[e]);
+    close = close && error <= allowed;  // false for NaN, too
+    worst = std::isnan(error) ? error : std::max(worst, error);
+  }
+  found.worst = std::isnan(worst) ? worst : std::max(found.worst, worst);
+  found.worst_relative = std::max(found.worst_relative, worst / std::max(1.0, largest));
+  if (!close) found.differences.push_back(fmt::format("{} differs by up to {:.3g}", what, worst));
+}
+
+void compare(std::string_view what, const Tensors& wanted, const Tensors& got,
+             const InvertibilityOptions& options, Comparison& found) {
   if (wanted.size() != got.size()) {
-    report.errors.push_back(
+    found.mismatches.push_back(
         fmt::format("{}: {} tensors went in, {} came back", what, wanted.size(), got.size()));
     return;
   }
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (!(wanted[i].shape() == got[i].shape())) {
-      report.errors.push_back(
+    if (wanted[i].shape() == got[i].shape())
+      compare_numbers(fmt::format("{}: tensor {}", what, i), wanted[i], got[i], options, found);
+    else
+      found.mismatches.push_back(
           fmt::format("{}: {} went in, {} came back", what, wanted[i].shape(), got[i].shape()));
-      continue;
-    }
-    const std::vector<double> a = wanted[i].to_vector<double>();
-    const std::vector<double> b = got[i].to_vector<double>();
-    bool close = true;
-    double worst = 0;
-    for (std::size_t e = 0; e < a.size(); ++e) {
-      const double error = std::abs(a[e] - b[e]);
-      close = close && error <= atol + kRelativeTolerance * std::abs(a[e]);  // false for NaN, too
-      worst = std::isnan(error) ? error : std::max(worst, error);
-    }
-    report.worst_error = std::max(report.worst_error, worst);
-    if (!close) report.errors.push_back(fmt::format("{}: tensor {} differs by up to {:.3g}", what, i, worst));
   }
 }
 
@@ -55,13 +70,102 @@ void warn_of_sharing(std::string_view direction, const Tensors& x, const Tensors
   }
 }
 
+/// Uniform in [0, 1), drawn in f32 for the 16-bit types.
 Tensors random_inputs(const std::vector<Shape>& shapes, const InvertibilityOptions& options) {
+  const bool wide = options.dtype == DType::f32 || options.dtype == DType::f64;
   Tensors x;
   for (const Shape& shape : shapes) {
-    x.emplace_back(shape, options.dtype);
-    kernel::uniform({.seed = options.random_seed, .stream = x.size()}, 0, 1, x.back());
+    const RandomStream stream{.seed = options.random_seed, .stream = x.size() + 1};
+    Tensor numbers(shape, wide ? options.dtype : DType::f32);
+    kernel::uniform(stream, 0, 1, numbers);
+    x.push_back(wide ? numbers : numbers.to(options.dtype, Tag::data));
   }
   return x;
+}
+
+/// Runs the module forward and back, and inverse and forward.
+Comparison try_on(InvertibleModule& module, const Tensors& x, const InvertibilityOptions& options,
+                  InvertibilityReport& report) {
+  // A scope of its own, left again at the end: the program's random numbers go on as if nothing had been
+  // drawn.
+  const ScopeSnapshot scope{.state = {.node = nullptr, .random = {.step = 0, .key = options.random_seed}}};
+  const auto run = [&](const Tensors& t, bool inverse) {
+    const Reenter same_random_numbers(scope);
+    return values_of(inverse ? module.inverse_all(constants(t)) : module.forward_all(constants(t)));
+  };
+  Comparison found;
+  const Tensors y = run(x, false);
+  const Tensors back = run(y, true);
+  warn_of_sharing("forward", x, y, report);
+  warn_of_sharing("inverse", y, back, report);
+  compare("inverse(forward(x))", x, back, options, found);
+  compare("forward(inverse(y))", y, run(back, false), options, found);
+  return found;
+}
+
+/// The invertible module of a copy, without its wrapper; null if it is none.
+std::shared_ptr<InvertibleModule> copy_of(const Module& module_in) {
+  auto module = std::dynamic_pointer_cast<InvertibleModule>(module_in.clone());
+  if (const auto wrapper = std::dynamic_pointer_cast<InvertibleModuleWrapper>(module)) return wrapper->fn();
+  return module;
+}
+
+/// The largest difference of a copy in f64 on the same inputs; none if it does not run there.
+std::optional<double> worst_error_in_f64(const Module& module_in, const Tensors& x,
+                                         const InvertibilityOptions& options) {
+  const std::shared_ptr<InvertibleModule> module = copy_of(module_in);
+  Tensors wide;
+  for (const Tensor& t : x) wide.push_back(t.to(DType::f64, Tag::data));
+  InvertibilityReport unused;
+  try {
+    module->to(DType::f64);
+    const Comparison found = try_on(*module, wide, options, unused);
+    return found.mismatches.empty() ? std::optional(found.worst) : std::nullopt;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+/// The distance from 1 to the next number.
+double epsilon_of(DType dtype) {
+  switch (dtype) {
+    case DType::bf16:
+      return 0x1p-7;
+    case DType::f16:
+      return 0x1p-10;
+    case DType::f64:
+      return 0x1p-52;
+    default:
+      return 0x1p-23;
+  }
+}
+
+/// Whether an error that shrinks from `worst` to `worst_f64` is rounding: what is wrong stays as large,
+/// rounding shrinks by the ratio of the epsilons. Between the two lies, on a logarithmic scale, the root of
+/// the ratio.
+bool is_rounding(double worst, double worst_f64, DType dtype) {
+  return worst_f64 <= worst * std::sqrt(epsilon_of(DType::f64) / epsilon_of(dtype));
+}
+
+/// Puts the differences where they belong: errors, or warnings where only rounding made them.
+void judge(const Module& module_in, const Tensors& x, const InvertibilityOptions& options,
+           const Comparison& found, InvertibilityReport& report) {
+  report.worst_error = found.worst;
+  report.errors = found.mismatches;
+  std::string reason;
+  bool digits_left = false;
+  if (!found.differences.empty() && options.dtype != DType::f64) {
+    report.worst_error_f64 = worst_error_in_f64(module_in, x, options);
+    report.rounding =
+        report.worst_error_f64 && is_rounding(found.worst, *report.worst_error_f64, options.dtype);
+    if (report.rounding) reason = fmt::format(" by rounding: in f64 by {:.3g}", *report.worst_error_f64);
+    digits_left = found.worst_relative <= std::sqrt(epsilon_of(options.dtype));
+    if (report.rounding && !digits_left)
+      reason += fmt::format("; less than half of the digits of {} are left", options.dtype);
+  }
+  const bool allowed = report.rounding && digits_left && options.allow_rounding;
+  for (const std::string& difference : found.differences)
+    (allowed ? report.warnings : report.errors).push_back(difference + reason);
 }
 
 }  // namespace
@@ -71,29 +175,15 @@ InvertibilityReport is_invertible_module(const Module& module_in, const std::vec
   if (test_input_shapes.empty())
     fail<ArgumentError>("is_invertible_module", "there must be at least one input shape, got none");
   InvertibilityReport report;
-  std::shared_ptr<InvertibleModule> module = std::dynamic_pointer_cast<InvertibleModule>(module_in.clone());
-  if (const auto wrapper = std::dynamic_pointer_cast<InvertibleModuleWrapper>(module)) module = wrapper->fn();
+  const std::shared_ptr<InvertibleModule> module = copy_of(module_in);
   if (module == nullptr) {
     report.errors.emplace_back("the module has no inverse: it is not derived from InvertibleModule");
     return report;
   }
-  // A scope of its own, left again at the end: the program's random numbers go on as if nothing had been
-  // drawn.
-  const ScopeSnapshot scope{.state = {.node = nullptr, .random = {.step = 0, .key = options.random_seed}}};
-  const Reenter own_random_numbers(scope);
   const NoTape no_tape;
   const Tensors x = random_inputs(test_input_shapes, options);
-  const auto run = [&](const Tensors& t, bool inverse) {
-    const Reenter same_random_numbers(scope);
-    return values_of(inverse ? module->inverse_all(constants(t)) : module->forward_all(constants(t)));
-  };
   try {
-    const Tensors y = run(x, false);
-    const Tensors back = run(y, true);
-    warn_of_sharing("forward", x, y, report);
-    warn_of_sharing("inverse", y, back, report);
-    compare("inverse(forward(x))", x, back, options.atol, report);
-    compare("forward(inverse(y))", y, run(back, false), options.atol, report);
+    judge(module_in, x, options, try_on(*module, x, options, report), report);
   } catch (const Error& error) {
     report.errors.emplace_back(error.what());
   }

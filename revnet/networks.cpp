@@ -132,9 +132,10 @@ void ResidualNetwork::members(Members& m) {
 }
 
 void ResidualNetwork::set_policy(Policy policy) {
-  if (policy == Policy::reversible && !has_reversible_blocks(options_))
-    fail<ArgumentError>(
-        "network", "policy reversible needs a network with reversible blocks (a revnet), got one without");
+  if (is_reversible(policy) && !has_reversible_blocks(options_))
+    fail<ArgumentError>("network",
+                        "policy {} needs a network with reversible blocks (a revnet), got one without",
+                        name_of(policy));
   policy_ = policy;
   for (const auto& stage : stages_) stage->set_policy(policy);
 }

@@ -71,7 +71,7 @@ class ResidualNetwork final : public Module {
 
   const NetworkOptions& options() const { return options_; }  ///< those it was made with
   Policy policy() const { return policy_; }  ///< how all of its stages get their activations back
-  /// Throws ArgumentError for `reversible` when no block is reversible.
+  /// Throws ArgumentError if the policy is a reversible one and no block is reversible.
   void set_policy(Policy policy);
 
  private:

@@ -6,7 +6,7 @@
 namespace retrace {
 
 namespace {
-constexpr std::array<std::string_view, 3> kNames = {"stored", "checkpoint", "reversible"};
+constexpr std::array<std::string_view, 4> kNames = {"stored", "checkpoint", "reversible", "reversible-masks"};
 }
 
 std::string_view name_of(Policy policy) { return kNames[static_cast<std::size_t>(policy)]; }

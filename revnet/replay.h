@@ -1,5 +1,6 @@
 #pragma once
 #include <retrace/autograd/autocast.h>
+#include <retrace/autograd/decisions.h>
 #include <retrace/core/random.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/module.h>
@@ -13,41 +14,39 @@
 namespace retrace {
 
 /// What a replay of a module must find as its forward left it: the scope (with its random numbers), the type
-/// of Autocast, the contents of parameters, of buffers that are read (those of modules in evaluation), and
-/// who was training.
+/// of Autocast, the contents of parameters, of buffers that are read (those of modules in evaluation), who
+/// was training, and, if they are kept, the decisions.
 class ReplayState {
  public:
-  /// Notes the state now: the module is about to run.
-  explicit ReplayState(Module& module);
+  /// Notes the scope and Autocast: the module is about to run. With `keep_decisions`, replays decide as
+  /// forward did.
+  explicit ReplayState(bool keep_decisions = false);
 
-  /// Throws GradientError, naming what changed, unless the module is as it was.
-  void check(std::string_view op, Module& module) const;
+  /// Runs `run`, which is the module's forward without a tape, and notes the state in which it leaves the
+  /// module: what forward itself writes is what a replay must read. Throws GradientError, naming it, if
+  /// forward wrote a parameter after an operation had read it.
+  Tensors forward(std::string_view op, Module& module, const std::function<Tensors()>& run);
+  /// Runs `run` as a replay: modules leave their buffers alone, and scope, random numbers (unless others are
+  /// asked for), Autocast and decisions are as in forward. Throws GradientError, naming what differs, unless
+  /// the module is as forward left it, and also if the replay writes a parameter or a buffer.
+  Tensors replay(std::string_view op, Module& module, const std::function<Tensors()>& run,
+                 bool same_random_numbers = true);
+
   const ScopeSnapshot& scope() const { return scope_; }  ///< where the forward ran
-  /// The type of the forward's scope of Autocast, if any.
-  std::optional<DType> autocast() const { return autocast_; }
-  /// The random numbers of the forward, which notes them while it runs.
-  DrawLog& draws() { return draws_; }
+  /// The decisions that are kept.
+  std::vector<SavedTensor> decisions() const;
 
  private:
+  void check_unchanged(std::string_view op, Module& module) const;
+  Tensors run_again(Module& module, const std::function<Tensors()>& run, bool same_random_numbers);
+
   ScopeSnapshot scope_;
   std::optional<DType> autocast_;
   DrawLog draws_;
+  std::optional<DecisionLog> decisions_;
   std::vector<std::uint64_t> noted_;
-};
-
-/// While it exists, this thread replays a module: modules leave their buffers alone, and scope, random
-/// numbers and Autocast are as in the forward.
-class Replay {
- public:
-  /// With the forward's random numbers, or with others.
-  Replay(ReplayState& state, Module& module, bool same_random_numbers = true);
-
- private:
-  Recomputing recomputing_;
-  Reenter scope_;
-  ModuleScope module_;
-  Autocast autocast_;
-  std::optional<detail::Guard> draws_;
+  std::vector<const Storage*>
+      overwritten_;  // training buffers that forward wrote after an operation had read them
 };
 
 /// The constants, of which the wanted ones are watched on a new local tape, go through `f`; then backward

@@ -20,6 +20,7 @@ struct ReversalOptions {
   Inputs inputs = Inputs::released;
   int num_bwd_passes = 1;          ///< how often backward may run through this forward
   bool preserve_rng_state = true;  ///< replays draw the forward's random numbers
+  bool keep_masks = false;         ///< replays decide as forward did, unless inputs are kept
 };
 
 /// Runs fn without a tape and puts one hook on the current tape, which owns the outputs and rewinds fn from

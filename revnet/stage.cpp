@@ -26,7 +26,8 @@ Var Stage::forward(const Var& x) {
   }
   if (run_ == nullptr) return h;
   const ModuleScope scope(*run_);
-  if (policy_ == Policy::reversible) return InvertibleModuleWrapper(run_)(h);
+  if (is_reversible(policy_))
+    return InvertibleModuleWrapper(run_, {.keep_masks = policy_ == Policy::reversible_masks})(h);
   return policy_ == Policy::stored ? (*run_)(h) : run_->forward_checkpointed(h);
 }
 

@@ -20,15 +20,14 @@ class ReverseHook final : public TapeHook {
   ReverseHook(std::shared_ptr<InvertibleModule> fn, const ReversalOptions& options)
       : name_(options.name),
         fn_(std::move(fn)),
-        state_(*fn_),
+        state_(options.keep_masks && options.inputs != Inputs::kept),
         passes_(options.num_bwd_passes),
         preserve_rng_state_(options.preserve_rng_state) {}
   ~ReverseHook() override { give_up("their tape ended without a backward"); }
 
   /// Runs the module without a tape.
   Tensors forward(const Vars& x) {
-    const detail::Guard log = state_.draws().record();
-    return fn_->advance(values_of(x));
+    return state_.forward(name_, *fn_, [&] { return fn_->advance(values_of(x)); });
   }
   /// `x[i]` is undefined where the input is neither released nor kept.
   void own(const Tensors& x, const Tensors& y) {
@@ -46,6 +45,7 @@ class ReverseHook final : public TapeHook {
   std::vector<SavedTensor> saved() const override {
     std::vector<SavedTensor> all = y_;
     all.insert(all.end(), x_.begin(), x_.end());
+    for (SavedTensor& decision : state_.decisions()) all.push_back(std::move(decision));
     return all;
   }
   bool must_run() const override { return std::any_of(x_.begin(), x_.end(), is_released); }
@@ -62,6 +62,7 @@ class ReverseHook final : public TapeHook {
     for (SavedTensor& x : x_)
       if (is_released(x)) x.tensor.storage().give_up(why);
   }
+  Tensors get_back(Tensors dy, const BackwardPass& pass);
   Tensors take_outputs(bool retain);
   Tensors inputs() const;
   void restore(Tensors x);
@@ -80,8 +81,11 @@ Tensors ReverseHook::backward(Tensors dy, const BackwardPass& pass) {
   if (++passes_run_ > passes_)
     fail<GradientError>(name_, "backward may run num_bwd_passes = {} times through one forward, got one more",
                         passes_);
-  state_.check(name_, *fn_);
-  const Replay replay(state_, *fn_, preserve_rng_state_);
+  return state_.replay(
+      name_, *fn_, [&] { return get_back(std::move(dy), pass); }, preserve_rng_state_);
+}
+
+Tensors ReverseHook::get_back(Tensors dy, const BackwardPass& pass) {
   if (std::all_of(x_.begin(), x_.end(), is_there)) {
     detail::check_contents(name_, x_);
     return differentiate([&](const Vars& x) { return fn_->forward_all(x); }, inputs(), dy, pass.wants);
@@ -163,7 +167,8 @@ ReversalOptions reversal(const WrapperOptions& options, bool keep_input) {
   return {.name = kName,
           .inputs = keep_input ? Inputs::kept : Inputs::released,
           .num_bwd_passes = options.num_bwd_passes,
-          .preserve_rng_state = options.preserve_rng_state};
+          .preserve_rng_state = options.preserve_rng_state,
+          .keep_masks = options.keep_masks};
 }
 
 }  // namespace

@@ -15,6 +15,8 @@ struct WrapperOptions {
   bool disable = false;             ///< behave as the plain module; the other options are ignored
   bool preserve_rng_state = true;   ///< replays draw the forward's random numbers; false: others (wrong
                                     ///< gradients with dropout), as MemCNN's default did
+  bool keep_masks = false;          ///< keep the masks of fn's ReLUs and the like from forward, instead of
+                                    ///< deciding again on rebuilt values: one bit per element
 };
 
 /// Saves memory around any invertible module: on a tape, its activations are not kept and its inputs are

@@ -21,36 +21,37 @@ Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tens
 
 Var relu(const Var& x) {
   Tensor y = like(x.value());
-  Tensor mask = detail::make_mask(needs_gradient(x), x.value());
-  kernel::relu(x.value(), y, mask);
-  return record_masked("relu", x, y, mask, 0);
+  Decision decision = detail::decide_by_mask("relu", needs_gradient(x), x.value());
+  kernel::relu(x.value(), y, decision.computed());
+  return record_masked("relu", x, y, decision.settled(), 0);
 }
 
 Var leaky_relu(const Var& x, double slope) {
   Tensor y = like(x.value());
-  Tensor mask = detail::make_mask(needs_gradient(x), x.value());
-  kernel::leaky_relu(x.value(), slope, y, mask);
-  return record_masked("leaky_relu", x, y, mask, slope);
+  Decision decision = detail::decide_by_mask("leaky_relu", needs_gradient(x), x.value());
+  kernel::leaky_relu(x.value(), slope, y, decision.computed());
+  return record_masked("leaky_relu", x, y, decision.settled(), slope);
 }
 
 Var clamp(const Var& x, double low, double high) {
   if (!(low <= high)) fail<ArgumentError>("clamp", "low must be at most high, got {} and {}", low, high);
   Tensor y = like(x.value());
-  Tensor mask = detail::make_mask(needs_gradient(x), x.value());
-  kernel::clamp(x.value(), low, high, y, mask);
-  return record_masked("clamp", x, y, mask, 0);
+  Decision decision = detail::decide_by_mask("clamp", needs_gradient(x), x.value());
+  kernel::clamp(x.value(), low, high, y, decision.computed());
+  return record_masked("clamp", x, y, decision.settled(), 0);
 }
 
 /// dx = dy where x > 0, -dy where x < 0
 Var abs(const Var& x) {
   Tensor y = like(x.value());
-  Tensor mask = detail::make_mask(needs_gradient(x), x.value(), 2);
-  kernel::abs(x.value(), y, mask);
-  return record("abs", {x}, y, /*save=*/{mask}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
-    Tensor dx = like(dy, Tag::gradient);
-    kernel::abs_backward(saved[0], dy, dx);
-    return {dx};
-  });
+  Decision decision = detail::decide_by_mask("abs", needs_gradient(x), x.value(), 2);
+  kernel::abs(x.value(), y, decision.computed());
+  return record("abs", {x}, y, /*save=*/{decision.settled()},
+                [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+                  Tensor dx = like(dy, Tag::gradient);
+                  kernel::abs_backward(saved[0], dy, dx);
+                  return {dx};
+                });
 }
 
 }  // namespace retrace

@@ -5,6 +5,7 @@
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
 
+#include <optional>
 #include <utility>
 
 namespace retrace {
@@ -40,7 +41,11 @@ Var normalize(std::string_view op, const Var& x, const Var& gamma, const Var& be
   const bool needs_dx = needs_gradient(x);
   const bool needs_dgamma = needs_gradient(gamma);
   Tensor y = like(x.value());
-  Tensor mask = detail::make_mask(relu && (needs_dx || needs_dgamma || needs_gradient(beta)), x.value());
+  std::optional<Decision> decision;
+  if (relu)
+    decision = detail::decide_by_mask(op, needs_dx || needs_dgamma || needs_gradient(beta), x.value());
+  Tensor no_mask;
+  Tensor& mask = relu ? decision->computed() : no_mask;
   Tensor mean = like(running_mean, Tag::saved);
   Tensor rstd = like(running_var, Tag::saved);
   if (options.training) {
@@ -56,19 +61,20 @@ Var normalize(std::string_view op, const Var& x, const Var& gamma, const Var& be
   }
   const bool training = options.training;
   const bool needs_x = needs_dgamma || (training && needs_dx);
-  return record(
-      op, {x, gamma, beta}, y,
-      /*save=*/{needs_x ? x.value() : Tensor(), needs_dx ? gamma.value() : Tensor(), mean, rstd, mask},
-      [training](const Tensor& dy, Saved saved, const Wants& wants, Tensors& arrived) -> Tensors {
-        const Tensor before = wants[0] ? std::exchange(arrived[0], Tensor()) : Tensor();
-        Tensor dx;
-        if (wants[0]) dx = before.unique() ? before : reuse(dy);
-        Tensor dgamma = wants[1] ? like(saved[3], Tag::gradient) : Tensor();
-        Tensor dbeta = wants[2] ? like(saved[3], Tag::gradient) : Tensor();
-        kernel::batch_norm_backward(dy, saved[0], saved[1], saved[2], saved[3], saved[4], training, {before},
-                                    dx, dgamma, dbeta);
-        return {dx, dgamma, dbeta};
-      });
+  return record(op, {x, gamma, beta}, y,
+                /*save=*/
+                {needs_x ? x.value() : Tensor(), needs_dx ? gamma.value() : Tensor(), mean, rstd,
+                 relu ? decision->settled() : Tensor()},
+                [training](const Tensor& dy, Saved saved, const Wants& wants, Tensors& arrived) -> Tensors {
+                  const Tensor before = wants[0] ? std::exchange(arrived[0], Tensor()) : Tensor();
+                  Tensor dx;
+                  if (wants[0]) dx = before.unique() ? before : reuse(dy);
+                  Tensor dgamma = wants[1] ? like(saved[3], Tag::gradient) : Tensor();
+                  Tensor dbeta = wants[2] ? like(saved[3], Tag::gradient) : Tensor();
+                  kernel::batch_norm_backward(dy, saved[0], saved[1], saved[2], saved[3], saved[4], training,
+                                              {before}, dx, dgamma, dbeta);
+                  return {dx, dgamma, dbeta};
+                });
 }
 
 }  // namespace

@@ -1,15 +1,17 @@
 #pragma once
-// Internal: the masks of one bit an element that operations keep for the way back.
+// Internal: the masks of one bit per element that operations keep for their derivatives.
+#include <retrace/autograd/decisions.h>
 #include <retrace/autograd/record.h>
 
 namespace retrace::detail {
 
-/// `rows` bits for each element of x, when the tape will ask for them; else undefined.
-inline Tensor make_mask(bool needed, const Tensor& x, std::int64_t rows = 1) {
-  return make_saved(needed, [&] {
-    const std::int64_t bytes = (x.numel() + 7) / 8;
-    return Tensor(rows == 1 ? Shape{bytes} : Shape{rows, bytes}, DType::u8, Tag::saved, x.device());
-  });
+/// A decision of `rows` bits for each element of x.
+inline Decision decide_by_mask(std::string_view op, bool needed, const Tensor& x, std::int64_t rows = 1) {
+  const std::int64_t bytes = (x.numel() + 7) / 8;
+  return {op,
+          needed,
+          {.shape = rows == 1 ? Shape{bytes} : Shape{rows, bytes}, .dtype = DType::u8, .elements = x.numel()},
+          x.device()};
 }
 
 }  // namespace retrace::detail

@@ -1,3 +1,4 @@
+#include <retrace/autograd/decisions.h>
 #include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/pool.h>
 #include <retrace/autograd/record.h>
@@ -9,10 +10,10 @@ Var max_pool2d(const Var& x, const Pool2dOptions& options) {
   const Shape shape = pool2d_shape("max_pool2d", x.shape(), options);
   detail::check_any_float("max_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
-  Tensor indices =
-      make_saved(needs_gradient(x), [&] { return Tensor(shape, DType::i32, Tag::saved, y.device()); });
-  kernel::max_pool2d(x.value(), options, y, indices);
-  return record("max_pool2d", {x}, y, /*save=*/{indices},
+  Decision decision("max_pool2d", needs_gradient(x),
+                    {.shape = shape, .dtype = DType::i32, .elements = shape.numel()}, y.device());
+  kernel::max_pool2d(x.value(), options, y, decision.computed());
+  return record("max_pool2d", {x}, y, /*save=*/{decision.settled()},
                 [x_shape = x.shape(), options](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
                   Tensor dx = like(dy, x_shape, Tag::gradient);
                   kernel::max_pool2d_backward(dy, saved[0], options, dx);

@@ -137,8 +137,8 @@ TEST_CASE("a change between forward and backward is an error that names the coup
   const Var y = sum(coupling.forward(tape.watch(uniform({3, 4}, 1))));
   coupling.named_parameters()[1].second->value().mutable_data<double>()[0] += 1;
   CHECK_THROWS_WITH(tape.backward(y),
-                    "[AdditiveCoupling] parameters, buffers and train/eval mode must be in backward as they "
-                    "were in forward, but F.linear.bias changed");
+                    "[AdditiveCoupling] parameters, buffers and train/eval mode must be in backward as "
+                    "forward left them, but F.linear.bias changed");
 }
 
 TEST_CASE("wrong uses of couplings are errors", "[coupling]") {

@@ -207,15 +207,15 @@ TEST_CASE("a change between forward and backward is an error that names it", "[w
     wrapper.named_parameters()[1].second->value().mutable_data<double>()[0] += 1;
     CHECK_THROWS_WITH(
         tape.backward(y),
-        "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as they "
-        "were in forward, but F.linear.bias changed");
+        "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as "
+        "forward left them, but F.linear.bias changed");
   }
   SECTION("of the mode") {
     wrapper.eval();
     CHECK_THROWS_WITH(
         tape.backward(y),
-        "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as they "
-        "were in forward, but mode changed");
+        "[InvertibleModuleWrapper] parameters, buffers and train/eval mode must be in backward as "
+        "forward left them, but mode changed");
   }
 }
 

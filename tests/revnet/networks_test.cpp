@@ -1,4 +1,7 @@
 #include <retrace/revnet/networks.h>
+#include <retrace/revnet/residual.h>
+
+#include <limits>
 
 #include "../support/catch.h"
 #include "../support/heap.h"
@@ -193,6 +196,10 @@ TEST_CASE("options that make no network are errors", "[networks]") {
                     "[network] the stem's kernel must be odd and at least 1, got 4");
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.classes = 0}),
                     "[network] there must be at least 1 input channel and 1 class, got 3 and 0");
+  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.dropout = std::numeric_limits<double>::quiet_NaN()}),
+                    "[network] the dropout probability must be in [0,1), got nan");
+  CHECK_THROWS_WITH(ResidualBranch(2, 2, {.dropout = std::numeric_limits<double>::quiet_NaN()}),
+                    "[residual] the dropout probability must be in [0,1), got nan");
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.dropout = 1}),
                     "[network] the dropout probability must be in [0,1), got 1");
   CHECK_THROWS_WITH(

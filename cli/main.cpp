@@ -352,7 +352,9 @@ int run(int argc, char** argv) {
   try {
     program.parse(arguments(argc, argv));
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);
+    const bool wanted =
+        error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);  // --help, --version
+    if (wanted && program.remaining(true).empty()) return program.exit(error);
     const CLI::App& command = innermost(program);
     throw UsageError(fmt::format("[command line] {} (see {} --help)", complaint(program, command, error),
                                  name_of(command)));

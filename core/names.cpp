@@ -27,7 +27,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 std::string nearest_name(std::string_view given, const std::vector<std::string>& known) {
   const std::string* nearest = nullptr;
-  std::size_t least = std::max<std::size_t>(1, given.size() / 3) + 1;
+  const std::size_t most = given.size() < 3 ? 1 : std::max<std::size_t>(2, given.size() / 3);
+  std::size_t least = most + 1;
   for (const std::string& name : known) {
     const std::size_t letters = distance(given, name);
     if (letters < std::min(least, name.size())) {

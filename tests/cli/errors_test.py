@@ -1,5 +1,6 @@
 """Work that fails: exit status 1, and a line that says what was expected and what was found."""
 
+import gzip
 import struct
 import subprocess
 
@@ -18,6 +19,21 @@ class Data(program.Case):
         write_mnist(self.folder)
         (self.folder / "t10k-images-idx3-ubyte").unlink()
         self.fails(1, f"{self.folder}/t10k-images-idx3-ubyte", *self.train_on())
+
+    def test_other_names_and_kinds_of_files(self):
+        write_mnist(self.folder)
+        self.succeeds(*self.train_on())
+        for path in list(self.folder.glob("*-ubyte")):
+            path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+        self.succeeds(*self.train_on("--resume"))
+        images = self.folder / "train-images.idx3-ubyte"
+        whole = images.read_bytes()
+        for content, text in ((gzip.compress(whole), "got 0x1f8b0800; it looks like gzip-compressed; gunzip unpacks it\n"),
+                              (b"<!DOCTYPE html>\n", "; it looks like an HTML page, perhaps of a failed download\n"),
+                              (b"version https://git-lfs.github.com/spec/v1\n",
+                               "; it looks like a Git LFS pointer; `git lfs pull` fetches the file itself\n")):
+            images.write_bytes(content)
+            self.fails(1, text, *self.train_on("--resume"))
 
     def test_truncated_and_oversized_file(self):
         write_mnist(self.folder)
@@ -53,6 +69,17 @@ class Weights(program.Case):
         for content in (b"", b"short", struct.pack("<Q", 1 << 60) + whole[8:], whole[:8] + b"?" + whole[9:], whole[:-1], whole + b"x"):
             bad.write_bytes(content)
             self.fails(1, f"{bad} must be a safetensors file", "eval", "--weights", bad, "--data-dir", self.folder / "data")
+
+    def test_files_of_other_kinds(self):
+        bad = self.folder / "model.safetensors"
+        for content, text in (
+                (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "a Git LFS pointer; `git lfs pull` fetches the file itself"),
+                (b"<!DOCTYPE html>\n<html>404</html>\n", "an HTML page, perhaps of a failed download"),
+                (gzip.compress(b"weights"), "gzip-compressed; gunzip unpacks it"),
+                (b"PK\x03\x04" + bytes(100), "a ZIP archive, as torch.save writes it; save it with safetensors.torch.save_file"),
+                (b"\x80\x02}q\x00(X\x05", "a Python pickle; save it with safetensors.torch.save_file")):
+            bad.write_bytes(content)
+            self.fails(1, f"; it looks like {text}\n", "eval", "--weights", bad)
 
     def test_missing(self):
         self.fails(1, "no.safetensors", "eval", "--weights", self.folder / "no.safetensors")

@@ -7,6 +7,7 @@
 #include <retrace/autograd/tape.h>
 #include <retrace/core/file.h>
 #include <retrace/core/random.h>
+#include <retrace/core/range.h>
 #include <retrace/core/tensor.h>
 #include <retrace/core/threads.h>
 #include <retrace/nn/activation.h>
@@ -29,6 +30,7 @@
 #include <retrace/nn/lr_schedule.h>
 #include <retrace/nn/metrics.h>
 #include <retrace/nn/optimizer.h>
+#include <retrace/nn/option_ranges.h>
 #include <retrace/nn/pool.h>
 #include <retrace/nn/sequential.h>
 #include <retrace/nn/weights.h>

@@ -1,9 +1,10 @@
 #include <retrace/cli/demo.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/measure.h>
+#include <retrace/cli/run_folder.h>
 #include <retrace/cli/train.h>
-#include <retrace/core/fail.h>
 #include <retrace/core/file.h>
+#include <retrace/core/format.h>
 #include <retrace/nn/weights.h>
 
 #include <algorithm>
@@ -59,11 +60,13 @@ void write_summary(const fs::path& path, const TrainOptions& trained, const Trai
   write_file_atomically(path, json.dump(2) + "\n");
 }
 
-/// A demonstration begins anew each time; nothing else is in this folder.
-void empty_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::remove_all(folder, error);
-  if (error) fail<IoError>("demo", "{} must be removable, got: {}", folder.string(), error.message());
+/// A demonstration that was stopped does not go on.
+TrainResult train_to_end(const TrainOptions& options) {
+  try {
+    return train(options);
+  } catch (const InterruptedError& error) {
+    throw InterruptedError("[demo] stopped by a signal; the next demo begins anew", error.signal());
+  }
 }
 
 }  // namespace
@@ -71,11 +74,11 @@ void empty_folder(const fs::path& folder) {
 int run_demo(const DemoOptions& options) {
   const TrainOptions trained = training(options);
   const std::shared_ptr<Dataset> data = load(trained.data, Split::train);
-  empty_folder(trained.out);
+  RunFolder(trained.out).clear();
   fmt::print("Training a RevNet that keeps no activations, on {} images of clothes:\n  {}\n\n", data->size(),
              command_of(trained));
   std::fflush(stdout);
-  const TrainResult result = train(trained);
+  const TrainResult result = train_to_end(trained);
 
   const NetworkOptions network_options = cli::network_options(trained.network, image_format(*data));
   const auto network = make_network(network_options, trained.run, Policy::stored);

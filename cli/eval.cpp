@@ -65,7 +65,7 @@ void print(const EvalOptions& options, const Evaluation& result) {
 int run_eval(const EvalOptions& given) {
   apply(
       {.dtype = "f32", .device = given.device, .seed = 0, .threads = given.threads, .budget = given.budget});
-  const TensorFile file = load_tensors(given.weights);
+  const TensorFile file = load_weight_file(given.weights);
   const EvalOptions options = completed(given, file.metadata);
   check_use([&] { check_names(options.network, options.data); });
   const std::shared_ptr<Dataset> test = load(options.data, Split::test);

@@ -23,6 +23,8 @@ int exit_status_of(std::string_view program, const std::function<int()>& work) {
     return status;
   } catch (const UsageError& error) {
     return complain(program, error.what(), kWrongUse);
+  } catch (const InterruptedError& error) {
+    return complain(program, error.what(), error.status());
   } catch (const std::bad_alloc&) {
     return complain(program, "[retrace] the machine must have memory for this, but there is no more",
                     kFailed);

@@ -9,9 +9,12 @@
 #include <retrace/cli/recipes.h>
 #include <retrace/cli/step_command.h>
 #include <retrace/cli/train.h>
+#include <retrace/cli/values.h>
 #include <retrace/core/format.h>
+#include <retrace/core/names.h>
+#include <retrace/nn/option_ranges.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <functional>
@@ -23,11 +26,8 @@ namespace {
 /// What the program was asked to do.
 using Work = std::function<int()>;
 
-CLI::Validator positive() { return CLI::Validator(CLI::PositiveNumber).description(""); }
-
 void add_batch(CLI::App& app, std::int64_t& batch) {
-  app.add_option("-b,--batch", batch, "images in a batch")
-      ->check(positive())
+  add_number(app, "-b,--batch", batch, kCountRange, "images in a batch, {}")
       ->capture_default_str()
       ->type_name("N");
 }
@@ -35,17 +35,19 @@ void add_batch(CLI::App& app, std::int64_t& batch) {
 void add_json(CLI::App& app, bool& json) { app.add_flag("--json", json, "print JSON, for machines"); }
 
 void add_train_length(CLI::App& app, TrainOptions& o) {
-  auto* steps = app.add_option("--steps", o.steps, "how many steps to train")->check(positive());
-  app.add_option("--epochs", o.epochs, "how often to see all images (default: 1)")
-      ->check(positive())
+  auto* steps = add_number(app, "--steps", o.steps, kCountRange, "how many steps to train, {}");
+  add_number(app, "--epochs", o.epochs, kCountRange, "how often to see all images, {} (default: 1)")
       ->type_name("N")
       ->excludes(steps->type_name("N"));
-  app.add_option("--checkpoint-every", o.checkpoint_every, "steps (default: at the end of each epoch)")
-      ->check(positive())
+  add_number(app, "--checkpoint-every", o.checkpoint_every, kCountRange,
+             "steps, {} (default: at the end of each epoch)")
       ->type_name("N");
-  app.add_option("--eval-every", o.eval_every, "steps (default: at the end of each epoch)")
-      ->check(positive())
+  add_number(app, "--eval-every", o.eval_every, kCountRange, "steps, {} (default: at the end of each epoch)")
       ->type_name("N");
+}
+
+void add_steps(CLI::App& app, std::int64_t& steps, const std::string& help) {
+  add_number(app, "--steps", steps, kCountRange, help)->capture_default_str()->type_name("N");
 }
 
 void add_recipe(CLI::App& app, TrainOptions& o) {
@@ -65,9 +67,8 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
   add_batch(app, o.batch);
   add_train_length(app, o);
   add_optimizer_options(app, o.optimizer);
-  app.add_option("--pad", o.pad,
-                 "black pixels around an image before it is cut (default: usual for the data)")
-      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
+  add_number(app, "--pad", o.pad, IntRange::at_least(0),
+             "black pixels around an image before it is cut, {} (default: usual for the data)")
       ->type_name("N");
   app.add_flag("--flip,!--no-flip", o.flip,
                "exchange left and right at random (default: usual for the data)");
@@ -77,7 +78,7 @@ void add_train(CLI::App& program, TrainOptions& o, Work& work) {
   add_run_options(app, o.run);
   app.add_option("--autocast", o.autocast,
                  "bf16 or f16, the type of convolutions and products; the rest stays in f32; or none")
-      ->check(CLI::IsMember({kNoAutocast, "bf16", "f16"}).description(""))
+      ->check(one_of({kNoAutocast, "bf16", "f16"}))
       ->capture_default_str()
       ->type_name("TYPE");
   app.add_option("-o,--out", o.out, "folder for log.jsonl, checkpoints and model.safetensors")
@@ -108,10 +109,8 @@ void add_eval(CLI::App& program, EvalOptions& o, Work& work) {
   add_data_options(app, o.data);
   add_batch(app, o.batch);
   add_device_option(app, o.device);
-  app.add_option("-t,--threads", o.threads, "(default: all cores)")->check(positive())->type_name("N");
-  app.add_option("--budget", o.budget, "most bytes that tensors may hold, as in 512MiB")
-      ->transform(CLI::AsSizeValue(false).description(""))
-      ->type_name("BYTES");
+  add_threads_option(app, o.threads);
+  add_budget_option(app, o.budget);
   add_json(app, o.json);
   app.footer(
       "The file tells its network and data set; options are for files that do not, or other data.\n\n"
@@ -130,10 +129,7 @@ void add_step(CLI::App& program, StepOptions& o, Work& work) {
   add_names_option(app, o.names);
   add_file("--batch", o.batch,
            "safetensors: images [N,C,H,W] and labels [N] of i64, or one more for each step");
-  app.add_option("--steps", o.steps, "how many steps to train")
-      ->check(positive())
-      ->capture_default_str()
-      ->type_name("N");
+  add_steps(app, o.steps, "how many steps to train, {}");
   add_policy_option(app, o.policy);
   add_optimizer_options(app, o.optimizer);
   add_run_options(app, o.run);
@@ -156,9 +152,9 @@ void add_report_files(CLI::App& app, ReportFiles& files) {
   add_file("--svg", files.svg, "a picture: bytes over the step");
   add_file("--csv", files.csv, "a row for each allocation and its end: time, phase, node, bytes by tag");
   add_file("--trace", files.trace, "the step in Chrome's trace format, for ui.perfetto.dev");
-  app.add_option("--depths", files.depths, "of the page: so many times the blocks, one step each")
+  add_number(app, "--depths", files.depths, kCountRange,
+             "of the page: so many times the blocks, {}, one step each")
       ->delimiter(',')
-      ->check(positive())
       ->capture_default_str()
       ->type_name("N,...")
       ->group("Files");
@@ -171,15 +167,11 @@ void add_bench(CLI::App& program, BenchOptions& o, Work& work) {
   add_network_options(app, o.network);
   add_data_options(app, o.data);
   add_policy_option(app, o.policies);
-  app.add_option("-b,--batch", o.batches, "images in a batch; a list makes a row each")
+  add_number(app, "-b,--batch", o.batches, kCountRange, "images in a batch, {}; a list makes a row each")
       ->delimiter(',')
-      ->check(positive())
       ->capture_default_str()
       ->type_name("N,...");
-  app.add_option("--steps", o.steps, "timed steps, of which the median is told")
-      ->check(positive())
-      ->capture_default_str()
-      ->type_name("N");
+  add_steps(app, o.steps, "timed steps, of which the median is told, {}");
   add_run_options(app, o.run);
   add_json(app, o.json);
   add_report_files(app, o.files);
@@ -198,11 +190,10 @@ void add_check(CLI::App& program, CheckOptions& o, Work& work) {
   add_data_options(app, o.data);
   add_policy_option(app, o.policies);
   add_batch(app, o.batch);
-  app.add_option("--steps", o.steps, "steps whose losses are compared")
-      ->check(positive())
+  add_steps(app, o.steps, "steps whose losses are compared, {}");
+  add_number(app, "--lr", o.lr, kLearningRateRange, "learning rate in these steps, {}")
       ->capture_default_str()
-      ->type_name("N");
-  app.add_option("--lr", o.lr, "learning rate in these steps")->capture_default_str()->type_name("X");
+      ->type_name("X");
   add_run_options(app, o.run);
   add_json(app, o.json);
   app.footer(
@@ -258,8 +249,7 @@ void add_explain(CLI::App& program, ExplainOptions& o, Work& work) {
   add_network_options(app, o.network);
   add_policy_option(app, o.policy);
   add_batch(app, o.batch);
-  app.add_option("--size", o.size, "height and width of the images in pixels")
-      ->check(positive())
+  add_number(app, "--size", o.size, kCountRange, "height and width of the images in pixels, {}")
       ->capture_default_str()
       ->type_name("N");
   add_run_options(app, o.run);
@@ -283,7 +273,7 @@ void add_demo(CLI::App& program, DemoOptions& o, Work& work) {
   app.add_option("--data-dir", o.data_dir,
                  "folder of Fashion-MNIST (default: where Debian's package puts it)")
       ->type_name("DIR");
-  app.add_option("-t,--threads", o.threads, "(default: all cores)")->check(positive())->type_name("N");
+  add_threads_option(app, o.threads);
   app.add_flag("-q,--quiet", o.quiet, "show no progress");
   app.callback([&] { work = [&o] { return run_demo(o); }; });
 }
@@ -300,10 +290,54 @@ struct AllOptions {
   ExplainOptions explain{};
 };
 
+/// The words of the command line, the last one first. `help COMMAND` becomes `COMMAND --help`.
+std::vector<std::string> arguments(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
+/// The command that was named last, or the program.
+const CLI::App& innermost(const CLI::App& app) {
+  const std::vector<CLI::App*> named = app.get_subcommands();
+  return named.empty() ? app : innermost(*named.back());
+}
+
+/// `retrace bench memory`.
+std::string name_of(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return parent == nullptr ? command.get_name() : name_of(*parent) + " " + command.get_name();
+}
+
+/// The options and commands that may follow a command.
+std::vector<std::string> words_after(const CLI::App& command) {
+  std::vector<std::string> words;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+  for (const CLI::App* next : command.get_subcommands([](const CLI::App*) { return true; }))
+    words.push_back(next->get_name());
+  return words;
+}
+
+/// What is wrong with the command line.
+std::string complaint(const CLI::App& program, const CLI::App& command, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = program.remaining(true);
+  if (unknown.empty()) return error.what();
+  const std::string& first = unknown.front();
+  const std::string nearest = nearest_name(first.substr(0, first.find('=')), words_after(command));
+  return fmt::format("these were not expected: {}{}", fmt::join(unknown, " "),
+                     nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest));
+}
+
 int run(int argc, char** argv) {
   CLI::App program("retrace: reversible networks that forget their activations and get them back", "retrace");
   program.require_subcommand(1);
-  program.footer("`retrace COMMAND --help` tells more. Begin with `retrace demo`.");
+  program.set_version_flag("--version", "retrace " RETRACE_VERSION, "print the version and exit");
+  program.footer("`retrace help COMMAND` tells more. Begin with `retrace demo`.");
   AllOptions options;
   Work work;
   add_demo(program, options.demo, work);
@@ -316,13 +350,14 @@ int run(int argc, char** argv) {
   add_info(program, options.info, work);
   add_recipes(program, options.recipes, work);
   try {
-    program.parse(argc, argv);
+    program.parse(arguments(argc, argv));
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);
-    const std::vector<std::string> unknown = program.remaining(true);
-    const std::string what =
-        unknown.empty() ? error.what() : fmt::format("these were not expected: {}", fmt::join(unknown, " "));
-    throw UsageError(fmt::format("[command line] {} (see retrace --help)", what));
+    const bool wanted =
+        error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);  // --help, --version
+    if (wanted && program.remaining(true).empty()) return program.exit(error);
+    const CLI::App& command = innermost(program);
+    throw UsageError(fmt::format("[command line] {} (see {} --help)", complaint(program, command, error),
+                                 name_of(command)));
   }
   return work();
 }

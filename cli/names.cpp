@@ -1,9 +1,8 @@
 #include <retrace/cli/names.h>
 #include <retrace/cli/snapshot.h>
+#include <retrace/cli/values.h>
 #include <retrace/nn/weights.h>
 #include <retrace/revnet/memcnn_names.h>
-
-#include <CLI/CLI.hpp>
 
 namespace retrace::cli {
 
@@ -19,7 +18,7 @@ void add_names_option(CLI::App& app, std::string& names) {
   app.add_option("--names", names,
                  "whose names the tensors of weights have: retrace or memcnn (default: retrace, or as a file "
                  "tells)")
-      ->check(CLI::IsMember({kRetrace, kMemcnn}).description(""))
+      ->check(one_of({kRetrace, kMemcnn}))
       ->type_name("WHOSE");
 }
 

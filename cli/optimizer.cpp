@@ -1,9 +1,9 @@
 #include <retrace/cli/optimizer.h>
 #include <retrace/cli/options.h>
+#include <retrace/cli/values.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/lr_schedule.h>
-
-#include <CLI/CLI.hpp>
+#include <retrace/nn/option_ranges.h>
 
 namespace retrace::cli {
 
@@ -31,36 +31,38 @@ struct Settled {
                                                                            : 0)) {}
 };
 
-CLI::Validator non_negative() { return CLI::Validator(CLI::NonNegativeNumber).description(""); }
-
 }  // namespace
 
 void add_optimizer_options(CLI::App& app, OptimizerChoice& choice) {
   app.add_option("--optimizer", choice.name, "sgd, adam, adamw or rmsprop")
-      ->check(CLI::IsMember({"sgd", "adam", "adamw", "rmsprop"}).description(""))
+      ->check(one_of({"sgd", "adam", "adamw", "rmsprop"}))
       ->capture_default_str()
       ->type_name("NAME");
-  app.add_option("--lr", choice.lr, "learning rate (default: 0.1, for all but sgd 0.001)")->type_name("X");
-  app.add_option("--momentum", choice.momentum, "of sgd and rmsprop (default: 0.9, for rmsprop 0)")
+  add_number(app, "--lr", choice.lr, kLearningRateRange,
+             "learning rate, {} (default: 0.1, for all but sgd 0.001)")
       ->type_name("X");
-  app.add_option("--weight-decay", choice.weight_decay,
-                 "(default: 2e-4, for adamw 0.01, for adam and rmsprop 0)")
+  add_number(app, "--momentum", choice.momentum, kMomentumRange,
+             "of sgd and rmsprop, {} (default: 0.9, for rmsprop 0)")
+      ->type_name("X");
+  add_number(app, "--weight-decay", choice.weight_decay, kWeightDecayRange,
+             "{} (default: 2e-4, for adamw 0.01, for adam and rmsprop 0)")
       ->type_name("X");
   app.add_flag("--nesterov", choice.nesterov, "Nesterov's momentum, for sgd");
   app.add_option("--lr-schedule", choice.schedule,
                  "steps (falls after each of --lr-steps), linear or cosine (falls to 0 at the end)")
-      ->check(CLI::IsMember({"steps", "linear", "cosine"}).description(""))
+      ->check(one_of({"steps", "linear", "cosine"}))
       ->capture_default_str()
       ->type_name("NAME");
-  app.add_option("--lr-steps", choice.lr_steps, "steps after which the rate falls")
+  add_number(app, "--lr-steps", choice.lr_steps, IntRange::at_least(0),
+             "steps after which the rate falls, {}")
       ->delimiter(',')
-      ->check(non_negative())
       ->type_name("N,N,...");
-  app.add_option("--lr-decay", choice.lr_decay, "what the rate is multiplied with at --lr-steps")
+  add_number(app, "--lr-decay", choice.lr_decay, kDecayFactorRange,
+             "what the rate is multiplied with at --lr-steps, {}")
       ->capture_default_str()
       ->type_name("X");
-  app.add_option("--warmup", choice.warmup, "steps over which the rate rises to --lr, before it falls")
-      ->check(non_negative())
+  add_number(app, "--warmup", choice.warmup, kWarmupRange,
+             "steps over which the rate rises to --lr, before it falls, {}")
       ->type_name("N");
 }
 

@@ -1,13 +1,15 @@
 #include <retrace/cli/exit.h>
 #include <retrace/cli/options.h>
+#include <retrace/cli/values.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/memory.h>
+#include <retrace/core/names.h>
 #include <retrace/core/random.h>
 #include <retrace/core/threads.h>
 #include <retrace/cuda/device.h>
 #include <retrace/nn/data/load.h>
+#include <retrace/nn/option_ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 
@@ -32,7 +34,7 @@ constexpr std::array kFormats = {NamedFormat{"cifar10", 3, 32, 10}, NamedFormat{
 template <class T>
 void add_policy(CLI::App& app, T& policy, const std::string& help) {
   app.add_option("--policy", policy, help)
-      ->check(CLI::IsMember({kAuto, "stored", "checkpoint", "reversible"}).description(""))
+      ->check(one_of({kAuto, "stored", "checkpoint", "reversible"}))
       ->delimiter(',')
       ->capture_default_str()
       ->type_name("POLICY");
@@ -45,13 +47,16 @@ CLI::Option* add_network_options(CLI::App& app, NetworkChoice& choice) {
       app.add_option("-n,--network", choice.name, fmt::format("one of {}", fmt::join(network_names(), ", ")))
           ->capture_default_str()
           ->type_name("NAME");
-  app.add_option("--blocks", choice.blocks, "blocks of each stage, in place of the network's: 30,30,30")
+  add_number(app, "--blocks", choice.blocks, kCountRange,
+             "blocks of each stage, {}, in place of the network's: 30,30,30")
       ->delimiter(',')
       ->type_name("N,N,N");
-  app.add_option("--channels", choice.channels, "channels of the stem and of each stage: 16,16,32,64")
+  add_number(app, "--channels", choice.channels, kCountRange,
+             "channels of the stem and of each stage, {}: 16,16,32,64")
       ->delimiter(',')
       ->type_name("N,N,N,N");
-  app.add_option("--dropout", choice.dropout, "probability, in front of the last convolution of each branch")
+  add_number(app, "--dropout", choice.dropout, kNetworkDropoutRange,
+             "probability, {}, in front of the last convolution of each branch")
       ->capture_default_str()
       ->type_name("P");
   return name;
@@ -68,25 +73,36 @@ void add_data_options(CLI::App& app, DataChoice& choice) {
 
 void add_run_options(CLI::App& app, RunChoice& choice) {
   app.add_option("--dtype", choice.dtype, "element type of the computation: f32 or f64")
-      ->check(CLI::IsMember({"f32", "f64"}).description(""))
+      ->check(one_of({"f32", "f64"}))
       ->capture_default_str()
       ->type_name("TYPE");
   app.add_option("--conv", choice.conv,
                  "algorithm of convolutions: automatic, the fastest, or direct, which rounds less")
-      ->check(CLI::IsMember({"automatic", kDirect}).description(""))
+      ->check(one_of({"automatic", kDirect}))
       ->capture_default_str()
       ->type_name("NAME");
-  app.add_option("--seed", choice.seed, "of weights, order, augmentation and dropout")
+  add_number(app, "--seed", choice.seed, SeedRange{},
+             "of weights, order, augmentation and dropout; below 2^64")
       ->capture_default_str()
       ->type_name("N");
-  app.add_option("-t,--threads", choice.threads, "results do not depend on it (default: all cores)")
-      ->check(CLI::Range(1, 4096).description(""))
-      ->type_name("N");
-  app.add_option("--budget", choice.budget,
-                 "most bytes that tensors may hold, as in 512MiB; beyond it, an error")
-      ->transform(CLI::AsSizeValue(false).description(""))
-      ->type_name("BYTES");
+  add_threads_option(app, choice.threads);
+  add_budget_option(app, choice.budget);
   add_device_option(app, choice.device);
+}
+
+void add_threads_option(CLI::App& app, int& threads) {
+  constexpr IntRange kThreadsRange = IntRange::at_least(1).at_most(4096);
+  add_number(app, "-t,--threads", threads, kThreadsRange,
+             "{}; results do not depend on it (default: all cores)")
+      ->type_name("N");
+}
+
+void add_budget_option(CLI::App& app, std::int64_t& budget) {
+  app.add_option(
+         "--budget", budget,
+         "most bytes that tensors may hold, as 512MiB (2^20 each) or 512MB (10^6); beyond it, an error")
+      ->transform(bytes())
+      ->type_name("BYTES");
 }
 
 void add_device_option(CLI::App& app, std::string& device) {
@@ -112,8 +128,7 @@ ImageFormat image_format(const std::string& data) {
   const auto* found =
       std::find_if(kFormats.begin(), kFormats.end(), [&](const NamedFormat& f) { return f.data == data; });
   if (found == kFormats.end())
-    fail<ArgumentError>("data", "the name must be one of {}, got '{}'", fmt::join(dataset_names(), ", "),
-                        data);
+    fail<ArgumentError>("data", "the name {}", name_complaint(data, dataset_names()));
   return {.shape = {found->channels, found->size, found->size}, .classes = found->classes};
 }
 

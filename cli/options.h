@@ -43,7 +43,9 @@ struct RunChoice {
 CLI::Option* add_network_options(CLI::App& app, NetworkChoice& choice);
 void add_data_options(CLI::App& app, DataChoice& choice);
 void add_run_options(CLI::App& app, RunChoice& choice);
-/// The one of these that stands alone, too: --device.
+/// Those of these that other commands have, too: --threads, --budget, --device.
+void add_threads_option(CLI::App& app, int& threads);
+void add_budget_option(CLI::App& app, std::int64_t& budget);
 void add_device_option(CLI::App& app, std::string& device);
 /// --policy, of which a command may take one or several; `auto` is one of them.
 void add_policy_option(CLI::App& app, std::string& policy);

@@ -64,7 +64,12 @@ void Progress::show(const Standing& standing) {
 }
 
 void Progress::say(const std::string& text) {
-  if (quiet_) return;
+  if (!quiet_) print(text);
+}
+
+void Progress::warn(const std::string& text) { print("retrace: " + text); }
+
+void Progress::print(const std::string& text) {
   clear_bar();
   fmt::print(stderr, "{}\n", text);
 }

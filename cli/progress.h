@@ -31,10 +31,13 @@ class Progress {
   void show(const Standing& standing);
   /// A line of its own.
   void say(const std::string& text);
+  /// A line that is shown even when quiet.
+  void warn(const std::string& text);
 
  private:
   using Clock = std::chrono::steady_clock;
   std::string text_of(const Standing& standing, std::size_t width) const;
+  void print(const std::string& text);
   void clear_bar();
 
   bool quiet_;

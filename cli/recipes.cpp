@@ -2,6 +2,7 @@
 #include <retrace/cli/recipes.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/file.h>
+#include <retrace/core/names.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -89,7 +90,7 @@ Recipe Recipes::find(const std::string& name) const {
   for (std::string next = name;;) {
     const auto found = recipes_.find(next);
     if (found == recipes_.end())
-      fail<ArgumentError>("recipe", "the name must be one of {}, got '{}'{}", fmt::join(names_, ", "), next,
+      fail<ArgumentError>("recipe", "the name {}{}", name_complaint(next, names_),
                           line.empty() ? "" : fmt::format(", the base of '{}'", line.back()));
     const bool seen = std::find(line.begin(), line.end(), next) != line.end();
     line.push_back(next);

@@ -3,6 +3,7 @@
 #include <retrace/core/file.h>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,18 +45,26 @@ std::optional<std::int64_t> step_of(std::string_view line) {
   return json["step"].get<std::int64_t>();
 }
 
-/// The lines of steps 1, 2, ... up to `last`, as far as they are there and whole.
-std::string lines_until(const std::string& log, std::int64_t last) {
-  std::size_t kept = 0;
-  std::int64_t expected = 1;
-  while (expected <= last) {
-    const std::size_t end = log.find('\n', kept);
+/// Whole lines of a log, and how many.
+struct Lines {
+  std::string text{};
+  std::int64_t count = 0;
+};
+
+/// The whole lines of steps up to `last`, whose steps rise.
+Lines lines_until(const std::string& log, std::int64_t last) {
+  std::size_t begin = 0;
+  std::int64_t before = 0;
+  std::int64_t count = 0;
+  for (;; ++count) {
+    const std::size_t end = log.find('\n', begin);
     if (end == std::string::npos) break;
-    if (step_of(std::string_view(log).substr(kept, end - kept)) != expected) break;
-    kept = end + 1;
-    ++expected;
+    const auto step = step_of(std::string_view(log).substr(begin, end - begin));
+    if (!step || *step <= before || *step > last) break;
+    before = *step;
+    begin = end + 1;
   }
-  return log.substr(0, kept);
+  return {.text = log.substr(0, begin), .count = count};
 }
 
 std::optional<std::int64_t> step_in_name(const std::string& name) {
@@ -69,30 +78,64 @@ std::optional<std::int64_t> step_in_name(const std::string& name) {
   return std::stoll(digits);
 }
 
+fs::path created(fs::path folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error)
+    fail<IoError>("train", "the folder {} must be there or creatable, got: {}", folder.string(),
+                  error.message());
+  return folder;
+}
+
 }  // namespace
 
-RunFolder::RunFolder(fs::path folder) : folder_(std::move(folder)) {
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error)
-    fail<IoError>("train", "the folder {} must be there or creatable, got: {}", folder_.string(),
-                  error.message());
+FolderLock::FolderLock(const fs::path& folder)
+    : fd_(::open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kFileMode)) {
+  if (fd_ < 0)
+    fail<IoError>("train", "the folder {} must be writable, but making its lock failed: {}", folder.string(),
+                  std::generic_category().message(errno));
+  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    return;  // some file systems have no locks
+  ::close(fd_);
+  fail<IoError>("train", "another run is writing into {}; wait until it ends, or give another folder",
+                folder.string());
 }
+
+FolderLock::~FolderLock() { ::close(fd_); }
+
+RunFolder::RunFolder(fs::path folder) : folder_(created(std::move(folder))), lock_(folder_) {}
 
 RunFolder::~RunFolder() { close_log(); }
 
 bool RunFolder::used() const {
   std::error_code error;
-  return fs::exists(log_path(), error) || fs::exists(model_path(), error) || !checkpoints().empty();
+  return fs::exists(log_path(), error) || finished() || !checkpoints().empty();
 }
 
-void RunFolder::open_log(std::int64_t step) {
+bool RunFolder::finished() const {
+  std::error_code error;
+  return fs::exists(model_path(), error);
+}
+
+void RunFolder::clear() const {
+  std::vector<fs::path> files = {log_path(), model_path()};
+  for (const Checkpoint& checkpoint : checkpoints()) files.push_back(checkpoint.path);
+  for (const fs::path& file : files) {
+    std::error_code error;
+    fs::remove(file, error);
+    if (error) fail<IoError>("train", "{} must be removable, got: {}", file.string(), error.message());
+  }
+}
+
+std::int64_t RunFolder::open_log(std::int64_t step) {
   close_log();
   std::error_code error;
   const std::string before = fs::exists(log_path(), error) ? read_file(log_path()) : std::string();
-  write_file_atomically(log_path(), lines_until(before, step));
+  const Lines kept = lines_until(before, step);
+  write_file_atomically(log_path(), kept.text);
   log_ = ::open(log_path().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC, kFileMode);
   if (log_ < 0) fail_to_log("opening");
+  return kept.count;
 }
 
 void RunFolder::append(const LogLine& line) {

@@ -22,6 +22,20 @@ struct LogLine {
   std::optional<Evaluation> test{};  ///< where the network was judged: test_loss, test_accuracy
 };
 
+/// Keeps other runs out of a folder: a lock on its file `.lock`, which ends with the process whatever
+/// happens.
+class FolderLock {
+ public:
+  /// Throws IoError if another process holds it.
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int fd_;
+};
+
 /// The folder of one training run: log.jsonl, checkpoint-NNNNNN.safetensors, model.safetensors.
 class RunFolder {
  public:
@@ -31,7 +45,8 @@ class RunFolder {
     std::filesystem::path path{};
   };
 
-  /// Creates the folder. Throws IoError.
+  /// Creates the folder and locks it: it belongs to this object until it ends, or its process. Throws
+  /// IoError if it cannot be made, or if another run has it.
   explicit RunFolder(std::filesystem::path folder);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -39,8 +54,13 @@ class RunFolder {
 
   /// A run was begun here.
   bool used() const;
-  /// Begins the log, or goes on with it behind `step`: later lines and a torn last one are dropped.
-  void open_log(std::int64_t step);
+  /// The final weights are here.
+  bool finished() const;
+  /// Removes log, checkpoints and final weights. Throws IoError.
+  void clear() const;
+  /// Begins the log, or goes on with it behind `step`: later lines and a torn last one are dropped. Returns
+  /// how many lines it has, one per step unless it was damaged.
+  std::int64_t open_log(std::int64_t step);
   /// One line, whole. Throws IoError.
   void append(const LogLine& line);
   /// Brings the log to the disk.
@@ -59,6 +79,7 @@ class RunFolder {
   [[noreturn]] void fail_to_log(std::string_view what) const;
 
   std::filesystem::path folder_;
+  FolderLock lock_;
   int log_ = -1;
 };
 

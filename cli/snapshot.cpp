@@ -1,3 +1,5 @@
+#include <zlib.h>
+
 #include <retrace/cli/exit.h>
 #include <retrace/cli/options.h>
 #include <retrace/cli/snapshot.h>
@@ -6,6 +8,7 @@
 #include <retrace/nn/weights.h>
 
 #include <charconv>
+#include <span>
 
 namespace retrace::cli {
 
@@ -17,6 +20,7 @@ constexpr std::string_view kScaler = "scaler.";
 constexpr const char* kStep = "checkpoint.step";
 constexpr const char* kGeneratorSeed = "checkpoint.generator-seed";
 constexpr const char* kGeneratorStep = "checkpoint.generator-step";
+constexpr const char* kChecksum = "checkpoint.crc32";
 
 template <class T>
 T number_from(const std::string& text, const std::string& key) {
@@ -72,6 +76,51 @@ std::string differences(const Metadata& then, const Metadata& now) {
   return fmt::format("{}", fmt::join(found, ", "));
 }
 
+/// The CRC-32 of bytes that are added one after the other.
+class Checksum {
+ public:
+  void add(std::span<const std::byte> bytes) {
+    crc_ = ::crc32_z(crc_, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+  }
+  /// With its length: `ab`, `c` and `a`, `bc` differ.
+  void add(const std::string& text) {
+    const std::uint64_t size = text.size();
+    add(std::as_bytes(std::span(&size, 1)));
+    add(std::as_bytes(std::span(text)));
+  }
+  std::string text() const { return fmt::format("{:08x}", crc_); }
+
+ private:
+  uLong crc_ = 0;
+};
+
+std::string checksum_of(const std::vector<Named<Tensor>>& tensors, const Metadata& metadata) {
+  Checksum sum;
+  for (const auto& [key, value] : metadata)
+    if (key != kChecksum) {
+      sum.add(key);
+      sum.add(value);
+    }
+  for (const auto& [name, tensor] : tensors) {
+    sum.add(fmt::format("{} {} {}", name, tensor.dtype(), tensor.shape()));
+    const Tensor host = on_cpu(tensor);
+    visit(host.dtype(), [&]<class T>(TypeTag<T>) { sum.add(std::as_bytes(host.values<T>())); });
+  }
+  return sum.text();
+}
+
+/// The tensors of a file, of which a checkpoint's are what was written.
+TensorFile load_checked(const std::filesystem::path& path) {
+  TensorFile file = load_tensors(path);
+  const std::optional<std::string> expected = find(file.metadata, kChecksum);
+  if (!expected) return file;
+  const std::string found = checksum_of(file.tensors, file.metadata);
+  if (found != *expected)
+    fail<FormatError>("train", "{} must have the checksum {}, got {}: its content has changed", path.string(),
+                      *expected, found);
+  return file;
+}
+
 }  // namespace
 
 Metadata network_metadata(const std::string& name, const NetworkOptions& options, const std::string& dtype) {
@@ -119,22 +168,35 @@ std::optional<ChannelStatistics> normalisation_from(const Metadata& metadata) {
   return statistics;
 }
 
-void save_snapshot(const std::filesystem::path& path, const Metadata& options, ResidualNetwork& network,
-                   const Optimizer& optimizer, const GradScaler& scaler, std::int64_t step) {
+TensorFile load_weight_file(const std::filesystem::path& path) {
+  TensorFile file = load_checked(path);
+  if (find(file.metadata, kStep)) file.tensors = without_prefix(file.tensors, kModel);
+  return file;
+}
+
+std::vector<Named<Tensor>> training_state(ResidualNetwork& network, const Optimizer& optimizer,
+                                          const GradScaler& scaler) {
   std::vector<Named<Tensor>> tensors;
   add_prefixed(tensors, kModel, state_dict(network));
   add_prefixed(tensors, kOptimizer, optimizer.state());
   if (scaler.is_enabled()) add_prefixed(tensors, kScaler, scaler.state());
+  return tensors;
+}
+
+void save_snapshot(const std::filesystem::path& path, const Metadata& options, ResidualNetwork& network,
+                   const Optimizer& optimizer, const GradScaler& scaler, std::int64_t step) {
+  const std::vector<Named<Tensor>> tensors = training_state(network, optimizer, scaler);
   Metadata metadata = options;
   metadata[kStep] = std::to_string(step);
   metadata[kGeneratorSeed] = std::to_string(generator_state().seed);
   metadata[kGeneratorStep] = std::to_string(generator_state().step);
+  metadata[kChecksum] = checksum_of(tensors, metadata);
   save_tensors(path, tensors, metadata);
 }
 
 std::int64_t load_snapshot(const std::filesystem::path& path, const Metadata& options,
                            ResidualNetwork& network, Optimizer& optimizer, GradScaler& scaler) {
-  const TensorFile file = load_tensors(path);
+  const TensorFile file = load_checked(path);
   const auto step = number_in<std::int64_t>(file.metadata, kStep);
   const GeneratorState generator{.seed = number_in<std::uint64_t>(file.metadata, kGeneratorSeed),
                                  .step = number_in<std::uint64_t>(file.metadata, kGeneratorStep)};

@@ -26,13 +26,23 @@ std::optional<NetworkOptions> network_from(const Metadata& metadata);
 /// How images were normalised, or none.
 std::optional<ChannelStatistics> normalisation_from(const Metadata& metadata);
 
-/// All that a training needs to go on behind `step`: weights and buffers, the states of the optimizer, of the
-/// scaler where it is enabled and of the generator, and `options`, with which it must go on.
+/// The weights in a file: the network's part of a checkpoint, or all that another file holds. Throws
+/// FormatError for a checkpoint whose checksum differs, and what load_tensors throws.
+TensorFile load_weight_file(const std::filesystem::path& path);
+
+/// What a training computes with from step to step: weights and buffers, the states of the optimizer, and of
+/// the scaler where it is enabled.
+std::vector<Named<Tensor>> training_state(ResidualNetwork& network, const Optimizer& optimizer,
+                                          const GradScaler& scaler);
+
+/// All that a training needs to go on behind `step`: its state, that of the generator, and `options`, with
+/// which it must go on. A CRC-32 over names, values and options is beside them.
 void save_snapshot(const std::filesystem::path& path, const Metadata& options, ResidualNetwork& network,
                    const Optimizer& optimizer, const GradScaler& scaler, std::int64_t step);
 
 /// Puts everything back and returns the step. Throws UsageError naming the options that differ, FormatError
-/// for a file that is no whole checkpoint, and IoError.
+/// for a file that is no whole checkpoint or whose checksum differs, and IoError. A file without a checksum,
+/// as older versions wrote it, is taken.
 std::int64_t load_snapshot(const std::filesystem::path& path, const Metadata& options,
                            ResidualNetwork& network, Optimizer& optimizer, GradScaler& scaler);
 

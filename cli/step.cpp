@@ -46,7 +46,7 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
   result.after_forward_bytes = counter.live();
   result.forward_seconds = watch.lap();
   if (!std::isfinite(result.loss))
-    fail<Error>("train", "the loss must be finite, got {} at step {}", result.loss, number);
+    fail<DivergedError>("train", "the loss must be finite, got {} at step {}", result.loss, number);
   tape.backward(extras.scaler == nullptr ? loss : extras.scaler->scale(loss));
   cuda::synchronize(device);
   result.backward_seconds = watch.lap();
@@ -85,24 +85,31 @@ StepResult training_step(Module& network, Optimizer& optimizer, const Batch& bat
 }
 
 Evaluation evaluate(Module& network, Loader& loader) {
+  Evaluation result;
+  loader.start_epoch(0);
+  while (const std::optional<Batch> batch = loader.next()) {
+    const Evaluation one = evaluate(network, *batch);
+    result.loss += one.loss * static_cast<double>(one.images);
+    result.images += one.images;
+    result.correct += one.correct;
+  }
+  result.loss /= static_cast<double>(result.images);
+  result.accuracy = static_cast<double>(result.correct) / static_cast<double>(result.images);
+  return result;
+}
+
+Evaluation evaluate(Module& network, const Batch& batch) {
   const NoTape no_tape;
   const bool training = network.training();
   network.eval();
   const Device device = device_of(network);
-  Evaluation result;
-  std::int64_t correct = 0;
-  loader.start_epoch(0);
-  while (const std::optional<Batch> batch = loader.next()) {
-    const Tensor labels = moved(batch->labels, device);
-    const Var logits = network(moved(batch->images, device));
-    const std::int64_t count = labels.numel();
-    result.loss += cross_entropy(logits, labels).value().item() * static_cast<double>(count);
-    correct += count_correct(logits.value(), labels);
-    result.images += count;
-  }
+  const Tensor labels = moved(batch.labels, device);
+  const Var logits = network(moved(batch.images, device));
+  Evaluation result{.loss = cross_entropy(logits, labels).value().item(),
+                    .images = labels.numel(),
+                    .correct = count_correct(logits.value(), labels)};
+  result.accuracy = static_cast<double>(result.correct) / static_cast<double>(result.images);
   network.train(training);
-  result.loss /= static_cast<double>(result.images);
-  result.accuracy = static_cast<double>(correct) / static_cast<double>(result.images);
   return result;
 }
 

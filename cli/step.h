@@ -1,4 +1,5 @@
 #pragma once
+#include <retrace/core/error.h>
 #include <retrace/nn/data/loader.h>
 #include <retrace/nn/grad_scaler.h>
 #include <retrace/nn/module.h>
@@ -9,6 +10,12 @@
 #include <string_view>
 
 namespace retrace::cli {
+
+/// A training that computes what is infinite or no number.
+class DivergedError : public Error {
+ public:
+  using Error::Error;
+};
 
 /// Where a network's parameters are.
 Device device_of(Module& network);
@@ -34,7 +41,7 @@ struct StepExtras {
   GradScaler* scaler = nullptr;        ///< scales the loss
 };
 
-/// Forward, loss and backward; the gradients are left in the parameters. Throws an Error that names step
+/// Forward, loss and backward; the gradients are left in the parameters. Throws DivergedError naming step
 /// `number` when the loss is not finite, before anything is changed but running statistics.
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
                             const StepExtras& extras = {});
@@ -48,7 +55,10 @@ struct Evaluation {
   double loss = 0;      ///< mean over the images
   double accuracy = 0;  ///< in [0, 1]
   std::int64_t images = 0;
+  std::int64_t correct = 0;  ///< among them
 };
 Evaluation evaluate(Module& network, Loader& loader);
+/// How a network does on one batch, in evaluation mode.
+Evaluation evaluate(Module& network, const Batch& batch);
 
 }  // namespace retrace::cli

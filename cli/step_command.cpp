@@ -139,7 +139,7 @@ class Steps {
 int run_step(const StepOptions& options) {
   check_use([&] { static_cast<void>(retrace::network_options(options.network.name)); });
   apply(options.run);
-  const TensorFile weights = load_tensors(options.weights);
+  const TensorFile weights = load_weight_file(options.weights);
   const Batches batches(options.batch, dtype_from_name(options.run.dtype), options.steps);
   const ImageFormat images{.shape = {batches.channels(), 1, 1}, .classes = classes_in(weights)};
   const NetworkOptions network_options = cli::network_options(options.network, images);

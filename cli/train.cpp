@@ -1,5 +1,7 @@
 #include <retrace/autograd/autocast.h>
 #include <retrace/cli/exit.h>
+#include <retrace/cli/finite.h>
+#include <retrace/cli/interruption.h>
 #include <retrace/cli/names.h>
 #include <retrace/cli/progress.h>
 #include <retrace/cli/run_folder.h>
@@ -10,6 +12,8 @@
 #include <retrace/nn/data/load.h>
 
 #include <chrono>
+#include <cmath>
+#include <csignal>
 
 namespace retrace::cli {
 
@@ -42,6 +46,26 @@ std::optional<DType> autocast_of(const TrainOptions& options) {
 
 bool scales_loss(const TrainOptions& options) { return autocast_of(options) == DType::f16; }
 
+void check_parameters(Module& network, std::int64_t number) {
+  std::vector<Named<Tensor>> values;
+  for (const auto& [name, parameter] : network.named_parameters())
+    values.emplace_back(name, parameter->value());
+  if (const auto name = first_not_finite(values))
+    fail<DivergedError>("train", "the parameters must be finite, but after step {} {} is not", number, *name);
+}
+
+Batch first_of(Loader& loader) {
+  loader.start_epoch(0);
+  return *loader.next();
+}
+
+/// Throws ArgumentError unless the images fill a batch: a run with others would not be what was asked for.
+void check_batch(const TrainOptions& options, const Dataset& train) {
+  if (options.batch > train.size())
+    fail<ArgumentError>("train", "--batch must be at most {}, the training images of {}, got {}",
+                        train.size(), options.data.name, options.batch);
+}
+
 /// One training run, from its first or a later step to its last.
 class Training {
  public:
@@ -54,8 +78,13 @@ class Training {
   Metadata metadata() const;
   void begin();
   void resume();
+  void train_to_end(const Interruption& interruption);
   void step(std::int64_t number, const Batch& batch);
+  Evaluation test(std::int64_t number);
   void save(std::int64_t number);
+  std::optional<std::string> fault();
+  std::string after_divergence() const;
+  [[noreturn]] void stop(std::int64_t number, int signal);
   bool due(std::int64_t number, std::int64_t every) const;
 
   const TrainOptions& options_;
@@ -70,6 +99,7 @@ class Training {
   GradScaler scaler_;
   Loader loader_;
   Loader test_loader_;
+  Batch probe_;  // the first test images
   RunFolder folder_;
   std::int64_t steps_;
   std::int64_t saved_ = 0;  // the step of the newest checkpoint
@@ -87,8 +117,12 @@ Training::Training(const TrainOptions& options)
       network_(check_use([&] { return make_network(network_options_, options.run, policy_); })),
       optimizer_(check_use([&] { return make_optimizer(options.optimizer, *network_); })),
       scaler_({.enabled = scales_loss(options)}),
-      loader_(check_use([&] { return Loader(train_, loader_options()); })),
+      loader_(check_use([&] {
+        check_batch(options, *train_);
+        return Loader(train_, loader_options());
+      })),
       test_loader_(test_, loader_options().for_evaluation()),
+      probe_(first_of(test_loader_)),
       folder_(options.out),
       steps_(options.steps > 0 ? options.steps
                                : std::max<std::int64_t>(options.epochs, 1) * loader_.batches()) {}
@@ -126,16 +160,22 @@ void Training::begin() {
         options_.out.string());
   }
   if (saved_ == 0 && !options_.weights.empty())
-    load_named(*network_, load_tensors(options_.weights), options_.names);
-  folder_.open_log(saved_);
+    load_named(*network_, load_weight_file(options_.weights), options_.names);
+  const std::int64_t lines = folder_.open_log(saved_);
+  if (lines < saved_)
+    progress_.warn(
+        fmt::format("{} holds {} of the {} steps before", folder_.log_path().string(), lines, saved_));
 }
 
 void Training::resume() {
-  for (const RunFolder::Checkpoint& checkpoint : folder_.checkpoints()) {
+  const std::vector<RunFolder::Checkpoint> checkpoints = folder_.checkpoints();
+  for (const RunFolder::Checkpoint& checkpoint : checkpoints) {
     try {
       saved_ = load_snapshot(checkpoint.path, metadata(), *network_, *optimizer_, scaler_);
+      if (const auto what = fault())
+        fail<FormatError>("train", "{} is of a training that diverged: {}", checkpoint.path.string(), *what);
     } catch (const FormatError& error) {
-      progress_.say(fmt::format("retrace: passing over a damaged checkpoint: {}", error.what()));
+      progress_.warn(fmt::format("passing over a checkpoint: {}", error.what()));
       continue;
     }
     if (saved_ > steps_)
@@ -144,6 +184,12 @@ void Training::resume() {
     progress_.say(fmt::format("going on from {}", checkpoint.path.string()));
     return;
   }
+  if (!checkpoints.empty() || folder_.finished())
+    fail<FormatError>(
+        "train",
+        "{} must hold a checkpoint to go on from, got {} that cannot be used{}; remove the folder to begin "
+        "again, or give another one",
+        options_.out.string(), checkpoints.size(), folder_.finished() ? " and final weights" : "");
 }
 
 bool Training::due(std::int64_t number, std::int64_t every) const {
@@ -153,15 +199,7 @@ bool Training::due(std::int64_t number, std::int64_t every) const {
 TrainResult Training::run() {
   begin();
   const auto start = std::chrono::steady_clock::now();
-  std::int64_t number = saved_;
-  while (number < steps_) {
-    loader_.start_epoch(number / loader_.batches(), number % loader_.batches());
-    while (number < steps_) {
-      const std::optional<Batch> batch = loader_.next();
-      if (!batch) break;
-      step(++number, *batch);
-    }
-  }
+  train_to_end(Interruption());
   save_named(*network_, folder_.model_path(), metadata(), options_.names);
   progress_.say(fmt::format("weights: {}", folder_.model_path().string()));
   result_.steps = steps_;
@@ -170,11 +208,29 @@ TrainResult Training::run() {
   return result_;
 }
 
+void Training::train_to_end(const Interruption& interruption) {
+  std::int64_t number = saved_;
+  while (number < steps_) {
+    loader_.start_epoch(number / loader_.batches(), number % loader_.batches());
+    while (number < steps_) {
+      const std::optional<Batch> batch = loader_.next();
+      if (!batch) break;
+      try {
+        step(++number, *batch);
+        if (interruption.signal() != 0 && number < steps_) stop(number, interruption.signal());
+      } catch (const DivergedError& error) {
+        throw DivergedError(fmt::format("{}; {}", error.what(), after_divergence()));
+      }
+    }
+  }
+}
+
 void Training::step(std::int64_t number, const Batch& batch) {
   const double lr = learning_rate(options_.optimizer, number, steps_);
   optimizer_->set_lr(lr);
   const double scale = scaler_.get_scale();
   const StepResult step = training_step(*network_, *optimizer_, batch, number, {.scaler = &scaler_});
+  check_parameters(*network_, number);
   LogLine line{.step = number,
                .loss = step.loss,
                .accuracy = static_cast<double>(step.correct) / static_cast<double>(batch.labels.numel()),
@@ -189,23 +245,54 @@ void Training::step(std::int64_t number, const Batch& batch) {
                   .loss = step.loss,
                   .images = batch.labels.numel(),
                   .correct = step.correct});
-  if (number == steps_ || due(number, options_.eval_every)) {
-    const Evaluation test = evaluate(*network_, test_loader_);
-    line.test = test;
-    result_.test_accuracy = test.accuracy;
-    progress_.say(fmt::format("step {}: test accuracy {:.2f} %, test loss {:.4f}", number,
-                              100 * test.accuracy, test.loss));
-  }
+  if (number == steps_ || due(number, options_.eval_every)) line.test = test(number);
   folder_.append(line);
   result_.loss = line.loss;
   if (number == steps_ || due(number, options_.checkpoint_every)) save(number);
 }
 
+Evaluation Training::test(std::int64_t number) {
+  const Evaluation test = evaluate(*network_, test_loader_);
+  if (!std::isfinite(test.loss))
+    fail<DivergedError>("train", "the test loss must be finite, got {} after step {}", test.loss, number);
+  result_.test_accuracy = test.accuracy;
+  progress_.say(fmt::format("step {}: test accuracy {:.2f} %, test loss {:.4f}", number, 100 * test.accuracy,
+                            test.loss));
+  return test;
+}
+
+/// What the network and the optimizer hold, and what the network computes, must be finite before it is saved.
+std::optional<std::string> Training::fault() {
+  if (const auto name = first_not_finite(training_state(*network_, *optimizer_, scaler_)))
+    return fmt::format("{} is not finite", *name);
+  const Autocast off(std::nullopt);  // f16 may overflow where f32 does not
+  const double loss = evaluate(*network_, probe_).loss;
+  if (!std::isfinite(loss)) return fmt::format("the loss on the first test images is {}", loss);
+  return std::nullopt;
+}
+
 void Training::save(std::int64_t number) {
+  if (const auto what = fault()) fail<DivergedError>("train", "step {} diverged: {}", number, *what);
   folder_.sync_log();
   save_snapshot(folder_.checkpoint_path(number), metadata(), *network_, *optimizer_, scaler_, number);
   folder_.keep_newest(kCheckpointsKept);
   saved_ = number;
+}
+
+std::string Training::after_divergence() const {
+  if (saved_ == 0) return "there is no checkpoint yet; begin again with a lower --lr";
+  const std::string path = folder_.checkpoint_path(saved_).string();
+  return fmt::format(
+      "the last good checkpoint is {}; begin another run from its weights (--weights) with a lower --lr",
+      path);
+}
+
+void Training::stop(std::int64_t number, int signal) {
+  if (saved_ != number) save(number);
+  throw InterruptedError(
+      fmt::format("[train] stopped by {} after step {}; the same command with --resume goes on from {}",
+                  signal == SIGINT ? "SIGINT" : "SIGTERM", number, folder_.checkpoint_path(number).string()),
+      signal);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -58,72 +60,151 @@ class Descriptor {
   fail<IoError>("read_file", "{} must be read, but {} it failed: {}", path.string(), what, why);
 }
 
-/// The file beside `path` that takes its place when it is complete.
-class Temporary final : public FileWriter {
+/// Writes into an open file.
+class Output : public FileWriter {
  public:
-  explicit Temporary(const fs::path& path)
-      : path_(path), temporary_(path.string() + ".tmp"), file_(create()) {
-    if (!file_.open()) fail_to_write(path_, "creating " + temporary_.string());
-  }
-  ~Temporary() override {
-    if (!renamed_ && file_created_) ::unlink(temporary_.c_str());
-  }
-  Temporary(const Temporary&) = delete;
-  Temporary& operator=(const Temporary&) = delete;
+  /// `name` is that of the open file in errors about `path`.
+  Output(fs::path path, std::string name, int fd)
+      : path_(std::move(path)), name_(std::move(name)), file_(fd) {}
 
   using FileWriter::write;
   void write(std::span<const std::byte> bytes) override {
     while (!bytes.empty()) {
       const ssize_t written = uninterrupted([&] { return ::write(file_.get(), bytes.data(), bytes.size()); });
-      if (written < 0) fail_to_write(path_, "writing " + temporary_.string());
+      if (written < 0) fail_to_write(path_, "writing " + name_);
       bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
   }
 
-  void take_place() {
-    if (uninterrupted([&] { return ::fsync(file_.get()); }) != 0 || !file_.close())
-      fail_to_write(path_, "writing " + temporary_.string());
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0)
-      fail_to_write(path_, "renaming " + temporary_.string());
+  void close() {
+    if (!file_.close()) fail_to_write(path_, "writing " + name_);
+  }
+
+ protected:
+  const fs::path& path() const { return path_; }
+  const std::string& name() const { return name_; }
+  int fd() const { return file_.get(); }
+
+ private:
+  fs::path path_;
+  std::string name_;
+  Descriptor file_;
+};
+
+/// The file next to `path` that replaces it when it is complete.
+class Temporary final : public Output {
+ public:
+  explicit Temporary(const fs::path& path) : Output(path, path.string() + ".tmp", create(path)) {}
+  ~Temporary() override {
+    if (!renamed_) ::unlink(name().c_str());
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+
+  void replace() {
+    keep_mode();
+    if (uninterrupted([&] { return ::fsync(fd()); }) != 0) fail_to_write(path(), "writing " + name());
+    close();
+    if (::rename(name().c_str(), path().c_str()) != 0) fail_to_write(path(), "renaming " + name());
     renamed_ = true;
     sync_folder();
   }
 
  private:
-  int create() {
-    ::unlink(temporary_.c_str());  // of a process that was killed
+  static int create(const fs::path& path) {
+    const fs::path name = path.string() + ".tmp";
+    std::error_code error;
+    if (fs::is_regular_file(fs::symlink_status(name, error)))
+      ::unlink(name.c_str());  // of a process that was killed
     const int fd = uninterrupted(
-        [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode); });
-    file_created_ = fd >= 0;
+        [&] { return ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode); });
+    if (fd < 0) fail_to_write(path, "creating " + name.string());
     return fd;
+  }
+
+  /// The new file is for the eyes of those that the old one was for.
+  void keep_mode() const {
+    constexpr mode_t kPermissions = 0777;
+    struct stat old {};
+    struct stat made {};
+    if (::stat(path().c_str(), &old) != 0 || !S_ISREG(old.st_mode)) return;
+    const mode_t mode = old.st_mode & kPermissions;
+    const bool same = ::fstat(fd(), &made) == 0 && (made.st_mode & kPermissions) == mode;
+    if (!same && ::fchmod(fd(), mode) != 0) fail_to_write(path(), "setting the permissions of " + name());
   }
 
   /// The new name is safe only when the folder that holds it is on the disk.
   void sync_folder() const {
-    const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+    const fs::path folder = path().has_parent_path() ? path().parent_path() : fs::path(".");
     const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!opened.open()) {
       if (errno == EACCES) return;  // a folder that may be written but not read
-      fail_to_write(path_, "opening " + folder.string());
+      fail_to_write(path(), "opening " + folder.string());
     }
     if (uninterrupted([&] { return ::fsync(opened.get()); }) != 0 &&
         errno != EINVAL)  // some file systems have none
-      fail_to_write(path_, "syncing " + folder.string());
+      fail_to_write(path(), "syncing " + folder.string());
   }
 
-  fs::path path_;
-  fs::path temporary_;
-  bool file_created_ = false;
   bool renamed_ = false;
-  Descriptor file_;
 };
+
+/// The file descriptor of this process that a path such as /proc/self/fd/1 names, or none.
+std::optional<int> descriptor_of(const fs::path& path) {
+  std::error_code error;
+  const fs::path all = fs::canonical("/proc/self/fd", error);
+  if (error || fs::canonical(path.parent_path(), error) != all || error) return std::nullopt;
+  const std::string number = path.filename().string();
+  int fd = 0;
+  const auto [end, problem] = std::from_chars(number.data(), number.data() + number.size(), fd);
+  return problem == std::errc() && end == number.data() + number.size() ? std::optional(fd) : std::nullopt;
+}
+
+/// What a path means after its symbolic links.
+struct Destination {
+  fs::path path;
+  std::optional<int> fd;  ///< of this process, as for /dev/stdout
+};
+
+Destination destination_of(const fs::path& path) {
+  constexpr int kMostLinks = 40;  // as in Linux
+  Destination found{.path = path, .fd = std::nullopt};
+  std::error_code error;
+  for (int links = 0; fs::is_symlink(fs::symlink_status(found.path, error)); ++links) {
+    found.fd = descriptor_of(found.path);
+    if (found.fd) return found;
+    if (links == kMostLinks) {
+      errno = ELOOP;
+      fail_to_write(path, "following the link");
+    }
+    found.path = found.path.parent_path() / fs::read_symlink(found.path, error);
+  }
+  return found;
+}
+
+/// Opens what must not be replaced: a device, a pipe or an open file. -1 for a regular file or a new one.
+int open_in_place(const Destination& to) {
+  std::error_code error;
+  const fs::file_status status = fs::status(to.path, error);
+  if (!to.fd && (!fs::exists(status) || fs::is_regular_file(status) || fs::is_directory(status))) return -1;
+  const int fd = to.fd ? ::fcntl(*to.fd, F_DUPFD_CLOEXEC, 0)  // shares the position in the file
+                       : uninterrupted([&] { return ::open(to.path.c_str(), O_WRONLY | O_CLOEXEC); });
+  if (fd < 0) fail_to_write(to.path, "opening it");
+  return fd;
+}
 
 }  // namespace
 
 void write_file_atomically(const fs::path& path, const std::function<void(FileWriter&)>& produce) {
-  Temporary file(path);
+  const Destination to = destination_of(path);
+  if (const int fd = open_in_place(to); fd >= 0) {
+    Output file(path, "it", fd);
+    produce(file);
+    return file.close();
+  }
+  Temporary file(to.path);
   produce(file);
-  file.take_place();
+  file.replace();
 }
 
 void write_file_atomically(const fs::path& path, std::string_view content) {

@@ -22,7 +22,10 @@ class FileWriter {
 /// finds the old content or the new one, never a part. `produce` writes into `path`.tmp, which is brought to
 /// the disk and then renamed. When anything fails, exceptions of `produce` included, that file is removed and
 /// `path` is as it was. What a killed process leaves behind as `path`.tmp is overwritten next time; a path
-/// has one writer at a time. Throws IoError, with the path and the system's reason.
+/// has one writer at a time. The new file has the old one's permissions. A symbolic link is followed, and the
+/// file that it leads to is replaced. A device, a pipe or an open descriptor (/dev/null, a FIFO, /dev/stdout)
+/// is never replaced: the bytes are written into it as they come. Throws IoError, with the path and the
+/// system's reason.
 void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(FileWriter&)>& produce);
 /// The same with content that is there already.

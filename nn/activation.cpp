@@ -1,9 +1,14 @@
 #include <retrace/autograd/ops/activation.h>
+#include <retrace/core/range.h>
 #include <retrace/nn/activation.h>
 
 namespace retrace {
 
 Var ReLU::forward(const Var& x) { return relu(x); }
+
+LeakyReLU::LeakyReLU(double negative_slope) : negative_slope_(negative_slope) {
+  RealRange{}.check("leaky_relu", "negative_slope", negative_slope);
+}
 
 Var LeakyReLU::forward(const Var& x) { return leaky_relu(x, negative_slope_); }
 

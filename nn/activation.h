@@ -16,8 +16,8 @@ class ReLU final : public Module {
 /// y = x for x > 0, else negative_slope x.
 class LeakyReLU final : public Module {
  public:
-  /// negative_slope: dy/dx where x is not above 0.
-  explicit LeakyReLU(double negative_slope = 0.01) : negative_slope_(negative_slope) {}
+  /// negative_slope: dy/dx where x is not above 0. Throws ArgumentError unless it is finite.
+  explicit LeakyReLU(double negative_slope = 0.01);
   Var forward(const Var& x) override;
 
  private:

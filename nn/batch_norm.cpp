@@ -1,14 +1,14 @@
 #include <retrace/autograd/ops/batch_norm.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/batch_norm.h>
+#include <retrace/nn/option_ranges.h>
 
 namespace retrace {
 
 BatchNorm2d::BatchNorm2d(std::int64_t channels, const BatchNorm2dOptions& options) : options_(options) {
   if (channels < 1) fail<ArgumentError>("batch_norm2d", "there must be at least 1 channel, got {}", channels);
-  if (!(options.eps > 0)) fail<ArgumentError>("batch_norm2d", "eps must be above 0, got {}", options.eps);
-  if (!(options.momentum >= 0 && options.momentum <= 1))
-    fail<ArgumentError>("batch_norm2d", "momentum must be in [0,1], got {}", options.momentum);
+  kNormEpsRange.check("batch_norm2d", "eps", options.eps);
+  kStatisticsMomentumRange.check("batch_norm2d", "momentum", options.momentum);
   weight_ = Parameter(Tensor::full({channels}, 1, DType::f32, Tag::parameter));
   bias_ = Parameter(Tensor::zeros({channels}, DType::f32, Tag::parameter));
   running_mean_ = Tensor::zeros({channels}, DType::f32, Tag::buffer);

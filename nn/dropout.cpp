@@ -1,12 +1,10 @@
 #include <retrace/autograd/ops/random.h>
-#include <retrace/core/fail.h>
 #include <retrace/nn/dropout.h>
+#include <retrace/nn/option_ranges.h>
 
 namespace retrace {
 
-Dropout::Dropout(double p) : p_(p) {
-  if (!(p >= 0 && p <= 1)) fail<ArgumentError>("dropout", "p must be in [0,1], got {}", p);
-}
+Dropout::Dropout(double p) : p_(p) { kDropoutRange.check("dropout", "p", p); }
 
 Var Dropout::forward(const Var& x) { return dropout(x, p_, training()); }
 

@@ -1,29 +1,27 @@
 #include <retrace/autograd/ops/elementwise.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/range.h>
 #include <retrace/nn/grad_scaler.h>
 
 #include <array>
 #include <cmath>
+#include <limits>
 
 namespace retrace {
 
 namespace {
 
 constexpr std::string_view kName = "GradScaler";
+constexpr double kLeastScale = std::numeric_limits<float>::min();  // below it, a scaled f32 loss loses digits
 constexpr std::array<std::string_view, 5> kStateNames = {"scale", "growth_factor", "backoff_factor",
                                                          "growth_interval", "growth_tracker"};
 
-/// Comparisons that a NaN fails.
 const GradScalerOptions& checked(const GradScalerOptions& options) {
-  if (!(options.init_scale > 0 && std::isfinite(options.init_scale)))
-    fail<ArgumentError>(kName, "the scale must be finite and above 0, got {}", options.init_scale);
-  if (!(options.growth_factor > 1))
-    fail<ArgumentError>(kName, "growth_factor must be above 1, got {}", options.growth_factor);
-  if (!(options.backoff_factor > 0 && options.backoff_factor < 1))
-    fail<ArgumentError>(kName, "backoff_factor must be in (0,1), got {}", options.backoff_factor);
-  if (options.growth_interval < 1)
-    fail<ArgumentError>(kName, "growth_interval must be at least 1, got {}", options.growth_interval);
+  RealRange::above(0).check(kName, "the scale", options.init_scale);
+  RealRange::above(1).check(kName, "growth_factor", options.growth_factor);
+  RealRange::above(0).below(1).check(kName, "backoff_factor", options.backoff_factor);
+  IntRange::at_least(1).check(kName, "growth_interval", options.growth_interval);
   return options;
 }
 
@@ -73,7 +71,12 @@ void GradScaler::update() {
     fail<GradientError>(kName,
                         "update must come after a step or an unscale_, got neither since the last update");
   if (!overflown_.empty()) {
-    scale_ *= options_.backoff_factor;
+    const double smaller = scale_ * options_.backoff_factor;
+    if (smaller < kLeastScale)
+      fail<GradientError>(kName,
+                          "the scale must stay at least {}, but the gradients are infinite or NaN at {}, too",
+                          kLeastScale, scale_);
+    scale_ = smaller;
     growth_tracker_ = 0;
   } else if (++growth_tracker_ == options_.growth_interval) {
     const double grown = scale_ * options_.growth_factor;

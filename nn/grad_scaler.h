@@ -44,7 +44,7 @@ class GradScaler {
   bool step(Optimizer& optimizer);
   /// Ends an iteration: after an overflow the scale is multiplied by backoff_factor, after growth_interval
   /// iterations without one by growth_factor. Throws GradientError when no gradient was looked at since the
-  /// last update.
+  /// last update, and when an overflow would take the scale below 2^-126: then no scale helps.
   void update();
   /// Ends an iteration with a scale of one's own. Throws ArgumentError unless it is above 0.
   void update(double new_scale);

@@ -1,6 +1,7 @@
 #include <retrace/autograd/ops/group_norm.h>
 #include <retrace/core/fail.h>
 #include <retrace/nn/group_norm.h>
+#include <retrace/nn/option_ranges.h>
 
 namespace retrace {
 
@@ -9,7 +10,7 @@ LayerNorm::LayerNorm(const Shape& normalized_shape, const LayerNormOptions& opti
   if (normalized_shape.rank() == 0)
     fail<ShapeError>("layer_norm", "normalized_shape must have at least 1 dimension, got {}",
                      normalized_shape);
-  if (!(eps_ > 0)) fail<ArgumentError>("layer_norm", "eps must be above 0, got {}", eps_);
+  kNormEpsRange.check("layer_norm", "eps", eps_);
   if (!options.elementwise_affine) return;
   weight_ = Parameter(Tensor::full(normalized_shape, 1, DType::f32, Tag::parameter));
   if (options.bias) bias_ = Parameter(Tensor::zeros(normalized_shape, DType::f32, Tag::parameter));
@@ -28,7 +29,7 @@ GroupNorm::GroupNorm(std::int64_t num_groups, std::int64_t channels, const Group
     fail<ArgumentError>("group_norm",
                         "the channels must be a multiple of the groups, both at least 1, got {} and {}",
                         channels, num_groups);
-  if (!(eps_ > 0)) fail<ArgumentError>("group_norm", "eps must be above 0, got {}", eps_);
+  kNormEpsRange.check("group_norm", "eps", eps_);
   if (!options.affine) return;
   weight_ = Parameter(Tensor::full({channels}, 1, DType::f32, Tag::parameter));
   bias_ = Parameter(Tensor::zeros({channels}, DType::f32, Tag::parameter));

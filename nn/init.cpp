@@ -1,6 +1,7 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/random.h>
+#include <retrace/core/range.h>
 #include <retrace/nn/init.h>
 
 #include <cmath>
@@ -42,7 +43,8 @@ void uniform(Tensor& w, double low, double high) {
 }
 
 void normal(Tensor& w, double mean, double std) {
-  if (!(std >= 0)) fail<ArgumentError>("init", "a standard deviation must be at least 0, got {}", std);
+  RealRange{}.check("init", "a mean", mean);
+  RealRange::at_least(0).check("init", "a standard deviation", std);
   kernel::normal(next_stream(), mean, std, w);
 }
 

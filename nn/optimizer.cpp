@@ -2,6 +2,7 @@
 #include <retrace/core/kernels.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/optimizer.h>
+#include <retrace/nn/option_ranges.h>
 
 #include <map>
 #include <set>
@@ -11,16 +12,6 @@ namespace retrace {
 namespace {
 
 constexpr std::string_view kStepName = "step";
-
-/// Throws unless `value` is a number from 0; `value < 0` would let a NaN through.
-void check_not_negative(std::string_view op, std::string_view option, double value) {
-  if (!(value >= 0)) fail<ArgumentError>(op, "{} must be at least 0, got {}", option, value);
-}
-
-/// Throws unless 0 <= value < 1.
-void check_fraction(std::string_view op, std::string_view option, double value) {
-  if (!(value >= 0 && value < 1)) fail<ArgumentError>(op, "{} must be in [0,1), got {}", option, value);
-}
 
 /// Throws unless a tensor of state has its parameter's shape and element type.
 void check_fits(std::string_view op, const std::string& name, const Tensor& state, const Tensor& parameter) {
@@ -43,7 +34,7 @@ Optimizer::Optimizer(std::string_view name, std::vector<Parameter*> parameters, 
       state_names_(std::move(state_names)),
       steps_(parameters.size()),
       states_(parameters.size()) {
-  check_not_negative(name_, "lr", lr_);
+  kLearningRateRange.check(name_, "lr", lr_);
   if (parameters.empty()) fail<ArgumentError>(name_, "there must be at least one parameter, got none");
   if (std::set<Parameter*>(parameters.begin(), parameters.end()).size() != parameters.size())
     fail<ArgumentError>(name_, "each parameter must be given once, got one twice");
@@ -52,7 +43,7 @@ Optimizer::Optimizer(std::string_view name, std::vector<Parameter*> parameters, 
 }
 
 void Optimizer::set_lr(double lr) {
-  check_not_negative(name_, "lr", lr);
+  kLearningRateRange.check(name_, "lr", lr);
   lr_ = lr;
 }
 
@@ -157,8 +148,9 @@ SGD::SGD(std::vector<Parameter*> parameters, const SgdOptions& options)
           "sgd", std::move(parameters), options.lr,
           options.momentum > 0 ? std::vector<std::string>{"momentum_buffer"} : std::vector<std::string>{}),
       options_(options) {
-  check_not_negative("sgd", "momentum", options.momentum);
-  check_not_negative("sgd", "weight_decay", options.weight_decay);
+  kMomentumRange.check("sgd", "momentum", options.momentum);
+  kDampeningRange.check("sgd", "dampening", options.dampening);
+  kWeightDecayRange.check("sgd", "weight_decay", options.weight_decay);
   if (options.nesterov && (options.momentum == 0 || options.dampening != 0))
     fail<ArgumentError>(
         "sgd",
@@ -173,10 +165,10 @@ void SGD::update(kernel::ParameterSteps& steps) {
 
 Adam::Adam(std::string_view name, std::vector<Parameter*> parameters, const AdamOptions& options)
     : Optimizer(name, std::move(parameters), options.lr, {"exp_avg", "exp_avg_sq"}), options_(options) {
-  check_fraction(name, "beta1", options.beta1);
-  check_fraction(name, "beta2", options.beta2);
-  check_not_negative(name, "eps", options.eps);
-  check_not_negative(name, "weight_decay", options.weight_decay);
+  kBetaRange.check(name, "beta1", options.beta1);
+  kBetaRange.check(name, "beta2", options.beta2);
+  kOptimizerEpsRange.check(name, "eps", options.eps);
+  kWeightDecayRange.check(name, "weight_decay", options.weight_decay);
 }
 
 AdamW::AdamW(std::vector<Parameter*> parameters, const AdamWOptions& options)
@@ -195,10 +187,10 @@ void Adam::update(kernel::ParameterSteps& steps) {
 
 RMSprop::RMSprop(std::vector<Parameter*> parameters, const RmspropOptions& options)
     : Optimizer("rmsprop", std::move(parameters), options.lr, state_names_of(options)), options_(options) {
-  check_not_negative("rmsprop", "alpha", options.alpha);
-  check_not_negative("rmsprop", "eps", options.eps);
-  check_not_negative("rmsprop", "momentum", options.momentum);
-  check_not_negative("rmsprop", "weight_decay", options.weight_decay);
+  kAlphaRange.check("rmsprop", "alpha", options.alpha);
+  kOptimizerEpsRange.check("rmsprop", "eps", options.eps);
+  kMomentumRange.check("rmsprop", "momentum", options.momentum);
+  kWeightDecayRange.check("rmsprop", "weight_decay", options.weight_decay);
 }
 
 void RMSprop::update(kernel::ParameterSteps& steps) {

@@ -1,5 +1,6 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/file.h>
+#include <retrace/nn/file_kind.h>
 #include <retrace/nn/safetensors.h>
 
 #include <algorithm>
@@ -123,8 +124,8 @@ class Parser {
 
   template <class... Args>
   [[noreturn]] void reject(fmt::format_string<Args...> text, Args&&... args) const {
-    fail<FormatError>("load_tensors", "{} must be a safetensors file, but {}", path_,
-                      fmt::format(text, std::forward<Args>(args)...));
+    fail<FormatError>("load_tensors", "{} must be a safetensors file, but {}{}", path_,
+                      fmt::format(text, std::forward<Args>(args)...), detail::looks_like(content_));
   }
 
   Json parse_header() {

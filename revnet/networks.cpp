@@ -1,6 +1,8 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/core/fail.h>
+#include <retrace/core/names.h>
 #include <retrace/nn/init.h>
+#include <retrace/nn/option_ranges.h>
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/coupling.h>
 #include <retrace/revnet/networks.h>
@@ -31,8 +33,7 @@ const NetworkOptions& checked(const NetworkOptions& options) {
   if (options.in_channels < 1 || options.classes < 1)
     fail<ArgumentError>("network", "there must be at least 1 input channel and 1 class, got {} and {}",
                         options.in_channels, options.classes);
-  if (options.dropout < 0 || options.dropout >= 1)
-    fail<ArgumentError>("network", "the dropout probability must be in [0,1), got {}", options.dropout);
+  kNetworkDropoutRange.check("network", "the dropout probability", options.dropout);
   return options;
 }
 
@@ -180,8 +181,7 @@ NetworkOptions network_options(std::string_view name) {
   const auto* found =
       std::find_if(kNetworks.begin(), kNetworks.end(), [&](const NamedNetwork& n) { return n.name == name; });
   if (found == kNetworks.end())
-    fail<ArgumentError>("network", "the name must be one of {}, got '{}'", fmt::join(network_names(), ", "),
-                        name);
+    fail<ArgumentError>("network", "the name {}", name_complaint(name, network_names()));
   return {.channels = {found->channels.begin(), found->channels.end()},
           .blocks = std::vector<std::int64_t>(3, found->blocks),
           .bottleneck = found->bottleneck,

@@ -1,4 +1,5 @@
 #include <retrace/core/fail.h>
+#include <retrace/core/names.h>
 #include <retrace/revnet/policy.h>
 
 #include <array>
@@ -14,7 +15,7 @@ std::string_view name_of(Policy policy) { return kNames[static_cast<std::size_t>
 Policy policy_from_name(std::string_view name) {
   for (std::size_t i = 0; i < kNames.size(); ++i)
     if (kNames[i] == name) return static_cast<Policy>(i);
-  fail<ArgumentError>("policy", "the name must be one of {}, got '{}'", fmt::join(kNames, ", "), name);
+  fail<ArgumentError>("policy", "the name {}", name_complaint(name, {kNames.begin(), kNames.end()}));
 }
 
 }  // namespace retrace

@@ -1,4 +1,5 @@
 #include <retrace/autograd/ops.h>
+#include <retrace/nn/option_ranges.h>
 #include <retrace/revnet/residual.h>
 
 #include <string>
@@ -15,6 +16,7 @@ Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::
 
 ResidualBranch::ResidualBranch(std::int64_t in, std::int64_t width, const BranchOptions& options)
     : dropout_(options.dropout) {
+  kNetworkDropoutRange.check("residual", "the dropout probability", dropout_);
   const auto unit = [&](std::int64_t from, std::int64_t to, std::int64_t kernel, std::int64_t stride) {
     const bool normed = options.preactivation || !units_.empty();
     units_.push_back({normed ? std::optional<BatchNorm2d>(std::in_place, from, options.norm) : std::nullopt,

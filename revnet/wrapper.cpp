@@ -1,6 +1,7 @@
 #include <retrace/autograd/record.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/random.h>
+#include <retrace/nn/option_ranges.h>
 #include <retrace/revnet/replay.h>
 #include <retrace/revnet/reversal.h>
 #include <retrace/revnet/wrapper.h>
@@ -138,8 +139,7 @@ bool may_release(const Var& x, const Tensors& y) {
 
 Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& inputs,
                     const ReversalOptions& options) {
-  if (options.num_bwd_passes < 1)
-    fail<ArgumentError>(options.name, "num_bwd_passes must be at least 1, got {}", options.num_bwd_passes);
+  kCountRange.check(options.name, "num_bwd_passes", options.num_bwd_passes);
   const Vars x = autocast::in_f32(inputs);  // what is rebuilt is rounded to the streams' type
   const ModuleScope scope(*fn);
   if (!wants_backward(*fn, x)) {
@@ -177,6 +177,7 @@ InvertibleModuleWrapper::InvertibleModuleWrapper(Checked, std::shared_ptr<Invert
                                                  const WrapperOptions& options)
     : fn_(std::move(fn)), options_(options) {
   if (fn_ == nullptr) fail<ArgumentError>(kName, "fn must be a module, got an empty pointer");
+  kCountRange.check(kName, "num_bwd_passes", options.num_bwd_passes);
 }
 
 Vars InvertibleModuleWrapper::forward_all(const Vars& x) {

@@ -3,6 +3,7 @@
 #include <retrace/autograd/record.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/range.h>
 
 namespace retrace {
 
@@ -27,6 +28,7 @@ Var relu(const Var& x) {
 }
 
 Var leaky_relu(const Var& x, double slope) {
+  RealRange{}.check("leaky_relu", "slope", slope);
   Tensor y = like(x.value());
   Decision decision = detail::decide_by_mask("leaky_relu", needs_gradient(x), x.value());
   kernel::leaky_relu(x.value(), slope, y, decision.computed());

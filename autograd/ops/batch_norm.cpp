@@ -4,6 +4,7 @@
 #include <retrace/autograd/ops/mask.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/range.h>
 
 #include <optional>
 #include <utility>
@@ -17,7 +18,8 @@ void check(std::string_view op, const Var& x, const Var& gamma, const Var& beta,
   const Shape shape = x.shape();
   if (shape.rank() != 2 && shape.rank() != 4)
     fail<ShapeError>(op, "x must be [N,C,H,W] or [N,C], got {}", shape);
-  if (options.eps <= 0) fail<ArgumentError>(op, "eps must be above 0, got {}", options.eps);
+  RealRange::above(0).check(op, "eps", options.eps);
+  RealRange::at_least(0).at_most(1).check(op, "momentum", options.momentum);
   detail::check_float(op, x);
   const auto check_one = [&](std::string_view name, const Tensor& other) {
     detail::check_same_dtype(op, x.value(), name, other);

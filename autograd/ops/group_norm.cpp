@@ -3,6 +3,7 @@
 #include <retrace/autograd/ops/group_norm.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/range.h>
 
 #include <algorithm>
 
@@ -56,7 +57,7 @@ Var normalize(std::string_view op, const Var& x, const Var& gamma, const Var& be
 }
 
 void check_common(std::string_view op, const Var& x, const Var& gamma, const Var& beta, double eps) {
-  if (!(eps > 0)) fail<ArgumentError>(op, "eps must be above 0, got {}", eps);
+  RealRange::above(0).check(op, "eps", eps);
   detail::check_float(op, x);
   detail::check_same_dtype(op, x.value(), "gamma", gamma.value());
   detail::check_same_dtype(op, x.value(), "beta", beta.value());

@@ -3,12 +3,13 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/random.h>
+#include <retrace/core/range.h>
 
 namespace retrace {
 
 /// dx = dy / (1 - p) or 0, by the same numbers
 Var dropout(const Var& x, double p, bool training) {
-  if (!(p >= 0 && p <= 1)) fail<ArgumentError>("dropout", "p must be in [0,1], got {}", p);
+  RealRange::at_least(0).at_most(1).check("dropout", "p", p);
   if (!training || p == 0) return x;
   const RandomStream stream = next_stream();
   Tensor y = like(x.value());

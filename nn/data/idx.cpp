@@ -2,6 +2,7 @@
 #include <retrace/core/scope.h>
 #include <retrace/nn/data/idx.h>
 #include <retrace/nn/data/input_file.h>
+#include <retrace/nn/file_kind.h>
 
 #include <algorithm>
 #include <array>
@@ -31,9 +32,11 @@ std::uint32_t big_endian(const std::uint8_t* bytes) {
 }
 
 fs::path find(std::string_view op, const fs::path& folder, const std::string& name) {
+  std::string dotted = name;  // as some archives name it: train-images.idx3-ubyte
+  dotted[name.find("-idx")] = '.';
   std::error_code error;
-  if (fs::exists(folder / name, error)) return folder / name;
-  if (fs::exists(folder / (name + ".gz"), error)) return folder / (name + ".gz");
+  for (const std::string& known : {name, name + ".gz", dotted, dotted + ".gz"})
+    if (fs::exists(folder / known, error)) return folder / known;
   fail<IoError>(op, "{} must exist, plain or with .gz", (folder / name).string());
 }
 
@@ -45,8 +48,10 @@ std::vector<std::int64_t> read_header(std::string_view op, detail::InputFile& fi
   const std::size_t found = file.read(std::span(header).first(size));
   if (found != size) fail<FormatError>(op, "{} must be at least {} bytes, got {}", file.name(), size, found);
   if (big_endian(header.data()) != magic)
-    fail<FormatError>(op, "{} must begin with the magic number {:#010x}, got {:#010x}", file.name(), magic,
-                      big_endian(header.data()));
+    fail<FormatError>(
+        op, "{} must begin with the magic number {:#010x}, got {:#010x}{}", file.name(), magic,
+        big_endian(header.data()),
+        detail::looks_like(std::string_view(reinterpret_cast<const char*>(header.data()), found)));
   std::vector<std::int64_t> extents;
   std::int64_t bytes = 1;
   for (std::size_t d = 1; d <= rank; ++d) {

@@ -1,4 +1,5 @@
 #include <retrace/core/fail.h>
+#include <retrace/core/names.h>
 #include <retrace/nn/data/cifar.h>
 #include <retrace/nn/data/idx.h>
 #include <retrace/nn/data/load.h>
@@ -39,7 +40,7 @@ constexpr std::array<Entry, 5> kEntries = {{
 const Entry& entry_of(std::string_view op, std::string_view name) {
   for (const Entry& entry : kEntries)
     if (entry.name == name) return entry;
-  fail<ArgumentError>(op, "the name must be one of {}, got '{}'", fmt::join(dataset_names(), ", "), name);
+  fail<ArgumentError>(op, "the name {}", name_complaint(name, dataset_names()));
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ class Training(Case):
     def test_unknown_network(self):
         done = call(TRAINING, "--networks", "resnet31")
         self.assertEqual(done.returncode, 2)
-        self.assertRegex(done.stderr, r"\Atraining: \[[a-z_0-9 ]+\] the name must be one of .*, got 'resnet31'\n\Z")
+        self.assertRegex(done.stderr, r"\Atraining: \[[a-z_0-9 ]+\] the name must be one of .*, got 'resnet31' \(did you mean 'resnet32'\?\)\n\Z")
 
 
 cases.main("benchmarks-programs")

@@ -1,5 +1,6 @@
 """Work that fails: exit status 1, and a line that says what was expected and what was found."""
 
+import gzip
 import struct
 import subprocess
 
@@ -18,6 +19,21 @@ class Data(program.Case):
         write_mnist(self.folder)
         (self.folder / "t10k-images-idx3-ubyte").unlink()
         self.fails(1, f"{self.folder}/t10k-images-idx3-ubyte", *self.train_on())
+
+    def test_other_names_and_kinds_of_files(self):
+        write_mnist(self.folder)
+        self.succeeds(*self.train_on())
+        for path in list(self.folder.glob("*-ubyte")):
+            path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+        self.succeeds(*self.train_on("--resume"))
+        images = self.folder / "train-images.idx3-ubyte"
+        whole = images.read_bytes()
+        for content, text in ((gzip.compress(whole), "got 0x1f8b0800; it looks like gzip-compressed; gunzip unpacks it\n"),
+                              (b"<!DOCTYPE html>\n", "; it looks like an HTML page, perhaps of a failed download\n"),
+                              (b"version https://git-lfs.github.com/spec/v1\n",
+                               "; it looks like a Git LFS pointer; `git lfs pull` fetches the file itself\n")):
+            images.write_bytes(content)
+            self.fails(1, text, *self.train_on("--resume"))
 
     def test_truncated_and_oversized_file(self):
         write_mnist(self.folder)
@@ -53,6 +69,17 @@ class Weights(program.Case):
         for content in (b"", b"short", struct.pack("<Q", 1 << 60) + whole[8:], whole[:8] + b"?" + whole[9:], whole[:-1], whole + b"x"):
             bad.write_bytes(content)
             self.fails(1, f"{bad} must be a safetensors file", "eval", "--weights", bad, "--data-dir", self.folder / "data")
+
+    def test_files_of_other_kinds(self):
+        bad = self.folder / "model.safetensors"
+        for content, text in (
+                (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "a Git LFS pointer; `git lfs pull` fetches the file itself"),
+                (b"<!DOCTYPE html>\n<html>404</html>\n", "an HTML page, perhaps of a failed download"),
+                (gzip.compress(b"weights"), "gzip-compressed; gunzip unpacks it"),
+                (b"PK\x03\x04" + bytes(100), "a ZIP archive, as torch.save writes it; save it with safetensors.torch.save_file"),
+                (b"\x80\x02}q\x00(X\x05", "a Python pickle; save it with safetensors.torch.save_file")):
+            bad.write_bytes(content)
+            self.fails(1, f"; it looks like {text}\n", "eval", "--weights", bad)
 
     def test_missing(self):
         self.fails(1, "no.safetensors", "eval", "--weights", self.folder / "no.safetensors")
@@ -93,13 +120,17 @@ class Work(program.Case):
     def test_a_demo_whose_folder_cannot_be_emptied(self):
         program.write_mnist(self.folder)
         below = self.folder / "train-images-idx3-ubyte" / "demo"
-        self.fails(1, f"[demo] {below / 'run'} must be removable, got: Not a directory\n",
+        self.fails(1, f"[train] the folder {below / 'run'} must be there or creatable, got: Not a directory\n",
                    "demo", "--data-dir", self.folder, "--out", below)
+        log = self.folder / "demo" / "run" / "log.jsonl"
+        (log / "mine").mkdir(parents=True)
+        self.fails(1, f"[train] {log} must be removable, got: Directory not empty\n",
+                   "demo", "--data-dir", self.folder, "--out", self.folder / "demo")
 
     def test_a_full_disk(self):
         run = self.folder / "run"
         self.fails(1, "checkpoint-000002.safetensors", *self.train(run, "--steps", 2), file_limit=4096)
-        self.assertEqual([p.name for p in run.iterdir()], ["log.jsonl"])
+        self.assertEqual(sorted(p.name for p in run.iterdir()), [".lock", "log.jsonl"])
         self.fails(1, "log.jsonl", *self.train(self.folder / "other", "--steps", 9), file_limit=100)
         # With room again, it goes on and ends as if nothing had been.
         self.succeeds(*self.train(run, "--steps", 2, "--resume"))
@@ -116,18 +147,17 @@ class Work(program.Case):
 
     def test_checkpoints_that_lack_numbers(self):
         run = self.folder / "run"
-        self.succeeds(*self.train(run, "--steps", 2))
+        command = self.train(run, "--steps", 2, "--checkpoint-every", 1)
+        self.succeeds(*command)
         newest = run / "checkpoint-000002.safetensors"
         whole = newest.read_bytes()
         for change, text in (({"checkpoint.step": None}, "[weights] the file's metadata must have 'checkpoint.step', got none\n"),
                              ({"checkpoint.step": "two"},
                               "[weights] the file's metadata must have a number as 'checkpoint.step', got 'two'\n")):
             newest.write_bytes(whole)
-            program.write_metadata(newest, newest, change)
-            arguments = self.train(run, "--steps", 2, "--resume")
-            done = program.call(*(a for a in arguments if a != "--quiet"))
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn(f"retrace: passing over a damaged checkpoint: {text}", done.stderr)
+            program.write_metadata(newest, newest, change | {"checkpoint.crc32": None})
+            done = program.call(*command, "--resume")
+            self.assertEqual((done.returncode, done.stderr), (0, f"retrace: passing over a checkpoint: {text}"))
 
     def test_damaged_checkpoint(self):
         run = self.folder / "run"

@@ -87,7 +87,7 @@ class Refused(Recipes):
         self.write({"mine": {"base": "resnet33"}})
         known = ", ".join([*BUILT_IN, "mine"])
         self.refuses(f"[recipe] the name must be one of {known}, got 'other'\n", "other")
-        self.refuses(f"[recipe] the name must be one of {known}, got 'resnet33', the base of 'mine'\n", "mine")
+        self.refuses(f"[recipe] the name must be one of {known}, got 'resnet33' (did you mean 'resnet32'?), the base of 'mine'\n", "mine")
         self.fails(2, "the base of 'mine'", "recipes", "--recipes", self.folder / "recipes.json")
 
     def test_cycles(self):

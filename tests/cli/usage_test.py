@@ -51,7 +51,6 @@ class Usage(program.Case):
         self.fails(2, "channels must list the stem's and each stage's", "info", "--blocks", "3,3")
         self.fails(2, "at least 1, got 3,0,3", "info", "--blocks", "3,0,3")
         self.fails(2, "even number of channels", "info", "--channels", "5,5,8,8")
-        self.fails(2, "probability must be in [0,1)", "info", "--dropout", "1")
         for command in (["bench", "memory"], ["explain"]):
             self.fails(2, "policy reversible needs", *command, "--network", "resnet32", "--policy", "reversible")
 
@@ -62,14 +61,86 @@ class Usage(program.Case):
         self.fails(2, "--batch", "bench", "memory", "--batch", "0")
         self.fails(2, "--threads", "bench", "memory", "--threads", "0")
         self.fails(2, "--size", "explain", "--size", "0")
-        self.fails(2, "--steps", *self.train(self.folder / "run", "--steps", "-1"))
-        self.fails(2, "lr must be", *self.train(self.folder / "run", "--lr", "-1"))
         self.fails(2, "[optimizer] adam takes no --momentum, got 1\n",
                    *self.train(self.folder / "a", "--optimizer", "adam", "--momentum", "1"))
         self.fails(2, "[optimizer] adamw takes no --momentum, got 0.5\n",
                    *self.train(self.folder / "a", "--optimizer", "adamw", "--momentum", "0.5"))
         self.fails(2, "[optimizer] --nesterov goes with sgd, got rmsprop\n",
                    *self.train(self.folder / "a", "--optimizer", "rmsprop", "--nesterov"))
+
+    def test_numbers_out_of_range(self):
+        run = self.folder / "run"
+        for option, value, text in (
+                ("steps", "0", "must be at least 1, got 0"),
+                ("steps", "-1", "must be at least 1, got -1"),
+                ("steps", "1.5", "must be a whole number at least 1, got '1.5'"),
+                ("batch", "0", "must be at least 1, got 0"),
+                ("batch", "abc", "must be a whole number at least 1, got 'abc'"),
+                ("batch", "9223372036854775808", "must be a whole number at least 1, got '9223372036854775808'"),
+                ("seed", "-1", "must be a whole number in [0,18446744073709551615], got '-1'"),
+                ("seed", "18446744073709551616", "must be a whole number in [0,18446744073709551615], got '18446744073709551616'"),
+                ("threads", "4097", "must be in [1,4096], got 4097"),
+                ("dropout", "nan", "must be in [0,1), got nan"),
+                ("dropout", "1", "must be in [0,1), got 1"),
+                ("lr", "-1", "must be at least 0, got -1"),
+                ("lr", "nan", "must be at least 0, got nan"),
+                ("lr", "inf", "must be finite, got inf"),
+                ("lr", "1e400", "must be a number at least 0, got '1e400'"),
+                ("momentum", "inf", "must be finite, got inf"),
+                ("weight-decay", "nan", "must be at least 0, got nan"),
+                ("lr-decay", "inf", "must be finite, got inf"),
+                ("lr-steps", "5,-1", "must be at least 0, got -1"),
+                ("warmup", "-1", "must be at least 0, got -1"),
+                ("blocks", "2,0,2", "must be at least 1, got 0"),
+                ("pad", "-1", "must be at least 0, got -1"),
+                ("checkpoint-every", "0", "must be at least 1, got 0")):
+            self.fails(2, f"[command line] --{option}: {text} (see retrace train --help)\n", *self.train(run, f"--{option}", value))
+        self.assertFalse(run.exists())
+        self.fails(2, "[command line] --lr: must be finite, got inf (see retrace check --help)\n", "check", "--lr", "inf")
+
+    def test_the_help_states_the_ranges(self):
+        text = " ".join(self.succeeds("train", "--help").split())
+        for part in ("--batch N [100] images in a batch, at least 1", "probability, in [0,1), in front of", "learning rate, at least 0 (default"):
+            self.assertIn(part, text)
+
+    def test_a_batch_larger_than_the_data(self):
+        self.fails(2, "[train] --batch must be at most 40, the training images of mnist, got 41\n",
+                   *self.train(self.folder / "run", "--batch", 41))
+        self.assertFalse((self.folder / "run").exists())
+        self.succeeds(*self.train(self.folder / "run", "--batch", 40))
+
+    def test_sizes(self):
+        run = self.folder / "run"
+        for value in ("abc", "1.5MB", "-1", "10XB", "10000000TB", "MB"):
+            self.fails(2, f"[command line] --budget: must be a whole number of bytes below 2^63, as 64MB (10^6) or 64MiB (2^20), got '{value}' "
+                          "(see retrace train --help)\n", *self.train(run, f"--budget={value}"))
+        for value, size in (("10MB", 10_000_000), ("10MiB", 10 * 2**20), ("10 mib", 10 * 2**20), ("9000kB", 9_000_000)):
+            done = program.call("bench", "memory", "--network", "tiny", "--batch", 200, "--steps", 1, "--policy", "stored",
+                                "--budget", value.replace(" ", ""))
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"{size / 2**20:.1f} MiB", done.stderr)
+
+    def test_words_that_are_meant(self):
+        for text, arguments in (
+                ("these were not expected: tran; did you mean train? (see retrace --help)", ["tran"]),
+                ("these were not expected: --bathc 5; did you mean --batch? (see retrace train --help)", ["train", "--out", "x", "--bathc", "5"]),
+                ("these were not expected: --bathc=5; did you mean --batch? (see retrace train --help)", ["train", "--out", "x", "--bathc=5"]),
+                ("these were not expected: memori; did you mean memory? (see retrace bench --help)", ["bench", "memori"]),
+                ("--policy: must be one of auto, stored, checkpoint, reversible, got 'stord' (did you mean 'stored'?) "
+                 "(see retrace check --help)", ["check", "--policy", "stord"]),
+                ("--optimizer: must be one of sgd, adam, adamw, rmsprop, got 'adma' (did you mean 'adam'?) (see retrace train --help)",
+                 ["train", "--out", "x", "--optimizer", "adma"])):
+            self.fails(2, f"[command line] {text}\n", *arguments)
+        self.fails(2, "got 'revnet39' (did you mean 'revnet38'?)\n", "info", "--network", "revnet39")
+        self.fails(2, "got 'imagenet'\n", "info", "--data", "imagenet")
+        self.fails(2, "got 'cifar-10' (did you mean 'cifar10'?)\n", "info", "--data", "cifar-10")
+
+    def test_help_and_version(self):
+        self.assertRegex(self.succeeds("--version"), r"\Aretrace \d+\.\d+\.\d+\n\Z")
+        self.assertEqual(self.succeeds("help"), self.succeeds("--help"))
+        for command in COMMANDS:
+            self.assertEqual(self.succeeds("help", *command), self.succeeds(*command, "--help"))
+        self.fails(2, "[command line] these were not expected: trian; did you mean train? (see retrace --help)\n", "help", "trian")
 
     def test_steps_and_epochs(self):
         self.fails(2, "excludes", *self.train(self.folder / "run", "--steps", "1", "--epochs", "1"))

@@ -1,8 +1,11 @@
 #include <retrace/core/error.h>
 #include <retrace/core/file.h>
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -109,6 +112,92 @@ TEST_CASE("what a killed process left behind does not disturb the next one", "[f
   CHECK(files_in(folder.path()) == 1);
 }
 
+TEST_CASE("what is not a file left by a killed process is kept", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "weights.bin";
+  fs::create_symlink("elsewhere", folder / "weights.bin.tmp");
+  CHECK_THROWS_WITH(write_file_atomically(path, "abc"), "[write_file] " + path.string() +
+                                                            " must be written, but creating " +
+                                                            path.string() + ".tmp failed: File exists");
+  CHECK(fs::is_symlink(folder / "weights.bin.tmp"));
+}
+
+TEST_CASE("a new file has the permissions of the one that it replaces", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "secret";
+  write_file_atomically(path, "old");
+  ::chmod(path.c_str(), 0600);
+  write_file_atomically(path, "new");
+  CHECK(read_file(path) == "new");
+  CHECK(fs::status(path).permissions() == (fs::perms::owner_read | fs::perms::owner_write));
+}
+
+TEST_CASE("a symbolic link stays, and what it leads to is written", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path link = folder / "link";
+  fs::create_directory(folder / "below");
+
+  SECTION("a file, through two links") {
+    write_file_atomically(folder / "below/file", "old");
+    fs::create_symlink("file", folder / "below/link");
+    fs::create_symlink("below/link", link);
+    write_file_atomically(link, [&](FileWriter& file) {
+      file.write("new");
+      CHECK(read_file(link) == "old");
+    });
+    CHECK(fs::is_symlink(folder / "below/link"));
+    CHECK(read_file(folder / "below/file") == "new");
+    CHECK(files_in(folder / "below") == 2);
+  }
+  SECTION("a file that is not there yet") {
+    fs::create_symlink("below/file", link);
+    write_file_atomically(link, "new");
+    CHECK(read_file(folder / "below/file") == "new");
+  }
+  SECTION("a device") {
+    fs::create_symlink("/dev/null", link);
+    write_file_atomically(link, "new");
+    CHECK(fs::is_character_file(link));
+  }
+  SECTION("itself") {
+    fs::create_symlink("link", link);
+    CHECK_THROWS_WITH(
+        write_file_atomically(link, "new"),
+        "[write_file] " + link.string() +
+            " must be written, but following the link failed: Too many levels of symbolic links");
+  }
+  CHECK(fs::is_symlink(link));
+  CHECK_FALSE(fs::exists(folder / "link.tmp"));
+}
+
+TEST_CASE("a pipe with a name is written into", "[file]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "pipe";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK);
+  REQUIRE(reader >= 0);
+  write_file_atomically(path, "abc");
+  char bytes[8] = {};
+  CHECK(::read(reader, bytes, sizeof bytes) == 3);
+  CHECK(std::string(bytes) == "abc");
+  CHECK(fs::is_fifo(path));
+  CHECK(files_in(folder.path()) == 1);
+  ::close(reader);
+}
+
+TEST_CASE("an open descriptor goes on where it is", "[file]") {
+  const TemporaryFolder folder;
+  const int fd = ::open((folder / "out").c_str(), O_WRONLY | O_CREAT, 0600);
+  REQUIRE(fd >= 0);
+  REQUIRE(::write(fd, "before ", 7) == 7);
+  fs::create_symlink("/proc/self/fd/" + std::to_string(fd), folder / "link");  // as /dev/stdout is one
+  write_file_atomically(folder / "link", "between ");
+  REQUIRE(::write(fd, "after", 5) == 5);
+  ::close(fd);
+  CHECK(read_file(folder / "out") == "before between after");
+  CHECK_THROWS_AS(write_file_atomically(folder / "link", "closed"), IoError);
+}
+
 TEST_CASE("a file that cannot be finished leaves the old one", "[file]") {
   const TemporaryFolder folder;
   const fs::path path = folder / "weights.bin";
@@ -146,6 +235,17 @@ TEST_CASE("paths that cannot be written are named with the reason", "[file]") {
     CHECK_THROWS_AS(write_file_atomically(path, "abc"), IoError);
     CHECK_THROWS_WITH(write_file_atomically(path, "abc"),
                       text(path, "creating ", "No such file or directory"));
+  }
+  SECTION("a device that is not there") {
+    const fs::path path = folder / "socket";
+    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+    path.string().copy(address.sun_path, sizeof address.sun_path - 1);
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    CHECK_THROWS_WITH(write_file_atomically(path, "abc"),
+                      "[write_file] " + path.string() +
+                          " must be written, but opening it failed: No such device or address");
+    ::close(fd);
   }
   SECTION("a file in place of the folder") {
     write_file_atomically(folder / "file", "abc");

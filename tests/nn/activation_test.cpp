@@ -1,6 +1,9 @@
+#include <retrace/autograd/ops/activation.h>
+#include <retrace/core/error.h>
 #include <retrace/nn/activation.h>
 
 #include <cmath>
+#include <limits>
 
 #include "../support/catch.h"
 
@@ -47,4 +50,12 @@ TEST_CASE("activations", "[activation]") {
   Sigmoid sigmoid;
   check_at(sigmoid, {0.119202922022118, 0.5, 0.952574126822433},
            {0.104993585403507, 0.25, 0.045176659730912});
+}
+
+TEST_CASE("a slope that is not finite is refused", "[activation]") {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_AS(LeakyReLU(kNan), ArgumentError);
+  CHECK_THROWS_WITH(LeakyReLU(kNan), "[leaky_relu] negative_slope must be finite, got nan");
+  CHECK_THROWS_WITH(leaky_relu(Var(Tensor::zeros({1}, DType::f32)), -std::numeric_limits<double>::infinity()),
+                    "[leaky_relu] slope must be finite, got -inf");
 }

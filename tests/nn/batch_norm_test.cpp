@@ -3,6 +3,7 @@
 #include <retrace/nn/batch_norm.h>
 
 #include <cmath>
+#include <limits>
 
 #include "../support/catch.h"
 
@@ -95,6 +96,10 @@ TEST_CASE("batch norms that do not exist", "[batch_norm]") {
   CHECK_THROWS_AS(BatchNorm2d(0), ArgumentError);
   CHECK_THROWS_WITH(BatchNorm2d(0), "[batch_norm2d] there must be at least 1 channel, got 0");
   CHECK_THROWS_WITH(BatchNorm2d(1, {.eps = 0}), "[batch_norm2d] eps must be above 0, got 0");
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_WITH(BatchNorm2d(1, {.eps = kInf}), "[batch_norm2d] eps must be finite, got inf");
+  CHECK_THROWS_WITH(BatchNorm2d(1, {.momentum = kNan}), "[batch_norm2d] momentum must be in [0,1], got nan");
   CHECK_THROWS_WITH(BatchNorm2d(1, {.momentum = 1.5}), "[batch_norm2d] momentum must be in [0,1], got 1.5");
   BatchNorm2d norm(2);
   CHECK_THROWS_AS(norm(Var(Tensor::zeros({4, 2}, DType::f32))), ShapeError);

@@ -78,6 +78,23 @@ TEST_CASE("the scale grows after growth_interval good iterations in a row", "[gr
   CHECK(scaler.get_scale() == 5);
 }
 
+TEST_CASE("a scale that would fall to 0 is an error", "[grad_scaler]") {
+  Model model;
+  GradScaler scaler({.init_scale = 0x1p-124});
+  const auto overflow = [&] {
+    model.backward(scaler, kInfinity);
+    CHECK_FALSE(scaler.step(model.sgd));
+    scaler.update();
+  };
+  overflow();
+  overflow();
+  CHECK(scaler.get_scale() == 0x1p-126);
+  check_throws<GradientError>(overflow,
+                              "[GradScaler] the scale must stay at least 1.1754943508222875e-38, but the "
+                              "gradients are infinite or NaN at 1.1754943508222875e-38, too");
+  CHECK(scaler.get_scale() == 0x1p-126);
+}
+
 TEST_CASE("a scale that f32 does not hold is not taken", "[grad_scaler]") {
   Model model;
   GradScaler scaler({.init_scale = 0x1p127, .growth_interval = 1});
@@ -149,7 +166,7 @@ TEST_CASE("a scaler goes on from its state", "[grad_scaler]") {
   auto state = scaler.state();
   state[0].second = Tensor::full({}, -1, DType::f64);
   check_throws<ArgumentError>([&] { other.load_state(state); },
-                              "[GradScaler] the scale must be finite and above 0, got -1");
+                              "[GradScaler] the scale must be above 0, got -1");
   state = scaler.state();
   state[4].second = Tensor::full({}, -1, DType::f64);
   check_throws<ArgumentError>([&] { other.load_state(state); },
@@ -167,10 +184,13 @@ TEST_CASE("a scaler with options out of range", "[grad_scaler]") {
   const auto make = [](const GradScalerOptions& options) {
     return [=] { const GradScaler scaler(options); };
   };
-  check_throws<ArgumentError>(make({.init_scale = 0}),
-                              "[GradScaler] the scale must be finite and above 0, got 0");
+  check_throws<ArgumentError>(make({.init_scale = 0}), "[GradScaler] the scale must be above 0, got 0");
   check_throws<ArgumentError>(make({.growth_factor = 1}),
                               "[GradScaler] growth_factor must be above 1, got 1");
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  check_throws<ArgumentError>(make({.init_scale = kInf}), "[GradScaler] the scale must be finite, got inf");
+  check_throws<ArgumentError>(make({.growth_factor = kInf}),
+                              "[GradScaler] growth_factor must be finite, got inf");
   check_throws<ArgumentError>(make({.backoff_factor = 1}),
                               "[GradScaler] backoff_factor must be in (0,1), got 1");
   check_throws<ArgumentError>(make({.growth_interval = 0}),

@@ -125,6 +125,7 @@ TEST_CASE("distributions that do not exist", "[init]") {
                     "[init] a uniform distribution must have finite bounds low <= high, got 1 and 0");
   CHECK_THROWS_AS(init::uniform(w, 0, std::numeric_limits<double>::infinity()), ArgumentError);
   CHECK_THROWS_AS(init::normal(w, 0, -1), ArgumentError);
+  CHECK_THROWS_WITH(init::normal(w, std::nan("")), "[init] a mean must be finite, got nan");
   CHECK_THROWS_WITH(init::normal(w, 0, -1), "[init] a standard deviation must be at least 0, got -1");
   Tensor labels({2, 2}, DType::i64);
   CHECK_THROWS_AS(init::uniform(labels, 0, 1), DTypeError);

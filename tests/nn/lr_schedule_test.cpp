@@ -1,6 +1,8 @@
 #include <retrace/core/error.h>
 #include <retrace/nn/lr_schedule.h>
 
+#include <limits>
+
 #include "../support/catch.h"
 
 using namespace retrace;
@@ -60,6 +62,13 @@ TEST_CASE("steps out of range", "[lr_schedule]") {
   CHECK_THROWS_AS(StepLR{}(-1), ArgumentError);
   CHECK_THROWS_WITH(StepLR{}(-1), "[StepLR] step must be at least 0, got -1");
   CHECK_THROWS_WITH((StepLR{.step_size = 0}(5)), "[StepLR] step_size must be at least 1, got 0");
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_WITH((StepLR{.lr = kNan}(0)), "[StepLR] lr must be at least 0, got nan");
+  CHECK_THROWS_WITH((StepLR{.gamma = kInf}(0)), "[StepLR] gamma must be finite, got inf");
+  CHECK_THROWS_WITH((MultiStepLR{.gamma = -1}(0)), "[MultiStepLR] gamma must be at least 0, got -1");
+  CHECK_THROWS_WITH((CosineLR{.lr = kInf}(0)), "[CosineLR] lr must be finite, got inf");
+  CHECK_THROWS_WITH((LinearDecayLR{.min_lr = kNan}(0)), "[LinearDecayLR] min_lr must be at least 0, got nan");
   CHECK_THROWS_AS(MultiStepLR{}(-1), ArgumentError);
   CHECK_THROWS_WITH(MultiStepLR{}(-1), "[MultiStepLR] step must be at least 0, got -1");
   CHECK_THROWS_WITH((MultiStepLR{.warmup = -2}(0)), "[MultiStepLR] warmup must be at least 0, got -2");

@@ -3,6 +3,7 @@
 #include <retrace/nn/optimizer.h>
 
 #include <functional>
+#include <limits>
 #include <memory>
 
 #include "../support/catch.h"
@@ -221,6 +222,16 @@ TEST_CASE("options out of range", "[optimizer]") {
   CHECK_THROWS_WITH(SGD(one, {.lr = -0.1}), "[sgd] lr must be at least 0, got -0.1");
   CHECK_THROWS_WITH(SGD(one, {.lr = std::numeric_limits<double>::quiet_NaN()}),
                     "[sgd] lr must be at least 0, got nan");
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_WITH(SGD(one, {.lr = kInf}), "[sgd] lr must be finite, got inf");
+  CHECK_THROWS_WITH(SGD(one, {.momentum = kInf}), "[sgd] momentum must be finite, got inf");
+  CHECK_THROWS_WITH(SGD(one, {.momentum = 0.9, .dampening = kNan}),
+                    "[sgd] dampening must be finite, got nan");
+  CHECK_THROWS_WITH(SGD(one, {.weight_decay = kInf}), "[sgd] weight_decay must be finite, got inf");
+  CHECK_THROWS_WITH(Adam(one, {.eps = kInf}), "[adam] eps must be finite, got inf");
+  CHECK_THROWS_WITH(AdamW(one, {.weight_decay = kNan}), "[adamw] weight_decay must be at least 0, got nan");
+  CHECK_THROWS_WITH(RMSprop(one, {.alpha = 2}), "[rmsprop] alpha must be in [0,1], got 2");
   CHECK_THROWS_WITH(SGD(one, {.momentum = -1}), "[sgd] momentum must be at least 0, got -1");
   CHECK_THROWS_WITH(SGD(one, {.weight_decay = -1}), "[sgd] weight_decay must be at least 0, got -1");
   CHECK_THROWS_WITH(
@@ -232,7 +243,7 @@ TEST_CASE("options out of range", "[optimizer]") {
   CHECK_THROWS_WITH(Adam(one, {.eps = -1}), "[adam] eps must be at least 0, got -1");
   CHECK_THROWS_WITH(AdamW(one, {.beta1 = 1}), "[adamw] beta1 must be in [0,1), got 1");
   CHECK_THROWS_WITH(AdamW(one, {.weight_decay = -1}), "[adamw] weight_decay must be at least 0, got -1");
-  CHECK_THROWS_WITH(RMSprop(one, {.alpha = -1}), "[rmsprop] alpha must be at least 0, got -1");
+  CHECK_THROWS_WITH(RMSprop(one, {.alpha = -1}), "[rmsprop] alpha must be in [0,1], got -1");
   CHECK_THROWS_WITH(RMSprop(one, {.momentum = -1}), "[rmsprop] momentum must be at least 0, got -1");
 }
 

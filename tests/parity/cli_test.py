@@ -74,8 +74,8 @@ class P53(program.Case):
     def test_cycles_and_unknown_names(self):
         known = ", ".join([*SIX, "short", "shorter", "circle", "round", "lost"])
         for name, text in (("circle", "no recipe may inherit from itself, got circle from round from circle"),
-                           ("lost", f"the name must be one of {known}, got 'revnet39', the base of 'lost'"),
-                           ("revnet39", f"the name must be one of {known}, got 'revnet39'")):
+                           ("lost", f"the name must be one of {known}, got 'revnet39' (did you mean 'revnet38'?), the base of 'lost'"),
+                           ("revnet39", f"the name must be one of {known}, got 'revnet39' (did you mean 'revnet38'?)")):
             self.fails(2, f"[recipe] {text}\n", "train", "--recipe", name, "--recipes", self.write(), "--out", self.folder / "no")
         self.assertFalse((self.folder / "no").exists())
 

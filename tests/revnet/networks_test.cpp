@@ -1,4 +1,7 @@
 #include <retrace/revnet/networks.h>
+#include <retrace/revnet/residual.h>
+
+#include <limits>
 
 #include "../support/catch.h"
 #include "../support/heap.h"
@@ -159,10 +162,9 @@ TEST_CASE("a copy of a network is another network with the same numbers", "[netw
 TEST_CASE("names lead to networks, and unknown ones to the list", "[networks]") {
   CHECK_THROWS_WITH(network_options("revnet39"),
                     "[network] the name must be one of resnet32, resnet110, resnet164, revnet38, revnet110, "
-                    "revnet164, tiny, got 'revnet39'");
-  CHECK_THROWS_WITH(
-      policy_from_name("reverse"),
-      "[policy] the name must be one of stored, checkpoint, reversible, reversible-masks, got 'reverse'");
+                    "revnet164, tiny, got 'revnet39' (did you mean 'revnet38'?)");
+  CHECK_THROWS_WITH(policy_from_name("reverse"),
+                    "[policy] the name must be one of stored, checkpoint, reversible, reversible-masks, got 'reverse'");
   CHECK(policy_from_name("checkpoint") == Policy::checkpoint);
   ResidualNetwork network(with_blocks("revnet38", 1));
   CHECK(network.named_parameters()[3].first == "stage1.0.F.conv1.weight");
@@ -194,6 +196,10 @@ TEST_CASE("options that make no network are errors", "[networks]") {
                     "[network] the stem's kernel must be odd and at least 1, got 4");
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.classes = 0}),
                     "[network] there must be at least 1 input channel and 1 class, got 3 and 0");
+  CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.dropout = std::numeric_limits<double>::quiet_NaN()}),
+                    "[network] the dropout probability must be in [0,1), got nan");
+  CHECK_THROWS_WITH(ResidualBranch(2, 2, {.dropout = std::numeric_limits<double>::quiet_NaN()}),
+                    "[residual] the dropout probability must be in [0,1), got nan");
   CHECK_THROWS_WITH(ResidualNetwork(NetworkOptions{.dropout = 1}),
                     "[network] the dropout probability must be in [0,1), got 1");
   CHECK_THROWS_WITH(

@@ -8,11 +8,11 @@ namespace retrace {
 
 namespace {
 
-/// dx = dy where the mask's bit is set, else slope dy
-Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tensor& mask, double slope) {
-  return record(op, {x}, y, /*save=*/{mask}, [slope](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+/// dx = dy where the mask's bit is set, else 0
+Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tensor& mask) {
+  return record(op, {x}, y, /*save=*/{mask}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
     Tensor dx = reuse(dy);
-    kernel::masked_backward(saved[0], dy, slope, dx);
+    kernel::masked_backward(saved[0], dy, dx);
     return {dx};
   });
 }
@@ -23,14 +23,20 @@ Var relu(const Var& x) {
   Tensor y = like(x.value());
   Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::relu(x.value(), y, mask);
-  return record_masked("relu", x, y, mask, 0);
+  return record_masked("relu", x, y, mask);
 }
 
+/// dx = dy where the mask's bit is set, else slope dy
 Var leaky_relu(const Var& x, double slope) {
   Tensor y = like(x.value());
   Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::leaky_relu(x.value(), slope, y, mask);
-  return record_masked("leaky_relu", x, y, mask, slope);
+  return record("leaky_relu", {x}, y, /*save=*/{mask},
+                [slope](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+                  Tensor dx = reuse(dy);
+                  kernel::leaky_relu_backward(saved[0], dy, slope, dx);
+                  return {dx};
+                });
 }
 
 Var clamp(const Var& x, double low, double high) {
@@ -38,10 +44,10 @@ Var clamp(const Var& x, double low, double high) {
   Tensor y = like(x.value());
   Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::clamp(x.value(), low, high, y, mask);
-  return record_masked("clamp", x, y, mask, 0);
+  return record_masked("clamp", x, y, mask);
 }
 
-/// dx = dy where x > 0, -dy where x < 0
+/// dx = dy where x > 0, -dy where x < 0, else 0 dy
 Var abs(const Var& x) {
   Tensor y = like(x.value());
   Tensor mask = detail::make_mask(needs_gradient(x), x.value(), 2);

@@ -138,7 +138,7 @@ void add_norms(std::vector<KernelCase>& cases) {
     add("batch_norm forward", 3, 0, kNormFlops, [](Norm& n) { n.norm(false, Tensor()); });
     add("batch_norm backward", 5, 0, kNormBackwardFlops, [](Norm& n) { n.norm_backward(Tensor()); });
     add("relu forward", 2, 1, 1, [](Norm& n) { kernel::relu(n.x, n.y, n.mask); });
-    add("relu backward", 2, 1, 1, [](Norm& n) { kernel::masked_backward(n.mask, n.dy, 0, n.dx); });
+    add("relu backward", 2, 1, 1, [](Norm& n) { kernel::masked_backward(n.mask, n.dy, n.dx); });
     add("batch_norm + relu forward", 3, 1, kNormFlops + 1, [](Norm& n) { n.norm(true, n.mask); });
     add("batch_norm + relu backward", 5, 2, kNormBackwardFlops + 1, [](Norm& n) { n.norm_backward(n.mask); });
   }
@@ -169,7 +169,7 @@ KernelCase case_of_matmul() {
             const Tensor a = ramp({1024, 1024});
             const Tensor b = ramp(a.shape());
             const auto out = std::make_shared<Tensor>(like(a));
-            return Work{.run = [=] { kernel::matmul(a, b, MatmulOptions{}, *out); },
+            return Work{.run = [=] { kernel::matmul(a, b, Tensor(), MatmulOptions{}, *out); },
                         .flops = 2 * 1024 * count_of(a),
                         .bytes = bytes_of(a, b, *out),
                         .limit = Limit::arithmetic};

@@ -19,24 +19,25 @@ class Kernel;
 
 /// One operation on raw tensors, which are on one device: a function for each kind of device.
 ///
-/// Kernels write into tensors that the caller allocated and never allocate a result. The constructor is
-/// consteval and takes the CPU's function, so a kernel without one does not link, and nothing depends on the
-/// order of static initialisation.
-template <class... Args>
-class Kernel<void(Args...)> {
+/// Kernels write into tensors that the caller allocated and never allocate a result; some return numbers that
+/// the caller needs at once, for which a GPU is waited for. The constructor is consteval and takes the CPU's
+/// function, so a kernel without one does not link, and nothing depends on the order of static
+/// initialisation.
+template <class Result, class... Args>
+class Kernel<Result(Args...)> {
  public:
-  using Function = void (*)(Args...);  ///< what computes on one kind of device
+  using Function = Result (*)(Args...);  ///< what computes on one kind of device
 
   /// With the CPU's function.
   explicit consteval Kernel(Function cpu) : functions_{cpu} {}
 
   /// Throws DeviceError for tensors on two devices, and NotImplementedError where it does not run on theirs.
-  void operator()(Args... args) const {
+  Result operator()(Args... args) const {
     const Device device = first_device(args...);
     (check_device(device, args), ...);
     const Function function = functions_[static_cast<std::size_t>(device.kind())];
     if (function == nullptr) detail::fail_no_kernel(device);
-    function(args...);
+    return function(args...);
   }
 
   /// Sets the function for another kind of device.

@@ -15,15 +15,21 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> add
 extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> sub;  ///< out = x - y
 extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> mul;  ///< out = x y
 extern constinit Kernel<void(const Tensor& x, const Tensor& y, Tensor& out)> div;  ///< out = x / y
-/// y = scale x, x broadcast to y's shape.
-extern constinit Kernel<void(const Tensor& x, double scale, Tensor& y)> broadcast_to;
+/// dy = -dz (z / y), the gradient of z = x / y; y broadcasts to the shape of the others.
+extern constinit Kernel<void(const Tensor& y, const Tensor& z, const Tensor& dz, Tensor& dy)> div_backward;
+/// y = x / divisor, x broadcast to y's shape; in place.
+extern constinit Kernel<void(const Tensor& x, double divisor, Tensor& y)> broadcast_to;
 /// y = scale x + shift; in place.
 extern constinit Kernel<void(const Tensor& x, double scale, double shift, Tensor& y)> scale_shift;
+/// The shift that leaves scale x as it is: with +0 a product of -0 would become +0.
+inline constexpr double kNoShift = -0.0;
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> exp;      ///< y = e^x; in place
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> log;      ///< y = ln x; in place
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> sqrt;     ///< y = sqrt(x); in place
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> tanh;     ///< y = tanh(x); in place
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> sigmoid;  ///< y = 1 / (1 + e^-x); in place
+/// dx = 2 x dy.
+extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> square_backward;
 /// dx = dy / 2y.
 extern constinit Kernel<void(const Tensor& y, const Tensor& dy, Tensor& dx)> sqrt_backward;
 /// dx = dy (1 - y^2).
@@ -44,28 +50,32 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> gel
 extern constinit Kernel<void(const Tensor& x, const Tensor& dy, Tensor& dx)> silu_backward;
 
 // activations whose derivative is a decision: core/cpu/activation.cpp
-/// y = max(x, 0); bit: x > 0. In place, as the next ones. Where `mask` is defined (u8 [ceil(numel / 8)]), bit
-/// i % 8 of byte i / 8 tells whether element i passed unchanged.
+/// y = max(x, 0); bit: x > 0, or a NaN. In place, as the next ones. Where `mask` is defined (u8 [ceil(numel /
+/// 8)]), bit i % 8 of byte i / 8 tells whether element i passed unchanged.
 extern constinit Kernel<void(const Tensor& x, Tensor& y, Tensor& mask)> relu;
 /// y = x > 0 ? x : slope x; bit: x > 0.
 extern constinit Kernel<void(const Tensor& x, double slope, Tensor& y, Tensor& mask)> leaky_relu;
 /// y = min(max(x, low), high); bit: low <= x <= high.
 extern constinit Kernel<void(const Tensor& x, double low, double high, Tensor& y, Tensor& mask)> clamp;
+/// dx = bit ? dy : 0, of an infinite or NaN dy, too; in place.
+extern constinit Kernel<void(const Tensor& mask, const Tensor& dy, Tensor& dx)> masked_backward;
 /// dx = bit ? dy : slope dy; in place.
-extern constinit Kernel<void(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx)> masked_backward;
+extern constinit Kernel<void(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx)>
+    leaky_relu_backward;
 /// y = |x|; mask (u8 [2, ceil(numel / 8)]) has a row for x > 0 and one for x < 0.
 extern constinit Kernel<void(const Tensor& x, Tensor& y, Tensor& mask)> abs;
-/// dx = dy, -dy or, where neither bit is set, 0; in place.
+/// dx = dy, -dy or, where neither bit is set, 0 dy; in place.
 extern constinit Kernel<void(const Tensor& mask, const Tensor& dy, Tensor& dx)> abs_backward;
 
 // reductions: core/cpu/reduce.cpp.
-/// out = scale times x summed over the dimensions in which out, of the same rank, has extent 1. Sums run in
-/// double.
-extern constinit Kernel<void(const Tensor& x, double scale, Tensor& out)> sum_to;
-/// y = index (i64) of the largest element of each row of the last dimension; the first of equal ones.
+/// out = x summed over the dimensions in which out, of the same rank, has extent 1, divided by `divisor`.
+/// Sums run in double.
+extern constinit Kernel<void(const Tensor& x, double divisor, Tensor& out)> sum_to;
+/// y = index (i64) of the largest element of each row of the last dimension; the first of equal ones. A NaN
+/// is larger than all numbers.
 extern constinit Kernel<void(const Tensor& x, Tensor& y)> argmax;
 /// y[n] (i64) = how many elements of row n of x [N, C] come before the one at labels[n] when the largest come
-/// first and equal ones in their order; C for a label outside [0, C) or at a NaN.
+/// first, NaNs before them, and equal ones in their order; C for a label outside [0, C) or at a NaN.
 extern constinit Kernel<void(const Tensor& x, const Tensor& labels, Tensor& y)> label_rank;
 
 // softmax and cross entropy: core/cpu/softmax.cpp
@@ -89,8 +99,16 @@ extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, const T
                              const Tensor& dloss, Tensor& dlogits)>
     cross_entropy_backward;
 
+/// loss = (x - y)^2 / divisor, element by element, or the sum of these where loss is a scalar; sums run in
+/// double. core/cpu/loss.cpp.
+extern constinit Kernel<void(const Tensor& x, const Tensor& y, double divisor, Tensor& loss)> mse_loss;
+/// dx = 2 (x - y) dloss / divisor, where dloss has x's shape or is a scalar.
+extern constinit Kernel<void(const Tensor& x, const Tensor& y, double divisor, const Tensor& dloss,
+                             Tensor& dx)>
+    mse_loss_backward;
+
 /// y = -pos_weight target log sigmoid(x) - (1 - target) log(1 - sigmoid(x)); all of one shape, pos_weight may
-/// be undefined. core/cpu/elementwise.cpp.
+/// be undefined. core/cpu/loss.cpp.
 extern constinit Kernel<void(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y)>
     bce_with_logits;
 /// dx = dy (sigmoid(x) (1 + (pos_weight - 1) target) - pos_weight target).
@@ -104,7 +122,7 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& target, const Tensor
 extern constinit Kernel<void(const RandomStream& stream, double low, double high, Tensor& y)> uniform;
 /// Normal with that mean and standard deviation.
 extern constinit Kernel<void(const RandomStream& stream, double mean, double std, Tensor& y)> normal;
-/// y = x / (1 - p) where uniform_at(stream, i) >= p, else 0; in place.
+/// y = x / (1 - p) where uniform_at(stream, i) >= p, else 0 x; in place.
 extern constinit Kernel<void(const Tensor& x, const RandomStream& stream, double p, Tensor& y)> dropout;
 
 // core/cpu/optimizer.cpp
@@ -128,12 +146,21 @@ extern constinit Kernel<void(const SgdOptions& options, ParameterSteps& steps)> 
 extern constinit Kernel<void(const AdamOptions& options, ParameterSteps& steps)> adam_step;
 /// state: square_avg, grad_avg if centered, momentum_buffer if there is a momentum.
 extern constinit Kernel<void(const RmspropOptions& options, ParameterSteps& steps)> rmsprop_step;
-/// out = sum of x^2; out: [] f64.
-extern constinit Kernel<void(const Tensor& x, Tensor& out)> square_sum;
+/// The sum of (scale x)^2, in double.
+extern constinit Kernel<double(const Tensor& x, double scale)> square_sum;
+/// What `magnitudes` finds.
+struct Magnitudes {
+  double smallest;  ///< the least |x|
+  double largest;   ///< the greatest |x|
+};
+/// The range of |x|, where a NaN counts as infinite.
+extern constinit Kernel<Magnitudes(const Tensor& x)> magnitudes;
 
 // core/cpu/matmul.cpp
-/// out = a b for each matrix of a batch; the leading dimensions of a and b broadcast to those of out.
-extern constinit Kernel<void(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out)>
+/// out = a b + bias for each matrix of a batch; the leading dimensions of a and b broadcast to those of out.
+/// bias: one number for each column; may be undefined.
+extern constinit Kernel<void(const Tensor& a, const Tensor& b, const Tensor& bias,
+                             const MatmulOptions& options, Tensor& out)>
     matmul;
 
 // core/cpu/conv2d.cpp

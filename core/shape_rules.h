@@ -30,8 +30,8 @@ struct MatmulOptions {
 
 /// How a convolution is computed. Which algorithm `automatic` takes depends on shapes and dtype alone.
 enum class Conv2dAlgorithm {
-  automatic,  ///< the fastest; for many 3 x 3 filters in f32 one that rounds a little more
-  direct,     ///< sums of products, each rounded once
+  automatic,  ///< the fastest; Winograd's for many 3 x 3 filters in f32: rounds more, spreads NaNs over tiles
+  direct,     ///< sums of products, each rounded once; a NaN reaches only the outputs that read it
 };
 
 /// Whether something is added or subtracted.

@@ -22,7 +22,7 @@ struct Relu {
   }
   template <class V>
   __device__ bool decide(int, V x) const {
-    return x > 0;
+    return !(x <= 0);
   }
 };
 struct LeakyRelu {
@@ -78,14 +78,30 @@ __global__ void masked_kernel(std::int64_t n, std::int64_t bytes, const T* x, T*
   }
 }
 
-/// dx = bit ? dy : slope dy; a slope of 0 gives 0 of an infinite dy, too.
-template <class T>
-__global__ void masked_backward_kernel(std::int64_t n, const std::uint8_t* bits, const T* dy, double slope,
+// What becomes of an element of dy whose bit is not set.
+
+struct Zero {
+  template <class V>
+  __device__ V operator()(V) const {
+    return V{0};
+  }
+};
+struct Scaled {
+  double slope;
+  template <class V>
+  __device__ V operator()(V dy) const {
+    return static_cast<V>(slope) * dy;
+  }
+};
+
+/// dx = bit ? dy : other(dy)
+template <class T, class F>
+__global__ void masked_backward_kernel(std::int64_t n, const std::uint8_t* bits, const T* dy, F other,
                                        T* dx) {
   for (std::int64_t i = thread_index(); i < n; i += thread_count()) {
     const bool passes = (bits[i / 8] >> (i % 8) & 1) != 0;
     const auto d = static_cast<Compute<T>>(dy[i]);
-    dx[i] = static_cast<T>(passes ? d : slope == 0 ? Compute<T>{0} : static_cast<Compute<T>>(slope) * d);
+    dx[i] = static_cast<T>(passes ? d : other(d));
   }
 }
 
@@ -96,7 +112,7 @@ __global__ void abs_backward_kernel(std::int64_t n, std::int64_t bytes, const st
     const bool above = (bits[i / 8] >> (i % 8) & 1) != 0;
     const bool below = (bits[bytes + i / 8] >> (i % 8) & 1) != 0;
     const auto d = static_cast<Compute<T>>(dy[i]);
-    dx[i] = static_cast<T>(above ? d : below ? -d : Compute<T>{0});
+    dx[i] = static_cast<T>(above ? d : below ? -d : 0 * d);
   }
 }
 
@@ -123,11 +139,20 @@ void clamp(const Tensor& x, double low, double high, Tensor& y, Tensor& mask) {
 
 void abs(const Tensor& x, Tensor& y, Tensor& mask) { masked("abs", x, y, mask, Abs{}); }
 
-void masked_backward(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx) {
-  visit_any_float("masked_backward", dy.dtype(), [&]<class T>(TypeTag<T>) {
-    launch(dy.device(), blocks_for(dy.numel()), kThreads, &masked_backward_kernel<T>, dy.numel(),
-           mask.data<std::uint8_t>(), dy.data<T>(), slope, dx.mutable_data<T>());
+template <class F>
+void unmasked(const char* op, const Tensor& mask, const Tensor& dy, Tensor& dx, F other) {
+  visit_any_float(op, dy.dtype(), [&]<class T>(TypeTag<T>) {
+    launch(dy.device(), blocks_for(dy.numel()), kThreads, &masked_backward_kernel<T, F>, dy.numel(),
+           mask.data<std::uint8_t>(), dy.data<T>(), other, dx.mutable_data<T>());
   });
+}
+
+void masked_backward(const Tensor& mask, const Tensor& dy, Tensor& dx) {
+  unmasked("masked_backward", mask, dy, dx, Zero{});
+}
+
+void leaky_relu_backward(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx) {
+  unmasked("leaky_relu", mask, dy, dx, Scaled{slope});
 }
 
 void abs_backward(const Tensor& mask, const Tensor& dy, Tensor& dx) {
@@ -145,6 +170,7 @@ void install_activation() {
   kernel::clamp.install(DeviceKind::cuda, &clamp);
   kernel::abs.install(DeviceKind::cuda, &abs);
   kernel::masked_backward.install(DeviceKind::cuda, &masked_backward);
+  kernel::leaky_relu_backward.install(DeviceKind::cuda, &leaky_relu_backward);
   kernel::abs_backward.install(DeviceKind::cuda, &abs_backward);
 }
 

@@ -61,6 +61,23 @@ struct TwoSums {
   }
 };
 
+/// A part's moments in double from the start, for values whose squares or sum T does not hold.
+template <class T>
+__device__ TwoSums moments_in_double(const Layout& layout, const T* x, std::int64_t channel,
+                                     std::int64_t part) {
+  const std::int64_t count = layout.elements_of(part);
+  double sum = 0;
+  for (std::int64_t i = threadIdx.x; i < count; i += kThreads)
+    sum += static_cast<double>(x[layout.at(channel, part, i)]);
+  const double mean = block_sum<kThreads>(sum) / static_cast<double>(count);
+  double squares = 0;
+  for (std::int64_t i = threadIdx.x; i < count; i += kThreads) {
+    const double d = static_cast<double>(x[layout.at(channel, part, i)]) - mean;
+    squares += d * d;
+  }
+  return {mean, block_sum<kThreads>(squares)};
+}
+
 /// Of part b % parts of channel b / parts: its mean, and the sum of the squared distances from that. Terms
 /// are taken around the mean of the part's first values, so that an offset of all of them costs no precision.
 template <class T>
@@ -79,33 +96,36 @@ __global__ void moments_kernel(Layout layout, const T* x, TwoSums* moments) {
     squares += d * d;
   }
   const TwoSums total = block_sum<kThreads>(TwoSums{static_cast<double>(sum), static_cast<double>(squares)});
-  if (threadIdx.x != 0) return;
   const double offset = total.first / static_cast<double>(count);
-  moments[blockIdx.x] = {static_cast<double>(around) + offset, total.second - offset * total.first};
+  TwoSums of_part{static_cast<double>(around) + offset, total.second - offset * total.first};
+  if (!std::isfinite(of_part.second)) of_part = moments_in_double(layout, x, channel, part);
+  if (threadIdx.x == 0) moments[blockIdx.x] = of_part;
 }
 
-/// The parts' moments of each channel together, as Chan, Golub and LeVeque add them (1983).
+/// The parts' moments of each channel together: what the parts' means are away from the mean of all comes to
+/// the squares.
 template <class T>
 __global__ void statistics_kernel(Layout layout, const TwoSums* moments, double momentum, double eps,
                                   T* running_mean, T* running_var, T* mean, T* rstd) {
   for (std::int64_t c = thread_index(); c < layout.c; c += thread_count()) {
-    double count = 0;
-    TwoSums all{0, 0};  // mean, squares
+    const TwoSums* parts = moments + c * layout.parts;
+    const auto count = static_cast<double>(layout.count());
+    double sum = 0;
+    for (std::int64_t part = 0; part < layout.parts; ++part)
+      sum += parts[part].first * static_cast<double>(layout.elements_of(part));
+    const double batch_mean = sum / count;
+    double squares = 0;
     for (std::int64_t part = 0; part < layout.parts; ++part) {
-      const TwoSums& more = moments[c * layout.parts + part];
-      const auto terms = static_cast<double>(layout.elements_of(part));
-      const double apart = more.first - all.first;
-      all.first += apart * terms / (count + terms);
-      all.second += more.second + apart * apart * count * terms / (count + terms);
-      count += terms;
+      const double apart = parts[part].first - batch_mean;
+      squares += parts[part].second + apart * apart * static_cast<double>(layout.elements_of(part));
     }
-    const double var = std::max(all.second / count, 0.0);
-    mean[c] = static_cast<T>(all.first);
+    const double var = squares < 0 ? 0 : squares / count;  // a NaN stays one
+    mean[c] = static_cast<T>(batch_mean);
     rstd[c] = static_cast<T>(1 / std::sqrt(var + eps));
     const auto move = [=](T& running, double batch) {
       running = static_cast<T>((1 - momentum) * static_cast<double>(running) + momentum * batch);
     };
-    if (running_mean != nullptr) move(running_mean[c], all.first);
+    if (running_mean != nullptr) move(running_mean[c], batch_mean);
     if (running_var != nullptr) move(running_var[c], var * (count / (count - 1)));
   }
 }
@@ -122,7 +142,7 @@ __global__ void normalize_kernel(Layout layout, const T* x, const T* mean, const
     for (std::int64_t k = 0; k < 8 && 8 * b + k < total; ++k, walk.step()) {
       const std::int64_t c = walk.channel;
       const T v = (x[8 * b + k] - mean[c]) * (gamma[c] * rstd[c]) + beta[c];
-      packed |= static_cast<unsigned>(v > 0) << k;
+      packed |= static_cast<unsigned>(!(v <= 0)) << k;
       y[8 * b + k] = relu && 0 > v ? T{0} : v;  // a NaN stays one
     }
     if (bits != nullptr) bits[b] = static_cast<std::uint8_t>(packed);
@@ -199,7 +219,7 @@ __global__ void backward_kernel(Layout layout, Incoming<T> dy, const T* x, const
     }
     const TwoSums& sum = sums[c * layout.parts];
     const double r = static_cast<double>(rstd[c]);
-    const auto slope = static_cast<T>(r * r * sum.second / static_cast<double>(layout.count()));
+    const auto slope = static_cast<T>(r * (r * sum.second / static_cast<double>(layout.count())));
     const auto shift = static_cast<T>(sum.first / static_cast<double>(layout.count()));
     dx[i] = addend.with(i, scale * (dy(i) - shift - (x[i] - mean[c]) * slope));
   }

@@ -1,7 +1,6 @@
 // Convolutions by cuDNN, whose result is the same each time: algorithms that add in an order of chance are
 // not taken.
 #include <retrace/core/kernels.h>
-#include <retrace/cuda/conv2d_bias.h>
 #include <retrace/cuda/cudnn_descriptors.h>
 #include <retrace/cuda/install.h>
 #include <retrace/cuda/scratch.h>
@@ -133,29 +132,37 @@ void* mutable_elements(Tensor& x) {
                          [&]<class T>(TypeTag<T>) -> void* { return x.mutable_data<T>(); });
 }
 
-/// out = what the direction makes of a and b.
+/// What becomes of the numbers that a result's memory holds before.
+enum class Before { overwritten, added };
+
+/// out = what the direction makes of a and b, and what out held before if that is to be added.
 template <class Direction>
-void convolve(const Problem& problem, const Tensor& a, const Tensor& b, Tensor& out) {
+void convolve(const Problem& problem, const Tensor& a, const Tensor& b, Tensor& out,
+              Before before = Before::overwritten) {
   cudnnHandle_t handle = context(out.device()).cudnn();
   const Plan<Direction> plan = plan_for<Direction>(handle, problem);
   const Scratch scratch(static_cast<std::int64_t>(plan.bytes), out.device());
   const auto operands = Direction::operands(problem);
-  const auto run = [&](auto one, auto zero) {
+  const auto run = [&](auto one) {
+    const decltype(one) kept = before == Before::added ? 1 : 0;
     return Direction::kRun(handle, &one, std::get<0>(operands), elements(a), std::get<1>(operands),
                            elements(b), problem.convolution, plan.algorithm, scratch.data(), plan.bytes,
-                           &zero, std::get<2>(operands), mutable_elements(out));
+                           &kept, std::get<2>(operands), mutable_elements(out));
   };
-  check(out.dtype() == DType::f64 ? run(1.0, 0.0) : run(1.0F, 0.0F), Direction::kName);
+  check(out.dtype() == DType::f64 ? run(1.0) : run(1.0F), Direction::kName);
 }
 
-/// The same with a bias and a residual, either of which may be missing.
+/// The same with a bias and a residual, either of which may be missing. cuDNN adds to the bias before it
+/// rounds; what becomes of the residual is rounded before, as if these were two operations.
 template <class Direction>
 void convolve_onto(const Problem& problem, const Tensor& a, const Tensor& b, const Tensor& bias,
                    const kernel::Residual& residual, Tensor& out) {
   // Where out is the residual, the sum has to stand elsewhere until they are added.
   Tensor sum = residual.value.shares_storage(out) ? like(out, Tag::workspace) : out;
-  convolve<Direction>(problem, a, b, sum);
-  if (bias.defined() || residual.value.defined()) add_bias(sum, bias, residual, out);
+  if (bias.defined()) kernel::broadcast_to(bias.reshape({bias.numel(), 1, 1}), 1, sum);
+  convolve<Direction>(problem, a, b, sum, bias.defined() ? Before::added : Before::overwritten);
+  if (residual.value.defined())
+    (residual.sign == Sign::plus ? kernel::add : kernel::sub)(residual.value, sum, out);
 }
 
 void conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& options,

@@ -47,9 +47,12 @@ struct ScaleShift {
   __device__ V operator()(V x) const {
     return static_cast<V>(scale) * x + static_cast<V>(shift);
   }
+};
+struct Divide {
+  double divisor;
   template <class V>
   __device__ V operator()(V x, V) const {
-    return static_cast<V>(scale) * x;
+    return x / static_cast<V>(divisor);
   }
 };
 struct Exp {
@@ -71,6 +74,13 @@ struct Sqrt {
   template <class V>
   __device__ V operator()(V x) const {
     return std::sqrt(x);
+  }
+};
+struct SquareBackward {
+  static constexpr const char* kName = "square";
+  template <class V>
+  __device__ V operator()(V x, V dy) const {
+    return dy * (2 * x);
   }
 };
 struct SqrtBackward {
@@ -211,6 +221,16 @@ __global__ void broadcast_kernel(std::int64_t n, detail::Loops<2> loops, const T
   }
 }
 
+/// dy = -dz (z / y), where y is walked by `loops`.
+template <class T>
+__global__ void div_backward_kernel(std::int64_t n, detail::Loops<1> loops, const T* y, const T* z,
+                                    const T* dz, T* dy) {
+  for (std::int64_t i = thread_index(); i < n; i += thread_count())
+    dy[i] = static_cast<T>(
+        -static_cast<Compute<T>>(dz[i]) *
+        (static_cast<Compute<T>>(z[i]) / static_cast<Compute<T>>(y[loops.step_offsets(i)[0]])));
+}
+
 template <class F>
 void map(const char* op, const Tensor& x, Tensor& y, F f) {
   visit_any_float(op, x.dtype(), [&]<class T>(TypeTag<T>) {
@@ -249,8 +269,20 @@ void mapped2(const Tensor& x, const Tensor& y, Tensor& z) {
   broadcast(F::kName, x, y, z, F{});
 }
 
-void broadcast_to(const Tensor& x, double scale, Tensor& y) {
-  broadcast("broadcast_to", x, x, y, ScaleShift{scale, 0});
+void div_backward(const Tensor& y, const Tensor& z, const Tensor& dz, Tensor& dy) {
+  const Shape& shape = dy.shape();
+  const auto strides = detail::broadcast_strides(y.shape(), shape);
+  detail::Loops<1> loops;
+  for (std::size_t d = 0; d < static_cast<std::size_t>(shape.rank()); ++d)
+    loops.push({.extent = shape.begin()[d], .strides = {strides[d]}});
+  visit_any_float("div", dy.dtype(), [&]<class T>(TypeTag<T>) {
+    launch(dy.device(), blocks_for(dy.numel()), kThreads, &div_backward_kernel<T>, dy.numel(), loops,
+           y.data<T>(), z.data<T>(), dz.data<T>(), dy.mutable_data<T>());
+  });
+}
+
+void broadcast_to(const Tensor& x, double divisor, Tensor& y) {
+  broadcast("broadcast_to", x, x, y, Divide{divisor});
 }
 
 void scale_shift(const Tensor& x, double scale, double shift, Tensor& y) {
@@ -264,11 +296,13 @@ void install_elementwise() {
   kernel::sub.install(DeviceKind::cuda, &mapped2<Sub>);
   kernel::mul.install(DeviceKind::cuda, &mapped2<Mul>);
   kernel::div.install(DeviceKind::cuda, &mapped2<Div>);
+  kernel::div_backward.install(DeviceKind::cuda, &div_backward);
   kernel::broadcast_to.install(DeviceKind::cuda, &broadcast_to);
   kernel::scale_shift.install(DeviceKind::cuda, &scale_shift);
   kernel::exp.install(DeviceKind::cuda, &mapped<Exp>);
   kernel::log.install(DeviceKind::cuda, &mapped<Log>);
   kernel::sqrt.install(DeviceKind::cuda, &mapped<Sqrt>);
+  kernel::square_backward.install(DeviceKind::cuda, &mapped2<SquareBackward>);
   kernel::sqrt_backward.install(DeviceKind::cuda, &mapped2<SqrtBackward>);
   kernel::tanh.install(DeviceKind::cuda, &mapped<Tanh>);
   kernel::tanh_backward.install(DeviceKind::cuda, &mapped2<TanhBackward>);

@@ -83,7 +83,8 @@ struct Backward {
   const T *mean, *rstd;
 };
 
-/// dx = rstd (gamma dy - sum(gamma dy) / n - (x - mean) rstd^2 sum(gamma dy (x - mean)) / n)
+/// dx = rstd (gamma dy - sum(gamma dy) / n - (x - mean) rstd^2 sum(gamma dy (x - mean)) / n). In double, in
+/// which products of f32 are exact: what cancels does so to the last digit.
 template <class Team, class T>
 __global__ void backward_kernel(Layout layout, Backward<T> of, T* dx) {
   const auto count = static_cast<double>(layout.size);
@@ -100,11 +101,12 @@ __global__ void backward_kernel(Layout layout, Backward<T> of, T* dx) {
       product += e * static_cast<double>(x[i] - mean);
     }
     const auto r = static_cast<double>(rstd);
-    const auto shift = static_cast<T>(Team::sum(sum) / count);
-    const auto slope = static_cast<T>(r * r * Team::sum(product) / count);
-    for (auto i = Team::rank(); i < layout.size; i += Team::kSize)
-      dx[g * layout.size + i] =
-          rstd * (of.gamma[layout.channel(g, i)] * dy[i] - shift - (x[i] - mean) * slope);
+    const double shift = Team::sum(sum) / count;
+    const double slope = r * (r * Team::sum(product) / count);
+    for (auto i = Team::rank(); i < layout.size; i += Team::kSize) {
+      const double e = static_cast<double>(of.gamma[layout.channel(g, i)]) * static_cast<double>(dy[i]);
+      dx[g * layout.size + i] = static_cast<T>(r * (e - shift - static_cast<double>(x[i] - mean) * slope));
+    }
   }
 }
 

@@ -16,12 +16,20 @@ struct Line {
   __device__ T& operator[](std::int64_t i) const { return first[i * step]; }
 };
 
-/// What exponents are taken of: with the largest element subtracted none overflows.
+/// What exponents are taken of: with the largest element subtracted none overflows. It and log(sum) are never
+/// added, which would round what is small beside large elements.
 struct Exponents {
   double most;
   double sum;  ///< of exp(x_i - most)
 
-  __device__ double log_sum() const { return most + std::log(sum); }
+  template <class T>
+  __device__ double shifted(T x) const {
+    return static_cast<double>(x) - most;
+  }
+  template <class T>
+  __device__ double probability(T x) const {
+    return std::exp(shifted(x)) / sum;
+  }
 };
 
 /// Of a line that a team reads together, in double. With a NaN or an infinity the sum is one.
@@ -30,8 +38,7 @@ __device__ Exponents exponents_of(const Line<const T>& x) {
   T most = x[0];
   for (auto i = Team::rank(); i < x.size; i += Team::kSize) most = most < x[i] ? x[i] : most;
   Exponents of{.most = static_cast<double>(Team::max(most)), .sum = 0};
-  for (auto i = Team::rank(); i < x.size; i += Team::kSize)
-    of.sum += std::exp(static_cast<double>(x[i]) - of.most);
+  for (auto i = Team::rank(); i < x.size; i += Team::kSize) of.sum += std::exp(of.shifted(x[i]));
   of.sum = Team::sum(of.sum);
   return of;
 }

@@ -44,12 +44,13 @@ struct CrossEntropy {
   __device__ double loss(Team, std::int64_t r) const {
     if (labels[r] == ignored) return 0;
     const Line<const T> x = row(r);
-    const double total = exponents_of<Team>(x).log_sum();
-    const double own = at_label(r) * (total - static_cast<double>(x[labels[r]]));
+    const Exponents all = exponents_of<Team>(x);
+    const double log_sum = std::log(all.sum);
+    const double own = at_label(r) * (log_sum - all.shifted(x[labels[r]]));
     if (smoothing == 0) return own;  // an infinite logit times 0 would be a NaN
     double sum = 0;
     for (auto c = Team::rank(); c < classes; c += Team::kSize)
-      sum += at_each(c) * (total - static_cast<double>(x[c]));
+      sum += at_each(c) * (log_sum - all.shifted(x[c]));
     return own + Team::sum(sum);
   }
 
@@ -60,13 +61,13 @@ struct CrossEntropy {
       return;
     }
     const Line<const T> x = row(r);
-    const double total = exponents_of<Team>(x).log_sum();
+    const Exponents exponents = exponents_of<Team>(x);
     double all = 0;
     for (auto c = Team::rank(); c < classes && smoothing > 0; c += Team::kSize) all += at_each(c);
     all = Team::sum(all) + at_label(r);
     for (auto c = Team::rank(); c < classes; c += Team::kSize) {
       const double own = at_each(c) + (c == labels[r] ? at_label(r) : 0.0);
-      dx[c] = static_cast<T>(scale * (all * std::exp(static_cast<double>(x[c]) - total) - own));
+      dx[c] = static_cast<T>(scale * (all * exponents.probability(x[c]) - own));
     }
   }
 };
@@ -80,7 +81,7 @@ __global__ void cross_entropy_kernel(CrossEntropy<T> of, double divisor, To* los
   }
 }
 
-/// loss = sum(losses) / divisor, in one block.
+/// loss = sum(losses) / divisor, in one block; for mse_loss, too.
 template <class T>
 __global__ void sum_losses_kernel(std::int64_t rows, const double* losses, double divisor, T* loss) {
   double sum = 0;
@@ -183,9 +184,67 @@ void bce_with_logits_backward(const Tensor& x, const Tensor& target, const Tenso
   });
 }
 
+/// losses[i] = (x[i] - y[i])^2 / divisor
+template <class T>
+__global__ void square_errors_kernel(std::int64_t n, const T* x, const T* y, double divisor, T* losses) {
+  for (std::int64_t i = thread_index(); i < n; i += thread_count()) {
+    const auto d = static_cast<Compute<T>>(x[i]) - static_cast<Compute<T>>(y[i]);
+    losses[i] = static_cast<T>(d * d / static_cast<Compute<T>>(divisor));
+  }
+}
+
+/// sums[b] = the sum of (x - y)^2 in piece b.
+template <class T>
+__global__ void sum_square_errors_kernel(std::int64_t n, std::int64_t piece, const T* x, const T* y,
+                                         double* sums) {
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * piece;
+  double sum = 0;
+  for (std::int64_t i = begin + threadIdx.x; i < std::min(begin + piece, n); i += kThreads) {
+    const double d = static_cast<double>(x[i]) - static_cast<double>(y[i]);
+    sum += d * d;
+  }
+  const double total = block_sum<kThreads>(sum);
+  if (threadIdx.x == 0) sums[blockIdx.x] = total;
+}
+
+/// dx = 2 (x - y) dloss / divisor, where dloss is one number or, with a step of 1, one for each element.
+template <class T>
+__global__ void mse_backward_kernel(std::int64_t n, const T* x, const T* y, double divisor, const T* dloss,
+                                    std::int64_t step, T* dx) {
+  for (std::int64_t i = thread_index(); i < n; i += thread_count()) {
+    const auto factor = static_cast<Compute<T>>(2 * static_cast<double>(dloss[i * step]) / divisor);
+    dx[i] = static_cast<T>(factor * (static_cast<Compute<T>>(x[i]) - static_cast<Compute<T>>(y[i])));
+  }
+}
+
+void mse_loss(const Tensor& x, const Tensor& y, double divisor, Tensor& loss) {
+  constexpr std::int64_t kPiece = 64 * kThreads;  // elements of a block
+  const std::int64_t n = x.numel();
+  visit_any_float("mse_loss", x.dtype(), [&]<class T>(TypeTag<T>) {
+    T* to = loss.mutable_data<T>();
+    if (loss.shape().rank() > 0)
+      return launch(x.device(), blocks_for(n), kThreads, &square_errors_kernel<T>, n, x.data<T>(),
+                    y.data<T>(), divisor, to);
+    Tensor sums({ceil_div(n, kPiece)}, DType::f64, Tag::workspace, x.device());
+    launch(x.device(), sums.numel(), kThreads, &sum_square_errors_kernel<T>, n, kPiece, x.data<T>(),
+           y.data<T>(), sums.mutable_data<double>());
+    launch(x.device(), 1, kThreads, &sum_losses_kernel<T>, sums.numel(), sums.data<double>(), divisor, to);
+  });
+}
+
+void mse_loss_backward(const Tensor& x, const Tensor& y, double divisor, const Tensor& dloss, Tensor& dx) {
+  const std::int64_t step = dloss.shape().rank() == 0 ? 0 : 1;
+  visit_any_float("mse_loss", x.dtype(), [&]<class T>(TypeTag<T>) {
+    launch(x.device(), blocks_for(x.numel()), kThreads, &mse_backward_kernel<T>, x.numel(), x.data<T>(),
+           y.data<T>(), divisor, dloss.data<T>(), step, dx.mutable_data<T>());
+  });
+}
+
 }  // namespace
 
 void install_loss() {
+  kernel::mse_loss.install(DeviceKind::cuda, &mse_loss);
+  kernel::mse_loss_backward.install(DeviceKind::cuda, &mse_loss_backward);
   kernel::cross_entropy.install(DeviceKind::cuda, &cross_entropy);
   kernel::cross_entropy_backward.install(DeviceKind::cuda, &cross_entropy_backward);
   kernel::bce_with_logits.install(DeviceKind::cuda, &bce_with_logits);

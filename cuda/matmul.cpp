@@ -45,9 +45,11 @@ detail::Loops<2> matrices(const Shape& a, const Shape& b, const Shape& out) {
 }
 
 /// cuBLAS's matrices are column-major: to it ours are transposed, so out^T = op(b)^T op(a)^T. The innermost
-/// loop over the batch is one call.
+/// loop over the batch is one call. A bias is put into out before, and cuBLAS adds to it before it rounds.
 template <class T>
-void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out) {
+void multiply(const Tensor& a, const Tensor& b, const Tensor& bias, const MatmulOptions& options,
+              Tensor& out) {
+  if (bias.defined()) kernel::broadcast_to(bias, 1, out);
   const Shape shape = out.shape();
   const std::int64_t rows = shape[-2];
   const std::int64_t columns = shape[-1];
@@ -60,7 +62,7 @@ void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, Te
   const detail::Loops<2> batch = matrices(a.shape(), b.shape(), shape);
   const auto [count, strides] = batch.innermost();
   const typename Gemm<T>::Scale one = 1;
-  const typename Gemm<T>::Scale zero = 0;
+  const typename Gemm<T>::Scale kept = bias.defined() ? 1 : 0;
   cublasHandle_t handle = context(out.device()).cublas();
   const Scratch scratch(kWorkspace, out.device());
   check(cublasSetWorkspace(handle, scratch.data(), kWorkspace), "cublasSetWorkspace");
@@ -68,15 +70,15 @@ void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, Te
     const auto at = batch.row_offsets(call);
     check(cublasGemmStridedBatchedEx_64(handle, op_b, op_a, columns, rows, depth, &one, from_b + at[1],
                                         Gemm<T>::kType, b.shape()[-1], strides[1], from_a + at[0],
-                                        Gemm<T>::kType, a.shape()[-1], strides[0], &zero,
+                                        Gemm<T>::kType, a.shape()[-1], strides[0], &kept,
                                         to + call * count * rows * columns, Gemm<T>::kType, columns,
                                         rows * columns, count, Gemm<T>::kCompute, CUBLAS_GEMM_DEFAULT),
           "cublasGemmStridedBatchedEx_64");
   }
 }
 
-void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out) {
-  visit_any_float("matmul", a.dtype(), [&]<class T>(TypeTag<T>) { multiply<T>(a, b, options, out); });
+void matmul(const Tensor& a, const Tensor& b, const Tensor& bias, const MatmulOptions& options, Tensor& out) {
+  visit_any_float("matmul", a.dtype(), [&]<class T>(TypeTag<T>) { multiply<T>(a, b, bias, options, out); });
 }
 
 }  // namespace

@@ -4,8 +4,10 @@
 #include <retrace/cuda/gpu.h>
 #include <retrace/cuda/install.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <vector>
 
 namespace retrace::cuda {
 
@@ -15,6 +17,12 @@ using kernel::ParameterStep;
 using kernel::ParameterSteps;
 
 constexpr std::int64_t kPiece = 8 * kThreads;  // elements of a block
+
+/// The gradient with the weight decay in it; without one, the parameter is not read, for it may be infinite.
+template <class T>
+__device__ T decayed(T gradient, double weight_decay, T parameter) {
+  return weight_decay == 0 ? gradient : gradient + static_cast<T>(weight_decay) * parameter;
+}
 
 /// One parameter, or what is left of it.
 template <class T>
@@ -57,7 +65,7 @@ struct Sgd {
   template <class T>
   __device__ void update(const Piece<T>& piece, std::int64_t i) const {
     T& p = piece.parameter[i];
-    const T g = piece.gradient[i] + static_cast<T>(options.weight_decay) * p;
+    const T g = decayed(piece.gradient[i], options.weight_decay, p);
     const T lr = static_cast<T>(options.lr);
     if (piece.state[0] == nullptr) {
       p -= lr * g;
@@ -85,7 +93,7 @@ struct Adam {
     T& p = piece.parameter[i];
     T& m = piece.state[0][i];
     T& v = piece.state[1][i];
-    const T g = piece.gradient[i] + static_cast<T>(decoupled ? 0 : options.weight_decay) * p;
+    const T g = decayed(piece.gradient[i], decoupled ? 0 : options.weight_decay, p);
     m = static_cast<T>(options.beta1) * m + static_cast<T>(1 - options.beta1) * g;
     v = static_cast<T>(options.beta2) * v + static_cast<T>(1 - options.beta2) * g * g;
     const T kept = static_cast<T>(decoupled ? 1 - options.lr * options.weight_decay : 1);
@@ -100,7 +108,7 @@ struct Rmsprop {
   template <class T>
   __device__ void update(const Piece<T>& piece, std::int64_t i) const {
     T& p = piece.parameter[i];
-    const T g = piece.gradient[i] + static_cast<T>(options.weight_decay) * p;
+    const T g = decayed(piece.gradient[i], options.weight_decay, p);
     const T alpha = static_cast<T>(options.alpha);
     const T fresh = static_cast<T>(1 - options.alpha);
     T& square = piece.state[0][i];
@@ -160,13 +168,15 @@ void rmsprop_step(const RmspropOptions& options, ParameterSteps& steps) {
   step("rmsprop", steps, Rmsprop{options});
 }
 
-/// sums[b] = the squares of piece b.
+constexpr std::int64_t kTerms = 64 * kThreads;  // of a block
+
+/// sums[b] = the sum of (scale x)^2 in piece b.
 template <class T>
-__global__ void squares_kernel(std::int64_t n, std::int64_t piece, const T* x, double* sums) {
-  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * piece;
+__global__ void squares_kernel(std::int64_t n, double scale, const T* x, double* sums) {
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * kTerms;
   double sum = 0;
-  for (std::int64_t i = begin + threadIdx.x; i < std::min(begin + piece, n); i += kThreads) {
-    const auto v = static_cast<double>(x[i]);
+  for (std::int64_t i = begin + threadIdx.x; i < std::min(begin + kTerms, n); i += kThreads) {
+    const double v = scale * static_cast<double>(x[i]);
     sum += v * v;
   }
   const double total = block_sum<kThreads>(sum);
@@ -180,15 +190,48 @@ __global__ void add_sums_kernel(std::int64_t n, const double* sums, double* out)
   if (threadIdx.x == 0) *out = total;
 }
 
-void square_sum(const Tensor& x, Tensor& out) {
-  constexpr std::int64_t kSquares = 64 * kThreads;  // of a block
-  const std::int64_t blocks = ceil_div(x.numel(), kSquares);
+double square_sum(const Tensor& x, double scale) {
+  const std::int64_t blocks = ceil_div(x.numel(), kTerms);
   Tensor partial({blocks}, DType::f64, Tag::workspace, x.device());
+  Tensor out({}, DType::f64, Tag::workspace, x.device());
   double* sums = partial.mutable_data<double>();
   visit_any_float("square_sum", x.dtype(), [&]<class T>(TypeTag<T>) {
-    launch(x.device(), blocks, kThreads, &squares_kernel<T>, x.numel(), kSquares, x.data<T>(), sums);
+    launch(x.device(), blocks, kThreads, &squares_kernel<T>, x.numel(), scale, x.data<T>(), sums);
   });
   launch(x.device(), 1, kThreads, &add_sums_kernel, blocks, sums, out.mutable_data<double>());
+  return out.item();
+}
+
+/// The range of |x| in piece b, where a NaN counts as infinite: -smallest in lows[b], for Larger to find it,
+/// and largest in highs[b].
+template <class T>
+__global__ void magnitudes_kernel(std::int64_t n, const T* x, double* lows, double* highs) {
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * kTerms;
+  double low = -HUGE_VAL;
+  double high = 0;
+  for (std::int64_t i = begin + threadIdx.x; i < std::min(begin + kTerms, n); i += kThreads) {
+    const double v = std::abs(static_cast<double>(x[i]));
+    const double size = std::isnan(v) ? HUGE_VAL : v;
+    low = -size > low ? -size : low;
+    high = size > high ? size : high;
+  }
+  low = block_max<kThreads>(low);
+  high = block_max<kThreads>(high);
+  if (threadIdx.x > 0) return;
+  lows[blockIdx.x] = low;
+  highs[blockIdx.x] = high;
+}
+
+kernel::Magnitudes magnitudes(const Tensor& x) {
+  const std::int64_t blocks = ceil_div(x.numel(), kTerms);
+  Tensor parts({2, blocks}, DType::f64, Tag::workspace, x.device());
+  double* lows = parts.mutable_data<double>();
+  visit_any_float("magnitudes", x.dtype(), [&]<class T>(TypeTag<T>) {
+    launch(x.device(), blocks, kThreads, &magnitudes_kernel<T>, x.numel(), x.data<T>(), lows, lows + blocks);
+  });
+  const std::vector<double> found = parts.to_vector<double>();
+  const auto middle = found.begin() + blocks;
+  return {-*std::max_element(found.begin(), middle), *std::max_element(middle, found.end())};
 }
 
 }  // namespace
@@ -198,6 +241,7 @@ void install_optimizer() {
   kernel::adam_step.install(DeviceKind::cuda, &adam_step);
   kernel::rmsprop_step.install(DeviceKind::cuda, &rmsprop_step);
   kernel::square_sum.install(DeviceKind::cuda, &square_sum);
+  kernel::magnitudes.install(DeviceKind::cuda, &magnitudes);
 }
 
 }  // namespace retrace::cuda

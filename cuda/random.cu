@@ -48,7 +48,7 @@ __global__ void dropout_kernel(std::int64_t n, RandomStream stream, std::uint32_
     const detail::PhiloxBlock block = detail::philox_block(stream, static_cast<std::uint64_t>(b));
     for (int k = 0; k < 4 && 4 * b + k < n; ++k) {
       const auto v = static_cast<Compute<T>>(x[4 * b + k]);
-      y[4 * b + k] = static_cast<T>(block.word[k] >> 8 < threshold ? Compute<T>{0} : scale * v);
+      y[4 * b + k] = static_cast<T>((block.word[k] >> 8 < threshold ? Compute<T>{0} : scale) * v);
     }
   }
 }

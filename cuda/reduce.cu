@@ -39,9 +39,9 @@ struct Reduction {
   bool for_blocks() const { return neighbours() && terms >= kTermsForBlock; }
 };
 
-/// sums[part][element of out] = scale times the terms of that part, summed in double.
+/// sums[part][element of out] = the terms of that part, summed in double, divided by `divisor`.
 template <class Team, class T, class To>
-__global__ void sum_kernel(Reduction plan, double scale, const T* x, To* sums) {
+__global__ void sum_kernel(Reduction plan, double divisor, const T* x, To* sums) {
   for (auto item = Team::first_item(); item < plan.parts * plan.elements; item += Team::item_step()) {
     const T* from = x + plan.kept.step_offsets(item % plan.elements)[0];
     const std::int64_t begin = item / plan.elements * plan.part_size;
@@ -50,46 +50,49 @@ __global__ void sum_kernel(Reduction plan, double scale, const T* x, To* sums) {
     for (auto i = begin + Team::rank(); i < end; i += Team::kSize)
       sum += static_cast<double>(from[plan.reduced.step_offsets(i)[0]]);
     sum = Team::sum(sum);
-    if (Team::rank() == 0) sums[item] = static_cast<To>(scale * sum);
+    if (Team::rank() == 0) sums[item] = static_cast<To>(sum / divisor);
   }
 }
 
 /// Each part is summed first, where there are several, and then the parts are.
 template <class T, class To>
-void sum(const Tensor& x, double scale, const Shape& shape, Tensor& out) {
+void sum(const Tensor& x, double divisor, const Shape& shape, Tensor& out) {
   const Reduction plan(x.shape(), shape);
-  const auto run = [&]<class Result>(double factor, Tensor& result, TypeTag<Result>) {
+  const auto run = [&]<class Result>(double by, Tensor& result, TypeTag<Result>) {
     with_team(plan.terms, plan.neighbours(), [&]<class Team>(Team) {
       launch(x.device(), Team::blocks_for(plan.parts * plan.elements), kThreads, &sum_kernel<Team, T, Result>,
-             plan, factor, x.data<T>(), result.template mutable_data<Result>());
+             plan, by, x.data<T>(), result.template mutable_data<Result>());
     });
   };
-  if (plan.parts == 1) return run(scale, out, TypeTag<To>{});
+  if (plan.parts == 1) return run(divisor, out, TypeTag<To>{});
   Tensor sums({plan.parts, plan.elements}, DType::f64, Tag::workspace, x.device());
   run(1, sums, TypeTag<double>{});
-  sum<double, To>(sums, scale, {1, plan.elements}, out);
+  sum<double, To>(sums, divisor, {1, plan.elements}, out);
 }
 
-void sum_to(const Tensor& x, double scale, Tensor& out) {
-  visit_any_float("sum_to", x.dtype(), [&]<class T>(TypeTag<T>) { sum<T, T>(x, scale, out.shape(), out); });
+void sum_to(const Tensor& x, double divisor, Tensor& out) {
+  visit_any_float("sum_to", x.dtype(), [&]<class T>(TypeTag<T>) { sum<T, T>(x, divisor, out.shape(), out); });
 }
 
-/// y[r] = where row r has its largest element. Later NaNs are never larger, and nothing is than a first one.
+/// y[r] = where row r has its first NaN, else its first largest element.
 template <class Team, class T>
 __global__ void argmax_kernel(std::int64_t rows, std::int64_t size, const T* x, std::int64_t* y) {
   for (auto r = Team::first_item(); r < rows; r += Team::item_step()) {
     const T* row = x + r * size;
-    auto most = static_cast<Compute<T>>(row[0]);
+    const auto at = [row](std::int64_t i) { return static_cast<Compute<T>>(row[i]); };
+    auto most = at(0);
+    int nans = 0;
     for (auto i = Team::rank(); i < size; i += Team::kSize) {
-      const auto v = static_cast<Compute<T>>(row[i]);
-      if (v > most) most = v;
+      if (!(at(i) <= most)) most = at(i);
+      nans |= std::isnan(at(i)) ? 1 : 0;
     }
     most = Team::max(most);
-    std::int64_t behind = 0;  // elements from the first largest one on
+    nans = Team::max(nans);
+    std::int64_t behind = 0;  // elements from the one that is looked for on
     for (auto i = Team::rank(); i < size && behind == 0; i += Team::kSize)
-      if (static_cast<Compute<T>>(row[i]) == most) behind = size - i;
+      if (nans != 0 ? std::isnan(at(i)) : at(i) == most) behind = size - i;
     behind = Team::max(behind);
-    if (Team::rank() == 0) y[r] = behind == 0 ? 0 : size - behind;
+    if (Team::rank() == 0) y[r] = size - behind;
   }
 }
 
@@ -115,7 +118,7 @@ __global__ void label_rank_kernel(std::int64_t rows, std::int64_t size, const T*
     for (auto i = Team::rank(); i < size && has_rank; i += Team::kSize) {
       const auto v = static_cast<Compute<T>>(row[i]);
       const auto own = static_cast<Compute<T>>(row[label]);
-      before += v > own || (v == own && i < label);
+      before += i < label ? !(v < own) : i > label && !(v <= own);  // NaNs come before
     }
     before = Team::sum(before);
     if (Team::rank() == 0) y[r] = has_rank ? before : size;

@@ -29,8 +29,7 @@ struct Softmax {
   template <class Team, class T>
   __device__ static void run(Team, const Line<const T>& x, const Line<T>& y) {
     const Exponents all = exponents_of<Team>(x);
-    for (auto i = Team::rank(); i < x.size; i += Team::kSize)
-      y[i] = static_cast<T>(std::exp(static_cast<double>(x[i]) - all.most) / all.sum);
+    for (auto i = Team::rank(); i < x.size; i += Team::kSize) y[i] = static_cast<T>(all.probability(x[i]));
   }
 };
 
@@ -38,9 +37,10 @@ struct LogSoftmax {
   static constexpr const char* kName = "log_softmax";
   template <class Team, class T>
   __device__ static void run(Team, const Line<const T>& x, const Line<T>& y) {
-    const double total = exponents_of<Team>(x).log_sum();
+    const Exponents all = exponents_of<Team>(x);
+    const double log_sum = std::log(all.sum);
     for (auto i = Team::rank(); i < x.size; i += Team::kSize)
-      y[i] = static_cast<T>(static_cast<double>(x[i]) - total);
+      y[i] = static_cast<T>(all.shifted(x[i]) - log_sum);
   }
 };
 

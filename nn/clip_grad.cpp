@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace retrace {
 
@@ -19,22 +20,35 @@ Tensors gradients_of(const std::vector<Parameter*>& parameters) {
   return gradients;
 }
 
+/// The Euclidean norm of all gradients as one vector. Where the sum of squares overflows, or is so small that
+/// squares have lost digits, it is that of elements scaled by a power of two, which is exact.
+double norm_of(const Tensors& gradients) {
+  constexpr double kSmallest = 0x1p-968;  // 2^54 times the smallest square with all its digits
+  const auto square_sum = [&](double scale) {
+    double sum = 0;
+    for (const Tensor& gradient : gradients) sum += kernel::square_sum(gradient, scale);
+    return sum;
+  };
+  const double squares = square_sum(1);
+  if (squares >= kSmallest && std::isfinite(squares)) return std::sqrt(squares);
+  double largest = 0;
+  for (const Tensor& gradient : gradients) largest = std::max(largest, kernel::magnitudes(gradient).largest);
+  if (largest == 0 || !std::isfinite(largest)) return std::sqrt(squares);  // 0, infinite or a NaN
+  const int exponent = std::max(std::ilogb(largest), -1022);
+  return std::ldexp(std::sqrt(square_sum(std::ldexp(1, -exponent))), exponent);
+}
+
 }  // namespace
 
 double clip_grad_norm(const std::vector<Parameter*>& parameters, double max_norm) {
   if (!(max_norm >= 0))
     fail<ArgumentError>("clip_grad_norm", "max_norm must be at least 0, got {}", max_norm);
   Tensors gradients = gradients_of(parameters);
-  double sum = 0;
-  for (const Tensor& gradient : gradients) {
-    Tensor squares({}, DType::f64, Tag::workspace, gradient.device());
-    kernel::square_sum(gradient, squares);
-    sum += squares.item();
-  }
-  const double norm = std::sqrt(sum);
-  const double scale = max_norm / (norm + kNormEps);
+  const double norm = norm_of(gradients);
+  const double scale =
+      std::isfinite(norm) ? max_norm / (norm + kNormEps) : std::numeric_limits<double>::quiet_NaN();
   if (scale >= 1) return norm;
-  for (Tensor& gradient : gradients) kernel::scale_shift(gradient, scale, 0, gradient);
+  for (Tensor& gradient : gradients) kernel::scale_shift(gradient, scale, kernel::kNoShift, gradient);
   return norm;
 }
 

@@ -25,13 +25,6 @@ const GradScalerOptions& checked(const GradScalerOptions& options) {
   return options;
 }
 
-/// The sum of squares, in double, of finite f32 numbers is finite.
-bool is_finite(const Tensor& x) {
-  Tensor squares({}, DType::f64, Tag::workspace, x.device());
-  kernel::square_sum(x, squares);
-  return std::isfinite(squares.item());
-}
-
 }  // namespace
 
 GradScaler::GradScaler(const GradScalerOptions& options)
@@ -48,8 +41,8 @@ void GradScaler::unscale_(Optimizer& optimizer) {
     if (parameter->grad().defined()) gradients.push_back(parameter->grad());
   unscaled_.insert(&optimizer);
   for (Tensor& gradient : gradients) {
-    if (!is_finite(gradient)) overflown_.insert(&optimizer);
-    kernel::scale_shift(gradient, 1 / scale_, 0, gradient);
+    if (!std::isfinite(kernel::magnitudes(gradient).largest)) overflown_.insert(&optimizer);
+    kernel::broadcast_to(gradient, scale_, gradient);
   }
 }
 

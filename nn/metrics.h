@@ -5,9 +5,9 @@
 
 namespace retrace {
 
-/// In how many rows the label's logit is among the k largest; of equal ones the first come first, and a NaN
-/// is never among them. logits: [N, C], labels: [N] i64. Throws ShapeError, DTypeError, and ArgumentError
-/// unless 1 <= k <= C.
+/// In how many rows the label's logit is among the k largest; of equal ones the first come first. NaNs come
+/// before all numbers, as in `argmax`, but a label whose logit is one is never right. logits: [N, C], labels:
+/// [N] i64. Throws ShapeError, DTypeError, and ArgumentError unless 1 <= k <= C.
 std::int64_t count_correct(const Tensor& logits, const Tensor& labels, std::int64_t k = 1);
 
 /// The same as a fraction of N.

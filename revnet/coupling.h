@@ -141,8 +141,9 @@ class AdditiveCoupling final : public Coupling {
 using AffineAdapter = std::function<std::shared_ptr<Module>(std::shared_ptr<Module>)>;
 
 /// y1 = s x1 + t with (s, t) = F(x2); y2 = s x2 + t with (s, t) = G(y1). s is the scale itself, not its
-/// logarithm, and must not be 0. With an adapter, A(F) and A(G) stand in the place of F and G. Dinh,
-/// Sohl-Dickstein, Bengio: "Density estimation using real NVP", ICLR 2017.
+/// logarithm. Inverse and rewind throw InvertibilityError unless s is finite and not 0. With an adapter, A(F)
+/// and A(G) stand in the place of F and G. Dinh, Sohl-Dickstein, Bengio: "Density estimation using real NVP",
+/// ICLR 2017.
 class AffineCoupling final : public Coupling {
  public:
   /// Fm and Gm are the F and G of the formula, and return (s, t), or what the adapter makes that of; without

@@ -2,8 +2,11 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/scope.h>
 #include <retrace/revnet/coupling.h>
 
+#include <cmath>
+#include <string>
 #include <utility>
 
 // The half steps of the two couplings. `target` changes by a function of `source`; each comes in three forms:
@@ -23,7 +26,7 @@ Tensor combine(const BinaryKernel& op, Tensor x, Tensor y) {
 
 Tensor scaled(const Tensor& x, double scale) {
   Tensor y = like(x, Tag::gradient);
-  kernel::scale_shift(x, scale, 0, y);
+  kernel::scale_shift(x, scale, kernel::kNoShift, y);
   return y;
 }
 
@@ -51,6 +54,28 @@ ScaleShift scale_and_shift(std::string_view op, const Vars& st, const Tensor& ta
   if (st.size() != 2)
     fail<ArgumentError>(op, "F and G must return a scale and a shift, got {} tensors", st.size());
   return {fit(op, st[0], target, "the scale"), fit(op, st[1], target, "the shift")};
+}
+
+/// Where the program is, for an error.
+std::string place() {
+  const std::string path = path_of(current_scope().node);
+  return path.empty() ? path : " in " + path;
+}
+
+/// Throws unless every element of s is finite and not 0: y = s x + t has lost x elsewhere.
+void check_scale(std::string_view op, const Tensor& s) {
+  const auto [smallest, largest] = kernel::magnitudes(s);
+  if (smallest > 0 && std::isfinite(largest)) return;
+  fail<InvertibilityError>(op,
+                           "to be undone, y = s x + t must have a scale s that is finite and not 0, got |s| "
+                           "from {:.3g} to {:.3g}{}",
+                           smallest, largest, place());
+}
+
+/// (y - t) / s, in the bytes of y where nobody else holds them.
+Tensor undo(std::string_view op, Tensor y, const Tensor& s, const Tensor& t) {
+  check_scale(op, s);
+  return combine(kernel::div, combine(kernel::sub, std::move(y), t), s);
 }
 
 /// A(f); without an adapter or without f, f itself.
@@ -112,6 +137,7 @@ AffineCoupling::AffineCoupling(std::shared_ptr<Module> Fm, std::shared_ptr<Modul
 
 Var AffineCoupling::half_step(const Branch& m, const Var& target, const Var& source, Direction direction) {
   const auto [s, t] = scale_and_shift(class_name(), m(Vars{source}), target.value());
+  if (direction == Direction::inverse) check_scale(class_name(), s.value());
   return direction == Direction::forward ? s * target + t : (target - t) / s;
 }
 
@@ -121,7 +147,7 @@ Tensor AffineCoupling::half_step(const Branch& m, Tensor target, const Tensor& s
   const Tensor t = st.t.value();
   if (direction == Direction::forward)
     return combine(kernel::add, combine(kernel::mul, std::move(target), s), t);
-  return combine(kernel::div, combine(kernel::sub, std::move(target), t), s);
+  return undo(class_name(), std::move(target), s, t);
 }
 
 void AffineCoupling::rewind_half_step(const Branch& m, Stream& target, Stream& source, Direction direction) {
@@ -132,7 +158,7 @@ void AffineCoupling::rewind_half_step(const Branch& m, Stream& target, Stream& s
   Tensor dt = target.gradient;
   if (direction == Direction::forward) {
     // y = s x + t:  x = (y - t) / s;  ds = dy x, dt = dy, dx = dy s.
-    target.value = combine(kernel::div, combine(kernel::sub, std::move(target.value), t.value()), s.value());
+    target.value = undo(class_name(), std::move(target.value), s.value(), t.value());
     kernel::mul(target.gradient, target.value, ds);
     target.gradient = combine(kernel::mul, std::move(target.gradient), s.value());
   } else {

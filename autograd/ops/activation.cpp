@@ -9,11 +9,11 @@ namespace retrace {
 
 namespace {
 
-/// dx = dy where the mask's bit is set, else slope dy
-Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tensor& mask, double slope) {
-  return record(op, {x}, y, /*save=*/{mask}, [slope](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+/// dx = dy where the mask's bit is set, else 0
+Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tensor& mask) {
+  return record(op, {x}, y, /*save=*/{mask}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
     Tensor dx = reuse(dy);
-    kernel::masked_backward(saved[0], dy, slope, dx);
+    kernel::masked_backward(saved[0], dy, dx);
     return {dx};
   });
 }
@@ -24,15 +24,21 @@ Var relu(const Var& x) {
   Tensor y = like(x.value());
   Decision decision = detail::decide_by_mask("relu", needs_gradient(x), x.value());
   kernel::relu(x.value(), y, decision.computed());
-  return record_masked("relu", x, y, decision.settled(), 0);
+  return record_masked("relu", x, y, decision.settled());
 }
 
+/// dx = dy where the mask's bit is set, else slope dy
 Var leaky_relu(const Var& x, double slope) {
   RealRange{}.check("leaky_relu", "slope", slope);
   Tensor y = like(x.value());
   Decision decision = detail::decide_by_mask("leaky_relu", needs_gradient(x), x.value());
   kernel::leaky_relu(x.value(), slope, y, decision.computed());
-  return record_masked("leaky_relu", x, y, decision.settled(), slope);
+  return record("leaky_relu", {x}, y, /*save=*/{decision.settled()},
+                [slope](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
+                  Tensor dx = reuse(dy);
+                  kernel::leaky_relu_backward(saved[0], dy, slope, dx);
+                  return {dx};
+                });
 }
 
 Var clamp(const Var& x, double low, double high) {
@@ -40,10 +46,10 @@ Var clamp(const Var& x, double low, double high) {
   Tensor y = like(x.value());
   Decision decision = detail::decide_by_mask("clamp", needs_gradient(x), x.value());
   kernel::clamp(x.value(), low, high, y, decision.computed());
-  return record_masked("clamp", x, y, decision.settled(), 0);
+  return record_masked("clamp", x, y, decision.settled());
 }
 
-/// dx = dy where x > 0, -dy where x < 0
+/// dx = dy where x > 0, -dy where x < 0, else 0 dy
 Var abs(const Var& x) {
   Tensor y = like(x.value());
   Decision decision = detail::decide_by_mask("abs", needs_gradient(x), x.value(), 2);

@@ -6,8 +6,10 @@ namespace retrace {
 
 /// y[n, o, i, j] = bias[o] + sum over c, u, v of w[o, c, u, v] x[n, c, stride i - padding + dilation u, ...],
 /// where x is zero outside and c runs over the channels of o's group (a cross-correlation, as is usual). x:
-/// [N, C, H, W], w: [O, C / groups, h, w], bias: [O] or undefined -> [N, O, H', W'] (see conv2d_shape).
-/// Throws ArgumentError, ShapeError and DTypeError.
+/// [N, C, H, W], w: [O, C / groups, h, w], bias: [O] or undefined -> [N, O, H', W'] (see conv2d_shape). In
+/// f32 and the 16-bit types, 3 x 3 filters may be computed tile by tile, where a NaN or an infinity in x
+/// reaches all outputs of its tiles; `.algorithm = Conv2dAlgorithm::direct` confines it to the outputs that
+/// read it. Throws ArgumentError, ShapeError and DTypeError.
 Var conv2d(const Var& x, const Var& w, const Var& bias = {}, const Conv2dOptions& options = {});
 
 /// residual + conv2d(x, w, bias, options), or the difference, in one pass, rounded as two. The residual is

@@ -57,7 +57,7 @@ Var sub(const Var& x, const Var& y) {
                   if (wants[0]) d[0] = detail::sum_back(dz, xs);
                   if (wants[1]) {
                     d[1] = like(dz, ys, Tag::gradient);
-                    kernel::scale_shift(detail::sum_back(dz, ys), -1, 0, d[1]);
+                    kernel::scale_shift(detail::sum_back(dz, ys), -1, kernel::kNoShift, d[1]);
                   }
                   return d;
                 });
@@ -77,7 +77,7 @@ Var mul(const Var& x, const Var& y) {
       });
 }
 
-/// dx = dz / y;  dy = -dz z / y
+/// dx = dz / y;  dy = -dz (z / y)
 Var div(const Var& x, const Var& y) {
   if (autocast::to_wider(x, y)) return in_wider(div, x, y);
   Tensor z = broadcast_like("div", x, y);
@@ -86,13 +86,15 @@ Var div(const Var& x, const Var& y) {
       "div", {x, y}, z, /*save=*/{y.value(), save_if(needs_gradient(y), z)},
       [xs = x.shape(), ys = y.shape()](const Tensor& dz, Saved saved, const Wants& wants) -> Tensors {
         Tensors d(2);
-        Tensor quotient = like(dz, Tag::gradient);
-        kernel::div(dz, saved[0], quotient);
-        if (wants[0]) d[0] = detail::sum_back(quotient, xs);
+        if (wants[0]) {
+          Tensor dx = like(dz, Tag::gradient);
+          kernel::div(dz, saved[0], dx);
+          d[0] = detail::sum_back(dx, xs);
+        }
         if (wants[1]) {
-          Tensor scaled = product(quotient, saved[1]);
-          kernel::scale_shift(scaled, -1, 0, scaled);
-          d[1] = detail::sum_back(scaled, ys);
+          Tensor dy = like(dz, Tag::gradient);
+          kernel::div_backward(saved[0], saved[1], dz, dy);
+          d[1] = detail::sum_back(dy, ys);
         }
         return d;
       });
@@ -106,9 +108,22 @@ Var scale_shift(const Var& x, double scale, double shift) {
                 [scale](const Tensor& dy, Saved, const Wants&) -> Tensors {
                   if (scale == 1) return {dy};
                   Tensor dx = like(dy, Tag::gradient);
-                  kernel::scale_shift(dy, scale, 0, dx);
+                  kernel::scale_shift(dy, scale, kernel::kNoShift, dx);
                   return {dx};
                 });
+}
+
+Var mul(const Var& x, double a) { return scale_shift(x, a, kernel::kNoShift); }
+
+/// dx = dy / a
+Var div(const Var& x, double a) {
+  Tensor y = like(x.value());
+  kernel::broadcast_to(x.value(), a, y);
+  return record("div", {x}, y, /*save=*/{}, [a](const Tensor& dy, Saved, const Wants&) -> Tensors {
+    Tensor dx = like(dy, Tag::gradient);
+    kernel::broadcast_to(dy, a, dx);
+    return {dx};
+  });
 }
 
 Var reciprocal(const Var& x, double a) {
@@ -116,7 +131,7 @@ Var reciprocal(const Var& x, double a) {
   return div(Tensor::full({}, a, x.dtype(), Tag::activation, x.value().device()), x);
 }
 
-Var neg(const Var& x) { return scale_shift(x, -1, 0); }
+Var neg(const Var& x) { return mul(x, -1); }
 
 /// dx = dy y
 Var exp(const Var& x) {
@@ -159,8 +174,8 @@ Var square(const Var& x) {
   kernel::mul(x.value(), x.value(), y);
   return record("square", {x}, y, /*save=*/{x.value()},
                 [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
-                  Tensor dx = product(dy, saved[0]);
-                  kernel::scale_shift(dx, 2, 0, dx);
+                  Tensor dx = like(dy, Tag::gradient);
+                  kernel::square_backward(saved[0], dy, dx);
                   return {dx};
                 });
 }

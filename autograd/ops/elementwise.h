@@ -24,6 +24,10 @@ inline Var operator-(const Var& x, const Var& y) { return sub(x, y); }  ///< sub
 inline Var operator*(const Var& x, const Var& y) { return mul(x, y); }  ///< mul(x, y)
 inline Var operator/(const Var& x, const Var& y) { return div(x, y); }  ///< div(x, y)
 
+/// y = a x.
+Var mul(const Var& x, double a);
+/// y = x / a, rounded once: no product with 1 / a.
+Var div(const Var& x, double a);
 /// y = scale x + shift.
 Var scale_shift(const Var& x, double scale, double shift);
 /// y = a / x.
@@ -31,15 +35,15 @@ Var reciprocal(const Var& x, double a = 1);
 /// y = -x.
 Var neg(const Var& x);
 
-inline Var operator+(const Var& x, double a) { return scale_shift(x, 1, a); }      ///< x + a
-inline Var operator+(double a, const Var& x) { return scale_shift(x, 1, a); }      ///< a + x
-inline Var operator-(const Var& x, double a) { return scale_shift(x, 1, -a); }     ///< x - a
-inline Var operator-(double a, const Var& x) { return scale_shift(x, -1, a); }     ///< a - x
-inline Var operator*(const Var& x, double a) { return scale_shift(x, a, 0); }      ///< a x
-inline Var operator*(double a, const Var& x) { return scale_shift(x, a, 0); }      ///< a x
-inline Var operator/(const Var& x, double a) { return scale_shift(x, 1 / a, 0); }  ///< x / a
-inline Var operator/(double a, const Var& x) { return reciprocal(x, a); }          ///< a / x
-inline Var operator-(const Var& x) { return neg(x); }                              ///< neg(x)
+inline Var operator+(const Var& x, double a) { return scale_shift(x, 1, a); }   ///< x + a
+inline Var operator+(double a, const Var& x) { return scale_shift(x, 1, a); }   ///< a + x
+inline Var operator-(const Var& x, double a) { return scale_shift(x, 1, -a); }  ///< x - a
+inline Var operator-(double a, const Var& x) { return scale_shift(x, -1, a); }  ///< a - x
+inline Var operator*(const Var& x, double a) { return mul(x, a); }              ///< a x
+inline Var operator*(double a, const Var& x) { return mul(x, a); }              ///< a x
+inline Var operator/(const Var& x, double a) { return div(x, a); }              ///< x / a
+inline Var operator/(double a, const Var& x) { return reciprocal(x, a); }       ///< a / x
+inline Var operator-(const Var& x) { return neg(x); }                           ///< neg(x)
 
 // Of one variable.
 

@@ -134,10 +134,23 @@ Var binary_cross_entropy_with_logits(const Var& x, const Tensor& target,
   return reduced(options.weight.defined() ? losses * Var(options.weight) : losses, options.reduction);
 }
 
+/// dx = 2 (x - y) dloss, divided by the number of elements for a mean;  dy = -dx
 Var mse_loss(const Var& x, const Var& y, Reduction reduction) {
   if (autocast::to_f32(x, y)) return mse_loss(autocast::in_f32(x), autocast::in_f32(y), reduction);
   check_same_shape("mse_loss", x, y);
-  return reduced(square(x - y), reduction);
+  detail::check_same_dtype("mse_loss", x.value(), "y", y.value());
+  const double divisor = reduction == Reduction::mean ? static_cast<double>(x.shape().numel()) : 1;
+  Tensor loss = like(x.value(), reduction == Reduction::none ? x.shape() : Shape{});
+  kernel::mse_loss(x.value(), y.value(), divisor, loss);
+  return record("mse_loss", {x, y}, loss, /*save=*/{x.value(), y.value()},
+                [divisor](const Tensor& dloss, Saved saved, const Wants& wants) -> Tensors {
+                  Tensor dx = like(saved[0], Tag::gradient);
+                  kernel::mse_loss_backward(saved[0], saved[1], divisor, dloss, dx);
+                  if (!wants[1]) return {dx, Tensor()};
+                  Tensor dy = wants[0] ? like(dx, Tag::gradient) : dx;
+                  kernel::scale_shift(dx, -1, kernel::kNoShift, dy);
+                  return {wants[0] ? dx : Tensor(), dy};
+                });
 }
 
 Var l1_loss(const Var& x, const Var& y, Reduction reduction) {

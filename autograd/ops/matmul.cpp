@@ -14,7 +14,7 @@ Tensor product(const Tensor& left, bool transpose_left, const Tensor& right, boo
                const Shape& shape, const Shape& batch) {
   const MatmulOptions options{.transpose_a = transpose_left, .transpose_b = transpose_right};
   Tensor whole = like(left, batch.with(-2, shape[-2]).with(-1, shape[-1]), Tag::gradient);
-  kernel::matmul(left, right, options, whole);
+  kernel::matmul(left, right, Tensor(), options, whole);
   return detail::sum_back(whole, shape);
 }
 
@@ -34,9 +34,9 @@ Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
   const bool tall = b.shape().rank() == 2 && !options.transpose_a;
   if (tall) {
     Tensor rows = rows_of(y);
-    kernel::matmul(rows_of(a.value()), b.value(), options, rows);
+    kernel::matmul(rows_of(a.value()), b.value(), Tensor(), options, rows);
   } else {
-    kernel::matmul(a.value(), b.value(), options, y);
+    kernel::matmul(a.value(), b.value(), Tensor(), options, y);
   }
   const Shape a_shape = a.shape();
   const Shape b_shape = b.shape();
@@ -77,8 +77,7 @@ Var linear(const Var& x, const Var& w, const Var& bias) {
   if (bias.defined()) detail::check_per_channel("linear", out, "bias", bias.value());
   Tensor y = like(x.value(), x.shape().with(-1, out));
   Tensor rows = rows_of(y);
-  kernel::matmul(rows_of(x.value()), w.value(), {.transpose_b = true}, rows);
-  if (bias.defined()) kernel::add(rows, bias.value(), rows);
+  kernel::matmul(rows_of(x.value()), w.value(), bias.value(), {.transpose_b = true}, rows);
   const Shape x_shape = x.shape();
   return record("linear", {x, w, bias}, y,
                 /*save=*/{needs_gradient(w) ? x.value() : Tensor(), needs_gradient(x) ? w.value() : Tensor()},
@@ -89,12 +88,12 @@ Var linear(const Var& x, const Var& w, const Var& bias) {
                   Tensor db;
                   if (wants[0]) {
                     Tensor dx_rows = like(dy, {d.shape()[0], x_shape[-1]}, Tag::gradient);
-                    kernel::matmul(d, saved[1], {}, dx_rows);
+                    kernel::matmul(d, saved[1], Tensor(), {}, dx_rows);
                     dx = dx_rows.reshape(x_shape);
                   }
                   if (wants[1]) {
                     dw = like(dy, {out, x_shape[-1]}, Tag::gradient);
-                    kernel::matmul(d, rows_of(saved[0]), {.transpose_a = true}, dw);
+                    kernel::matmul(d, rows_of(saved[0]), Tensor(), {.transpose_a = true}, dw);
                   }
                   if (wants[2]) {
                     Tensor sum = like(dy, {1, out}, Tag::gradient);

@@ -7,23 +7,23 @@ namespace retrace {
 
 namespace {
 
-/// y = scale sum(x);  dx = scale dy, repeated
-Var scaled_sum(std::string_view op, const Var& x, const ReducedShape& shape, double scale) {
-  if (autocast::to_f32(x)) return scaled_sum(op, autocast::in_f32(x), shape, scale);
+/// y = sum(x) / divisor;  dx = dy / divisor, repeated
+Var divided_sum(std::string_view op, const Var& x, const ReducedShape& shape, double divisor) {
+  if (autocast::to_f32(x)) return divided_sum(op, autocast::in_f32(x), shape, divisor);
   Tensor y = like(x.value(), shape.result);
   Tensor sums = y.reshape(shape.kept);
-  kernel::sum_to(x.value(), scale, sums);
-  return record(op, {x}, y, /*save=*/{},
-                [xs = x.shape(), kept = shape.kept, scale](const Tensor& dy, Saved, const Wants&) -> Tensors {
-                  Tensor dx = like(dy, xs, Tag::gradient);
-                  kernel::broadcast_to(dy.reshape(kept), scale, dx);
-                  return {dx};
-                });
+  kernel::sum_to(x.value(), divisor, sums);
+  return record(
+      op, {x}, y, /*save=*/{},
+      [xs = x.shape(), kept = shape.kept, divisor](const Tensor& dy, Saved, const Wants&) -> Tensors {
+        Tensor dx = like(dy, xs, Tag::gradient);
+        kernel::broadcast_to(dy.reshape(kept), divisor, dx);
+        return {dx};
+      });
 }
 
-/// The number of elements of x in one of the result, inverted.
-double mean_scale(const Shape& x, const ReducedShape& shape) {
-  return static_cast<double>(shape.result.numel()) / static_cast<double>(x.numel());
+Var mean_over(const Var& x, const ReducedShape& shape) {
+  return divided_sum("mean", x, shape, static_cast<double>(x.shape().numel() / shape.result.numel()));
 }
 
 /// All dimensions; a scalar has none to name.
@@ -35,20 +35,16 @@ ReducedShape reduce_all(const Shape& x) {
 
 }  // namespace
 
-Var sum(const Var& x) { return scaled_sum("sum", x, reduce_all(x.shape()), 1); }
+Var sum(const Var& x) { return divided_sum("sum", x, reduce_all(x.shape()), 1); }
 
 Var sum(const Var& x, const std::vector<int>& dims, bool keepdim) {
-  return scaled_sum("sum", x, reduced_shape("sum", x.shape(), dims, keepdim), 1);
+  return divided_sum("sum", x, reduced_shape("sum", x.shape(), dims, keepdim), 1);
 }
 
-Var mean(const Var& x) {
-  const ReducedShape shape = reduce_all(x.shape());
-  return scaled_sum("mean", x, shape, mean_scale(x.shape(), shape));
-}
+Var mean(const Var& x) { return mean_over(x, reduce_all(x.shape())); }
 
 Var mean(const Var& x, const std::vector<int>& dims, bool keepdim) {
-  const ReducedShape shape = reduced_shape("mean", x.shape(), dims, keepdim);
-  return scaled_sum("mean", x, shape, mean_scale(x.shape(), shape));
+  return mean_over(x, reduced_shape("mean", x.shape(), dims, keepdim));
 }
 
 Tensor argmax(const Tensor& x) {

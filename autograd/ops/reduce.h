@@ -19,8 +19,8 @@ Var mean(const Var& x);
 /// The mean over `dims`.
 Var mean(const Var& x, const std::vector<int>& dims, bool keepdim = false);
 
-/// The index (i64) of the largest element along the last dimension, the first of equal ones; x: [.., C],
-/// result: [..].
+/// The index (i64) of the largest element along the last dimension, the first of equal ones; a NaN is larger
+/// than all numbers. x: [.., C], result: [..].
 Tensor argmax(const Tensor& x);
 
 }  // namespace retrace

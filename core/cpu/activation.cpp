@@ -57,7 +57,7 @@ void map_masked(const Tensor& x, Tensor& y, Tensor& mask, F f, Keeps... keeps) {
 void relu_cpu(const Tensor& x, Tensor& y, Tensor& mask) {
   visit_any_float("relu", x.dtype(), [&]<class T>(TypeTag<T>) {
     map_masked<T>(
-        x, y, mask, [](auto v) { return 0 > v ? 0 : v; }, [](auto v) { return v > 0; });
+        x, y, mask, [](auto v) { return 0 > v ? 0 : v; }, [](auto v) { return !(v <= 0); });
   });
 }
 
@@ -107,12 +107,14 @@ void map_unmasked(const Tensor& mask, const Tensor& dy, Tensor& dx, F other) {
                [=](std::int64_t begin, std::int64_t end) { choose(bits, from, begin, end, other, to); });
 }
 
-void masked_backward_cpu(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx) {
-  visit_any_float("masked_backward", dy.dtype(), [&]<class T>(TypeTag<T>) {
-    if (slope == 0)
-      map_unmasked<T>(mask, dy, dx, [](auto) { return 0.0F; });  // of an infinite dy, too
-    else
-      map_unmasked<T>(mask, dy, dx, [s = static_cast<Compute<T>>(slope)](T d) { return s * d; });
+void masked_backward_cpu(const Tensor& mask, const Tensor& dy, Tensor& dx) {
+  visit_any_float("masked_backward", dy.dtype(),
+                  [&]<class T>(TypeTag<T>) { map_unmasked<T>(mask, dy, dx, [](auto) { return 0.0F; }); });
+}
+
+void leaky_relu_backward_cpu(const Tensor& mask, const Tensor& dy, double slope, Tensor& dx) {
+  visit_any_float("leaky_relu", dy.dtype(), [&]<class T>(TypeTag<T>) {
+    map_unmasked<T>(mask, dy, dx, [s = static_cast<Compute<T>>(slope)](T d) { return s * d; });
   });
 }
 
@@ -135,7 +137,7 @@ void abs_backward_cpu(const Tensor& mask, const Tensor& dy, Tensor& dx) {
         const std::uint32_t above = positive[i / 8];
         const std::uint32_t below = negative[i / 8];
         const auto pass = [=](std::uint32_t k, Compute<T> d) {
-          return (above >> k & 1U) != 0 ? d : (below >> k & 1U) != 0 ? -d : Compute<T>{0};
+          return (above >> k & 1U) != 0 ? d : (below >> k & 1U) != 0 ? -d : 0 * d;
         };
         const auto n = static_cast<std::uint32_t>(std::min<std::int64_t>(8, end - i));
         if (n < 8) {
@@ -155,6 +157,7 @@ constinit decltype(kernel::relu) kernel::relu{&relu_cpu};
 constinit decltype(kernel::leaky_relu) kernel::leaky_relu{&leaky_relu_cpu};
 constinit decltype(kernel::clamp) kernel::clamp{&clamp_cpu};
 constinit decltype(kernel::masked_backward) kernel::masked_backward{&masked_backward_cpu};
+constinit decltype(kernel::leaky_relu_backward) kernel::leaky_relu_backward{&leaky_relu_backward_cpu};
 constinit decltype(kernel::abs) kernel::abs{&abs_cpu};
 constinit decltype(kernel::abs_backward) kernel::abs_backward{&abs_backward_cpu};
 

@@ -100,6 +100,13 @@ void statistics(const Layout& layout, const T* x, std::int64_t begin, std::int64
   for (std::int64_t channel = begin; channel < end; ++channel) {
     const auto k = static_cast<std::size_t>(channel - begin);
     result[k] = cpu::moments_around(static_cast<double>(around[k]), centered[k].total(), layout.count());
+    if (result[k].finite()) continue;
+    const auto for_each_value = [&](const auto& f) {
+      layout.for_each_plane(channel, channel + 1, [&](std::int64_t offset, std::int64_t, std::int64_t) {
+        for (std::int64_t i = offset; i < offset + layout.plane; ++i) f(x[i]);
+      });
+    };
+    result[k] = cpu::moments_in_double(for_each_value, layout.count());
   }
 }
 
@@ -111,8 +118,8 @@ void map_plane(std::int64_t n, T* to, const F& f) {
   for (; i < n; ++i) to[i] = f(cpu::ElementAt<T>{i});
 }
 
-/// The same with a ReLU behind it: to[i] = max(f(i), 0), a NaN stays one. The decisions f(i) > 0 go to `bits`
-/// unless it is null. n is a multiple of kMaskStep.
+/// The same with a ReLU behind it: to[i] = max(f(i), 0), a NaN stays one. The decisions of kernel::relu go to
+/// `bits` unless it is null. n is a multiple of kMaskStep.
 template <class T, class F>
 void map_plane_relu(std::int64_t n, T* to, std::uint8_t* bits, const F& f) {
   constexpr int kVectors = cpu::kMaskStep<T> / cpu::kLanes<T>;
@@ -124,7 +131,7 @@ void map_plane_relu(std::int64_t n, T* to, std::uint8_t* bits, const F& f) {
       v[k] = f(cpu::VectorAt<T>{at});
       cpu::store(to + at, cpu::Vec<T>{} > v[k] ? cpu::Vec<T>{} : v[k]);
     }
-    if (bits != nullptr) cpu::write_positive<T>(v, bits + i / 8);
+    if (bits != nullptr) cpu::write_passing<T>(v, bits + i / 8);
   }
 }
 
@@ -269,7 +276,7 @@ struct Backward {
       }
       const TwoSums& sum = sums[static_cast<std::size_t>(c - begin)];
       const double r = static_cast<double>(rstd[c]);
-      const T slope = static_cast<T>(r * r * sum.second / layout.count());
+      const T slope = static_cast<T>(r * (r * sum.second / layout.count()));
       const T shift = static_cast<T>(sum.first / layout.count());
       write([=, v = x + offset, to = dx + next, m = mean[c]](auto at) {
         at.fetch_to_write(to);
@@ -357,7 +364,7 @@ void batch_norm_backward_cpu(const Tensor& dy, const Tensor& x, const Tensor& ga
     } else {
       const bool in_place = dx.defined() && !residual.value.shares_storage(dx);
       Tensor masked = in_place ? dx : like(dy, Tag::workspace);
-      kernel::masked_backward(mask, dy, 0, masked);
+      kernel::masked_backward(mask, dy, masked);
       backward<false, T>(masked, x, gamma, mean, rstd, mask, training, residual, dx, dgamma, dbeta);
     }
   });

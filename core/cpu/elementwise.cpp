@@ -1,7 +1,6 @@
 #include <retrace/core/cpu/exp.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/cpu/reduced_float.h>
-#include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/loops.h>
 
@@ -48,6 +47,12 @@ void map(const Tensor& x, const Tensor& y, Tensor& z, F f) {
 /// One row z[i] = f(a[i A], b[i B]) with steps A and B of 0 or 1 that the compiler knows.
 template <int A, int B, class T, class F>
 void map_row(const T* a, const T* b, T* z, std::int64_t n, F f) {
+  if constexpr (A == 0 && B == 0) {
+    T value;
+    cpu::put(value, f(static_cast<Compute<T>>(*a), static_cast<Compute<T>>(*b)));
+    std::fill_n(z, n, value);
+    return;
+  }
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i)
     cpu::put(z[i], f(static_cast<Compute<T>>(a[i * A]), static_cast<Compute<T>>(b[i * B])));
@@ -111,9 +116,42 @@ void div_cpu(const Tensor& x, const Tensor& y, Tensor& out) {
   });
 }
 
-void broadcast_to_cpu(const Tensor& x, double scale, Tensor& y) {
+/// dy[i] = -dz[i] (z[i] / y[i B]) for a row, with a step B of 0 or 1.
+template <int B, class T>
+void div_backward_row(const T* y, const T* z, const T* dz, T* dy, std::int64_t n) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i)
+    cpu::put(dy[i], -static_cast<Compute<T>>(dz[i]) *
+                        (static_cast<Compute<T>>(z[i]) / static_cast<Compute<T>>(y[i * B])));
+}
+
+void div_backward_cpu(const Tensor& y, const Tensor& z, const Tensor& dz, Tensor& dy) {
+  const Shape& shape = dy.shape();
+  const auto strides = detail::broadcast_strides(y.shape(), shape);
+  detail::Loops<1> loops;
+  for (std::size_t d = 0; d < static_cast<std::size_t>(shape.rank()); ++d)
+    loops.push({.extent = shape.begin()[d], .strides = {strides[d]}});
+  const std::int64_t row = loops.innermost().extent;
+  const std::int64_t step = loops.innermost().strides[0] == 0 ? 0 : 1;
+  visit_any_float("div", dy.dtype(), [&]<class T>(TypeTag<T>) {
+    const auto divide = step == 0 ? &div_backward_row<0, T> : &div_backward_row<1, T>;
+    const auto run = [=, &loops, a = y.data<T>(), b = z.data<T>(), c = dz.data<T>(),
+                      to = dy.mutable_data<T>()](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin, n = 0; i < end; i += n) {
+        n = std::min(end - i, row - i % row);
+        divide(a + loops.row_offsets(i / row)[0] + i % row * step, b + i, c + i, to + i, n);
+      }
+    };
+    parallel_for(shape.numel(), kGrain, run);
+  });
+}
+
+void broadcast_to_cpu(const Tensor& x, double divisor, Tensor& y) {
   visit_any_float("broadcast_to", x.dtype(), [&]<class T>(TypeTag<T>) {
-    broadcast<T>(x, x, y, [s = static_cast<Compute<T>>(scale)](auto a, auto) { return s * a; });
+    if (divisor == 1)
+      broadcast<T>(x, x, y, [](auto a, auto) { return a; });
+    else
+      broadcast<T>(x, x, y, [d = static_cast<Compute<T>>(divisor)](auto a, auto) { return a / d; });
   });
 }
 
@@ -138,6 +176,12 @@ void log_cpu(const Tensor& x, Tensor& y) {
 void sqrt_cpu(const Tensor& x, Tensor& y) {
   visit_any_float("sqrt", x.dtype(),
                   [&]<class T>(TypeTag<T>) { map<T>(x, y, [](auto v) { return std::sqrt(v); }); });
+}
+
+void square_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
+  visit_any_float("square", x.dtype(), [&]<class T>(TypeTag<T>) {
+    map<T>(x, dy, dx, [](auto v, auto d) { return d * (2 * v); });
+  });
 }
 
 void sqrt_backward_cpu(const Tensor& y, const Tensor& dy, Tensor& dx) {
@@ -230,56 +274,19 @@ void silu_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
   });
 }
 
-/// y[i] = f(x[i], target[i], weight of a positive target).
-template <class T, class F>
-void map_targets(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y, const F& f) {
-  const T* from = x.data<T>();
-  const T* t = target.data<T>();
-  const T* p = detail::data_or_null<T>(pos_weight);
-  T* to = y.mutable_data<T>();
-  const auto run = [=, n = x.numel()](const auto& weight) {
-    parallel_for(n, kGrain, [=](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) to[i] = f(i, from[i], t[i], weight(i));
-    });
-  };
-  if (p == nullptr)
-    run([](std::int64_t) { return T{1}; });
-  else
-    run([p](std::int64_t i) { return p[i]; });
-}
-
-/// -log sigmoid(-x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), in which nothing overflows.
-void bce_with_logits_cpu(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y) {
-  visit_float("binary_cross_entropy_with_logits", x.dtype(), [&]<class T>(TypeTag<T>) {
-    map_targets<T>(x, target, pos_weight, y, [](std::int64_t, T v, T t, T p) {
-      const T common = cpu::log1p_of(cpu::exp_of(-std::abs(v)));
-      return p * t * (common + std::max(-v, T{0})) + (1 - t) * (common + std::max(v, T{0}));
-    });
-  });
-}
-
-/// dx = dy ((1 - target) sigmoid(x) - pos_weight target sigmoid(-x))
-void bce_with_logits_backward_cpu(const Tensor& x, const Tensor& target, const Tensor& pos_weight,
-                                  const Tensor& dy, Tensor& dx) {
-  visit_float("binary_cross_entropy_with_logits", x.dtype(), [&]<class T>(TypeTag<T>) {
-    map_targets<T>(x, target, pos_weight, dx, [d = dy.data<T>()](std::int64_t i, T v, T t, T p) {
-      return d[i] * ((1 - t) * cpu::sigmoid_of(v) - p * t * cpu::sigmoid_of(-v));
-    });
-  });
-}
-
 }  // namespace
 
 constinit decltype(kernel::add) kernel::add{&add_cpu};
 constinit decltype(kernel::sub) kernel::sub{&sub_cpu};
 constinit decltype(kernel::mul) kernel::mul{&mul_cpu};
 constinit decltype(kernel::div) kernel::div{&div_cpu};
+constinit decltype(kernel::div_backward) kernel::div_backward{&div_backward_cpu};
 constinit decltype(kernel::broadcast_to) kernel::broadcast_to{&broadcast_to_cpu};
 constinit decltype(kernel::scale_shift) kernel::scale_shift{&scale_shift_cpu};
 constinit decltype(kernel::exp) kernel::exp{&exp_cpu};
 constinit decltype(kernel::log) kernel::log{&log_cpu};
 constinit decltype(kernel::sqrt) kernel::sqrt{&sqrt_cpu};
+constinit decltype(kernel::square_backward) kernel::square_backward{&square_backward_cpu};
 constinit decltype(kernel::sqrt_backward) kernel::sqrt_backward{&sqrt_backward_cpu};
 constinit decltype(kernel::tanh) kernel::tanh{&tanh_cpu};
 constinit decltype(kernel::tanh_backward) kernel::tanh_backward{&tanh_backward_cpu};
@@ -291,8 +298,5 @@ constinit decltype(kernel::gelu_tanh) kernel::gelu_tanh{&gelu_tanh_cpu};
 constinit decltype(kernel::gelu_tanh_backward) kernel::gelu_tanh_backward{&gelu_tanh_backward_cpu};
 constinit decltype(kernel::silu) kernel::silu{&silu_cpu};
 constinit decltype(kernel::silu_backward) kernel::silu_backward{&silu_backward_cpu};
-constinit decltype(kernel::bce_with_logits) kernel::bce_with_logits{&bce_with_logits_cpu};
-constinit decltype(kernel::bce_with_logits_backward) kernel::bce_with_logits_backward{
-    &bce_with_logits_backward_cpu};
 
 }  // namespace retrace

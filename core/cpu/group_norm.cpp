@@ -5,6 +5,7 @@
 #include <retrace/core/data_or_null.h>
 #include <retrace/core/kernels.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace retrace {
@@ -52,7 +53,10 @@ cpu::Moments moments_of(const T* x, std::int64_t n) {
     sum += d;
     squares += d * d;
   });
-  return cpu::moments_around(static_cast<double>(rounded), centered, count);
+  const cpu::Moments moments = cpu::moments_around(static_cast<double>(rounded), centered, count);
+  if (moments.finite()) return moments;
+  const auto for_each_value = [=](const auto& f) { std::for_each_n(x, n, f); };
+  return cpu::moments_in_double(for_each_value, count);
 }
 
 /// y = gamma (x - mean) rstd + beta for one group, whose channels' gamma and beta are given.
@@ -137,7 +141,7 @@ struct Backward {
       const auto r = static_cast<double>(rstd[group]);
       const auto count = static_cast<double>(layout.size);
       differentiate(layout, dy + offset, x + offset, mean[group], rstd[group],
-                    static_cast<T>(sums.first / count), static_cast<T>(r * r * sums.second / count),
+                    static_cast<T>(sums.first / count), static_cast<T>(r * (r * sums.second / count)),
                     gamma + channel, dx + offset);
     };
     layout.for_each_group(begin * layout.groups, end * layout.groups, run);

@@ -55,24 +55,24 @@ T pass(const std::uint8_t* bits, std::int64_t i, T value) {
   return (bits[i / 8] >> (i % 8) & 1) != 0 ? value : T{0};
 }
 
-/// Writes the bits v > 0 of one mask step, which is the vectors v, at `bits`.
+/// Writes the bits !(v <= 0) of one mask step, which is the vectors v, at `bits`: ReLU's, which a NaN passes.
 template <class T>
-[[gnu::always_inline]] inline void write_positive(const Vec<T> (&v)[kMaskStep<T> / kLanes<T>],
-                                                  std::uint8_t* bits) {
+[[gnu::always_inline]] inline void write_passing(const Vec<T> (&v)[kMaskStep<T> / kLanes<T>],
+                                                 std::uint8_t* bits) {
 #if defined(__AVX512F__)
   // The compilers make a mask register of no vector expression.
   if constexpr (std::is_same_v<T, float>) {
-    const __mmask16 positive = _mm512_cmp_ps_mask(v[0], _mm512_setzero_ps(), _CMP_GT_OQ);
-    std::memcpy(bits, &positive, sizeof positive);
+    const __mmask16 passing = _mm512_cmp_ps_mask(v[0], _mm512_setzero_ps(), _CMP_NLE_UQ);
+    std::memcpy(bits, &passing, sizeof passing);
   } else {
-    *bits = _mm512_cmp_pd_mask(v[0], _mm512_setzero_pd(), _CMP_GT_OQ);
+    *bits = _mm512_cmp_pd_mask(v[0], _mm512_setzero_pd(), _CMP_NLE_UQ);
   }
 #else
   typedef std::int8_t Bytes __attribute__((vector_size(kLanes<T>)));
   std::uint8_t flags[kMaskStep<T>];
 #pragma GCC unroll 4
   for (int k = 0; k < kMaskStep<T>; k += kLanes<T>) {
-    const Bytes bytes = __builtin_convertvector(v[k / kLanes<T>] > Vec<T>{}, Bytes) & 1;
+    const Bytes bytes = __builtin_convertvector(v[k / kLanes<T>] <= Vec<T>{}, Bytes) + 1;
     std::memcpy(flags + k, &bytes, sizeof bytes);
   }
   for (int k = 0; k < kMaskStep<T>; k += 8) bits[k / 8] = pack(flags + k);

@@ -77,14 +77,16 @@ void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tens
   });
 }
 
-void matmul_cpu(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out) {
+void matmul_cpu(const Tensor& a, const Tensor& b, const Tensor& bias, const MatmulOptions& options,
+                Tensor& out) {
   if (is_reduced_float(a.dtype())) {
     Tensor wide = cpu::wide_tensor(out.shape());
-    matmul<float>(cpu::widened(a), cpu::widened(b), options, wide);
+    matmul_cpu(cpu::widened(a), cpu::widened(b), cpu::widened(bias), options, wide);
     cpu::round_into(wide, out);
     return;
   }
   visit_float("matmul", a.dtype(), [&]<class T>(TypeTag<T>) { matmul<T>(a, b, options, out); });
+  if (bias.defined()) kernel::add(out, bias, out);
 }
 
 }  // namespace

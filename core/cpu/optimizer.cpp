@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
 #include <vector>
 
 namespace retrace {
@@ -57,12 +61,17 @@ void for_each_piece(std::string_view op, ParameterSteps& steps, const Update& up
   run(pieces_of<double>(steps));
 }
 
-/// Calls update(i, g) for each element, where g is its gradient with the weight decay in it.
+/// Calls update(i, g) for each element, where g is its gradient with the weight decay in it; without one, the
+/// parameter is not read, for it may be infinite.
 template <class T, class Update>
 void for_each_gradient(const Piece<T>& piece, double weight_decay, const Update& update) {
   const T* g = piece.gradient;
   const T* p = piece.parameter;
   const T decay = static_cast<T>(weight_decay);
+  if (weight_decay == 0) {
+    for (std::int64_t i = 0; i < piece.elements; ++i) update(i, g[i]);
+    return;
+  }
   for (std::int64_t i = 0; i < piece.elements; ++i) update(i, g[i] + decay * p[i]);
 }
 
@@ -146,7 +155,7 @@ void rmsprop_step_cpu(const RmspropOptions& options, ParameterSteps& steps) {
   for_each_piece("rmsprop", steps, [&](const auto& piece) { rmsprop(options, piece); });
 }
 
-void square_sum_cpu(const Tensor& x, Tensor& out) {
+double square_sum_cpu(const Tensor& x, double scale) {
   const std::int64_t tasks = cpu::task_count(x.numel(), kGrain);
   Tensor partial({tasks}, DType::f64, Tag::workspace);
   double* sums = partial.mutable_data<double>();
@@ -154,14 +163,45 @@ void square_sum_cpu(const Tensor& x, Tensor& out) {
     const T* from = x.data<T>();
     parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
       double sum = 0;
-      for (std::int64_t i = begin; i < end; ++i)
-        sum += static_cast<double>(from[i]) * static_cast<double>(from[i]);
+      for (std::int64_t i = begin; i < end; ++i) {
+        const double v = scale * static_cast<double>(from[i]);
+        sum += v * v;
+      }
       sums[begin / kGrain] = sum;
     });
   });
-  double total = 0;
-  for (std::int64_t task = 0; task < tasks; ++task) total += sums[task];
-  *out.mutable_data<double>() = total;
+  return std::accumulate(sums, sums + tasks, 0.0);
+}
+
+/// Replaces `kept` by `value` if that is better.
+template <class Better>
+void improve(std::atomic<double>& kept, double value, Better better) {
+  double now = kept.load();
+  while (better(value, now) && !kept.compare_exchange_weak(now, value)) {
+  }
+}
+
+kernel::Magnitudes magnitudes_cpu(const Tensor& x) {
+  std::atomic<double> smallest = std::numeric_limits<double>::infinity();
+  std::atomic<double> largest = 0;
+  visit_any_float("magnitudes", x.dtype(), [&]<class T>(TypeTag<T>) {
+    using V = Compute<T>;
+    const T* from = x.data<T>();
+    parallel_for(x.numel(), kGrain, [=, &smallest, &largest](std::int64_t begin, std::int64_t end) {
+      V low = std::numeric_limits<V>::infinity();
+      V high = 0;
+#pragma omp simd reduction(min : low) reduction(max : high)
+      for (std::int64_t i = begin; i < end; ++i) {
+        const V v = std::abs(static_cast<V>(from[i]));
+        const V size = v <= std::numeric_limits<V>::max() ? v : std::numeric_limits<V>::infinity();
+        low = size < low ? size : low;
+        high = size > high ? size : high;
+      }
+      improve(smallest, static_cast<double>(low), std::less<>());
+      improve(largest, static_cast<double>(high), std::greater<>());
+    });
+  });
+  return {smallest, largest};
 }
 
 }  // namespace
@@ -170,5 +210,6 @@ constinit decltype(kernel::sgd_step) kernel::sgd_step{&sgd_step_cpu};
 constinit decltype(kernel::adam_step) kernel::adam_step{&adam_step_cpu};
 constinit decltype(kernel::rmsprop_step) kernel::rmsprop_step{&rmsprop_step_cpu};
 constinit decltype(kernel::square_sum) kernel::square_sum{&square_sum_cpu};
+constinit decltype(kernel::magnitudes) kernel::magnitudes{&magnitudes_cpu};
 
 }  // namespace retrace

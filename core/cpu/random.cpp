@@ -79,7 +79,7 @@ void dropout_cpu(const Tensor& x, const RandomStream& stream, double p, Tensor& 
     for_each_batch(stream, x.numel(), [=](const Words& words, std::int64_t b, std::int64_t n) {
 #pragma omp simd
       for (std::int64_t i = 0; i < n; ++i)
-        cpu::put(to[b + i], words[static_cast<std::size_t>(i)] >> 8 < threshold ? 0 : scale * from[b + i]);
+        cpu::put(to[b + i], (words[static_cast<std::size_t>(i)] >> 8 < threshold ? 0 : scale) * from[b + i]);
     });
   });
 }

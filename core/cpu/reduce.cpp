@@ -114,7 +114,7 @@ void sum_parts(const Reduction& plan, const T* x, std::int64_t elements, double*
                });
 }
 
-void sum_to_cpu(const Tensor& x, double scale, Tensor& out) {
+void sum_to_cpu(const Tensor& x, double divisor, Tensor& out) {
   const Reduction plan(x.shape(), out.shape());
   const std::int64_t elements = out.numel();
   Tensor partial({plan.parts, elements}, DType::f64, Tag::workspace);
@@ -126,9 +126,18 @@ void sum_to_cpu(const Tensor& x, double scale, Tensor& out) {
                  [=, parts = plan.parts](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t p = 1; p < parts; ++p)
                      for (std::int64_t i = begin; i < end; ++i) sums[i] += sums[p * elements + i];
-                   for (std::int64_t i = begin; i < end; ++i) to[i] = static_cast<T>(scale * sums[i]);
+                   for (std::int64_t i = begin; i < end; ++i) to[i] = static_cast<T>(sums[i] / divisor);
                  });
   });
+}
+
+/// The place of the first NaN of a row, else of its first largest element.
+template <class T>
+std::int64_t argmax_of(const T* row, std::int64_t size) {
+  std::int64_t best = 0;
+  for (std::int64_t i = 1; i < size && !std::isnan(row[best]); ++i)
+    if (!(row[i] <= row[best])) best = i;
+  return best;
 }
 
 void argmax_cpu(const Tensor& x, Tensor& y) {
@@ -138,19 +147,18 @@ void argmax_cpu(const Tensor& x, Tensor& y) {
     std::int64_t* to = y.mutable_data<std::int64_t>();
     parallel_for(y.numel(), std::max<std::int64_t>(1, kGrain / row),
                  [=](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t r = begin; r < end; ++r)
-                     to[r] = std::max_element(from + r * row, from + (r + 1) * row) - (from + r * row);
+                   for (std::int64_t r = begin; r < end; ++r) to[r] = argmax_of(from + r * row, row);
                  });
   });
 }
 
-/// The elements of a row that come before its element `label`.
+/// The elements of a row that come before its element `label`; comparisons are written so that NaNs do.
 template <class T>
 std::int64_t rank_in(const T* row, std::int64_t size, std::int64_t label) {
   if (label < 0 || label >= size || std::isnan(row[label])) return size;
   const T own = row[label];
-  return std::count_if(row, row + label, [own](T v) { return v >= own; }) +
-         std::count_if(row + label + 1, row + size, [own](T v) { return v > own; });
+  return std::count_if(row, row + label, [own](T v) { return !(v < own); }) +
+         std::count_if(row + label + 1, row + size, [own](T v) { return !(v <= own); });
 }
 
 void label_rank_cpu(const Tensor& x, const Tensor& labels, Tensor& y) {

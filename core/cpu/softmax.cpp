@@ -44,25 +44,28 @@ T max_of(const Line<const T>& x) {
   return most;
 }
 
-/// log sum_i exp(x_i), in double; the largest term is exp(0).
+/// The exponentials of a line, in double, after its largest element is subtracted: the largest is 1. `most`
+/// and log(sum) are never added, which would round what is small beside large logits.
 template <class T>
-double log_sum_exp(const Line<const T>& x) {
-  const auto most = static_cast<double>(max_of(x));
+struct Exponentials {
+  Line<const T> x;
+  double most;
   double sum = 0;
-  for (std::int64_t i = 0; i < x.size; ++i) sum += std::exp(static_cast<double>(x[i]) - most);
-  return most + std::log(sum);
-}
+
+  explicit Exponentials(const Line<const T>& line) : x(line), most(static_cast<double>(max_of(line))) {
+    for (std::int64_t i = 0; i < x.size; ++i) sum += std::exp(shifted(i));
+  }
+  double shifted(std::int64_t i) const { return static_cast<double>(x[i]) - most; }
+  double probability(std::int64_t i) const { return std::exp(shifted(i)) / sum; }
+};
 
 void softmax_cpu(const Tensor& x, int dim, Tensor& y) {
   visit_float("softmax", x.dtype(), [&]<class T>(TypeTag<T>) {
     for_each_line(x.shape(), dim, [from = x.data<T>(), to = y.mutable_data<T>()](const auto& line) {
       const Line<const T> in = line(from);
       const Line<T> out = line(to);
-      const auto most = static_cast<double>(max_of(in));
-      double sum = 0;
-      for (std::int64_t i = 0; i < in.size; ++i) sum += std::exp(static_cast<double>(in[i]) - most);
-      for (std::int64_t i = 0; i < in.size; ++i)
-        out[i] = static_cast<T>(std::exp(static_cast<double>(in[i]) - most) / sum);
+      const Exponentials<T> all(in);
+      for (std::int64_t i = 0; i < in.size; ++i) out[i] = static_cast<T>(all.probability(i));
     });
   });
 }
@@ -88,8 +91,9 @@ void log_softmax_cpu(const Tensor& x, int dim, Tensor& y) {
     for_each_line(x.shape(), dim, [from = x.data<T>(), to = y.mutable_data<T>()](const auto& line) {
       const Line<const T> in = line(from);
       const Line<T> out = line(to);
-      const double total = log_sum_exp(in);
-      for (std::int64_t i = 0; i < in.size; ++i) out[i] = static_cast<T>(static_cast<double>(in[i]) - total);
+      const Exponentials<T> all(in);
+      const double log_sum = std::log(all.sum);
+      for (std::int64_t i = 0; i < in.size; ++i) out[i] = static_cast<T>(all.shifted(i) - log_sum);
     });
   });
 }
@@ -136,11 +140,11 @@ struct CrossEntropy {
 
   double loss(std::int64_t r) const {
     if (labels[r] == ignored) return 0;
-    const Line<const T> x = row(r);
-    const double total = log_sum_exp(x);
-    double sum = at_label(r) * (total - static_cast<double>(x[labels[r]]));
+    const Exponentials<T> all(row(r));
+    const double log_sum = std::log(all.sum);
+    double sum = at_label(r) * (log_sum - all.shifted(labels[r]));
     if (smoothing == 0) return sum;  // an infinite logit times 0 would be a NaN
-    for (std::int64_t c = 0; c < classes; ++c) sum += at_each(c) * (total - static_cast<double>(x[c]));
+    for (std::int64_t c = 0; c < classes; ++c) sum += at_each(c) * (log_sum - all.shifted(c));
     return sum;
   }
 
@@ -149,14 +153,13 @@ struct CrossEntropy {
       std::fill_n(dx, classes, T{0});
       return;
     }
-    const Line<const T> x = row(r);
-    const double total = log_sum_exp(x);
+    const Exponentials<T> exponentials(row(r));
     double all = at_label(r);
     if (smoothing > 0)
       for (std::int64_t c = 0; c < classes; ++c) all += at_each(c);
     for (std::int64_t c = 0; c < classes; ++c) {
       const double own = at_each(c) + (c == labels[r] ? at_label(r) : 0.0);
-      dx[c] = static_cast<T>(scale * (all * std::exp(static_cast<double>(x[c]) - total) - own));
+      dx[c] = static_cast<T>(scale * (all * exponentials.probability(c) - own));
     }
   }
 };

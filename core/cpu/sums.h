@@ -3,6 +3,7 @@
 #include <retrace/core/cpu/simd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 namespace retrace::cpu {
@@ -96,6 +97,8 @@ void add_terms(std::int64_t n, TwoSums& sums, const Term& term) {
 struct Moments {
   double mean = 0;
   double variance = 0;  // biased
+
+  bool finite() const { return std::isfinite(variance); }
 };
 
 /// From the sums of x - rounded and (x - rounded)^2 of `count` values, where `rounded` is close to their
@@ -104,6 +107,21 @@ inline Moments moments_around(double rounded, const TwoSums& centered, double co
   const double rest = centered.first / count;
   const double variance = centered.second / count - rest * rest;
   return {rounded + rest, variance < 0 ? 0 : variance};  // a NaN stays one
+}
+
+/// The same in double from the start, for values whose squares or sum T does not hold. `for_each` calls its
+/// argument with each of the `count` values.
+template <class ForEach>
+Moments moments_in_double(const ForEach& for_each, double count) {
+  double sum = 0;
+  for_each([&](auto x) { sum += static_cast<double>(x); });
+  Moments moments{.mean = sum / count};
+  for_each([&](auto x) {
+    const double d = static_cast<double>(x) - moments.mean;
+    moments.variance += d * d;
+  });
+  moments.variance /= count;
+  return moments;
 }
 
 }  // namespace retrace::cpu

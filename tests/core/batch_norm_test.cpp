@@ -249,7 +249,7 @@ TEST_CASE("batch norm with a ReLU is the two kernels, bit for bit", "[batch_norm
   Tensor y = like(apart.y);
   Tensor mask({(shape.numel() + 7) / 8}, DType::u8);
   kernel::relu(apart.y, y, mask);
-  kernel::masked_backward(mask, apart.dy, 0, apart.dy);
+  kernel::masked_backward(mask, apart.dy, apart.dy);
   apart.backward(training);
 
   Fixture fused(shape, dtype);

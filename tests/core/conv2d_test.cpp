@@ -367,6 +367,15 @@ TEST_CASE("conv2d by tiles keeps a NaN in the tiles that see it", "[conv2d]") {
   }
 }
 
+TEST_CASE("conv2d's direct algorithm confines a NaN to the outputs that read it", "[conv2d]") {
+  const Case c{{1, 16, 32, 32}, {16, 16, 3, 3}, {.padding = 1, .algorithm = Conv2dAlgorithm::direct}};
+  Tensor x = random_tensor(c.x, DType::f32, 1);
+  x.mutable_values<float>()[16 * 32 + 16] = NAN;
+  Tensor y(conv2d_shape(c.x, c.w, c.options), DType::f32);
+  kernel::conv2d(x, random_tensor(c.w, DType::f32, 2), Tensor(), c.options, {}, y);
+  CHECK(std::ranges::count_if(y.values<float>(), [](float v) { return std::isnan(v); }) == 9 * 16);
+}
+
 TEST_CASE("conv2d with stride 2 by tiles keeps a NaN in the tiles that see it", "[conv2d]") {
   const Case c{{5, 8, 16, 16}, {8, 8, 3, 3}, {.stride = 2, .padding = 1}};
   const Tensor w = random_tensor(c.w, DType::f32, 2);

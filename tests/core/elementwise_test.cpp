@@ -91,17 +91,17 @@ TEST_CASE("the result may be one of the operands", "[elementwise]") {
   kernel::relu(copy, copy, mask_of_copy);
   CHECK(bit_equal(copy, expected));
   CHECK(bit_equal(mask, mask_of_copy));
-  kernel::masked_backward(mask, y, 0.5, expected);
+  kernel::leaky_relu_backward(mask, y, 0.5, expected);
   Tensor dy = y.clone(Tag::data);
-  kernel::masked_backward(mask, dy, 0.5, dy);
+  kernel::leaky_relu_backward(mask, dy, 0.5, dy);
   CHECK(bit_equal(dy, expected));
 }
 
-TEST_CASE("broadcast_to repeats and scales", "[elementwise]") {
+TEST_CASE("broadcast_to repeats and divides", "[elementwise]") {
   Tensor y({2, 3}, DType::f64);
-  kernel::broadcast_to(Tensor::from<double>({1, 2, 3}, {3}), 2, y);
+  kernel::broadcast_to(Tensor::from<double>({1, 2, 3}, {3}), 0.5, y);
   CHECK(y.to_vector<double>() == std::vector<double>{2, 4, 6, 2, 4, 6});
-  kernel::broadcast_to(Tensor::from<double>({1, -1}, {2, 1}), 0.5, y);
+  kernel::broadcast_to(Tensor::from<double>({1, -1}, {2, 1}), 2, y);
   CHECK(y.to_vector<double>() == std::vector<double>{0.5, 0.5, 0.5, -0.5, -0.5, -0.5});
   kernel::broadcast_to(Tensor::full({}, 7, DType::f64), 1, y);
   CHECK(y.to_vector<double>() == std::vector<double>(6, 7.0));

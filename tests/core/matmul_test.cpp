@@ -71,7 +71,7 @@ TEST_CASE("matmul gives the sums of products", "[matmul]") {
   const Shape shape = matmul_shape(a.shape(), b.shape(), options);
   CAPTURE(c.a, c.b, ta, tb);
   Tensor out(shape, dtype);
-  kernel::matmul(a, b, options, out);
+  kernel::matmul(a, b, Tensor(), options, out);
   CHECK(relative_error(out, reference(a, b, options, shape)) < tolerance(dtype));
 }
 
@@ -81,7 +81,7 @@ TEST_CASE("matmul is bit-equal for any number of threads", "[matmul]") {
   const Tensor b = random_tensor(c.b, DType::f32, 2);
   CHECK(same_for_any_threads([&] {
     Tensor out(matmul_shape(a.shape(), b.shape()), DType::f32);
-    kernel::matmul(a, b, {}, out);
+    kernel::matmul(a, b, Tensor(), {}, out);
     return out;
   }));
 }
@@ -89,5 +89,5 @@ TEST_CASE("matmul is bit-equal for any number of threads", "[matmul]") {
 TEST_CASE("matmul multiplies floating-point numbers alone", "[matmul]") {
   const Tensor a = Tensor::zeros({2, 2}, DType::i32);
   Tensor out = Tensor::zeros({2, 2}, DType::i32);
-  CHECK_THROWS_AS(kernel::matmul(a, a, {}, out), DTypeError);
+  CHECK_THROWS_AS(kernel::matmul(a, a, Tensor(), {}, out), DTypeError);
 }

@@ -86,3 +86,16 @@ TEST_CASE("argmax takes the first of the largest along the last dimension", "[re
   kernel::argmax(x, y);
   CHECK(y.to_vector<int>() == std::vector<int>{1, 0, 0});
 }
+
+TEST_CASE("argmax takes the first NaN, wherever it is", "[reduce]") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const DType dtype : {DType::f64, DType::f32, DType::bf16, DType::f16}) {
+    const Tensor x = Tensor::from<double>(
+                         {nan, 3, 2, 1, nan, nan, infinity, 5, nan, -infinity, -infinity, -infinity}, {4, 3})
+                         .to(dtype, Tag::data);
+    Tensor y({4}, DType::i64);
+    kernel::argmax(x, y);
+    CHECK(y.to_vector<int>() == std::vector<int>{0, 1, 2, 0});
+  }
+}

@@ -74,6 +74,17 @@ TEST_CASE("cuda conv2d: with a residual it has the bits of two operations", "[cu
   CHECK(same_bits(in_place, expected));
 }
 
+TEST_CASE("cuda conv2d: a bias is added before bf16 and f16 are rounded", "[cuda][conv2d]") {
+  const DType dtype = GENERATE(DType::bf16, DType::f16);
+  CAPTURE(name_of(dtype));
+  Problem p(6, dtype);
+  p.forward();
+  const auto wide = [](const Tensor& t) { return t.to(Device::cpu(), Tag::data).to(DType::f64, Tag::data); };
+  Tensor exact(p.y.shape(), DType::f64);
+  kernel::conv2d(wide(p.x), wide(p.w), wide(p.bias), p.options, {}, exact);
+  CHECK(bit_equal(p.y.to(Device::cpu(), Tag::data), exact.to(dtype, Tag::data)));
+}
+
 TEST_CASE("cuda conv2d: the gradient of x onto a residual has the bits of two operations", "[cuda][conv2d]") {
   const DType dtype = GENERATE(DType::f32, DType::f64, DType::bf16, DType::f16);
   const Sign sign = GENERATE(Sign::plus, Sign::minus);

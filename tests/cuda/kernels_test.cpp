@@ -83,7 +83,7 @@ TEST_CASE("sums of many terms are made of parts on the GPU, too", "[cuda][reduce
       INFO(c.x << " to " << c.out << ' ' << name_of(dtype));
       compare({uniform(c.x)(dtype)}, tolerance_of(dtype), [&](const Tensors& x) {
         Tensor out = like(x[0], c.out);
-        kernel::sum_to(x[0], 0.5, out);
+        kernel::sum_to(x[0], 2, out);
         return Tensors{out};
       });
     }
@@ -327,16 +327,110 @@ TEST_CASE("an optimizer on the GPU steps 48 parameters in a launch", "[cuda][opt
   }
 }
 
-TEST_CASE("square_sum on the GPU is the CPU's", "[cuda][optimizer]") {
+TEST_CASE("square_sum and magnitudes on the GPU are the CPU's", "[cuda][optimizer]") {
   constexpr std::int64_t kBlock = 64 * 256;  // elements that a block takes
+  const auto both = [](const Tensors& in) {
+    const kernel::Magnitudes range = kernel::magnitudes(in[0]);
+    const double sum = kernel::square_sum(in[0], 0.5);
+    return Tensors{
+        Tensor::from<double>({sum, range.smallest, range.largest}, {3}).to(in[0].device(), Tag::data)};
+  };
   for (const DType dtype : kEachType)
     for (const std::int64_t n : {std::int64_t{1}, std::int64_t{300}, kBlock, 3 * kBlock + 1, 257 * kBlock}) {
       if (n > 100 * kBlock && dtype != DType::bf16) continue;  // more blocks than one adds up at a time
       INFO(n << ' ' << name_of(dtype));
-      compare({uniform({n})(dtype)}, 1e-12, [](const Tensors& in) {
-        Tensor out({}, DType::f64, Tag::data, in[0].device());
-        kernel::square_sum(in[0], out);
-        return Tensors{out};
+      compare({uniform({n})(dtype)}, 1e-12, both);
+    }
+  compare({with({300}, DType::f32, {{0, 0}, {299, kNaN}})}, 1e-12, both);
+  compare({with({2}, DType::f64, {{0, -kInfinity}, {1, -1e-310}})}, 1e-12, both);
+}
+
+TEST_CASE("numbers at the edges are those of the CPU", "[cuda]") {
+  const auto dtype = GENERATE(DType::f32, DType::f64);
+  CAPTURE(name_of(dtype));
+  const auto of = [dtype](std::initializer_list<double> numbers, const Shape& shape) {
+    return Tensor::from<double>(numbers, shape).to(dtype, Tag::data);
+  };
+  SECTION("softmax and cross entropy of large logits") {
+    const Tensor x = of({1e15, 1e15, 3, 5}, {2, 2});
+    compare({x, Tensor::from<std::int64_t>({1, 0}, {2})}, 1e-6, [](const Tensors& in) {
+      Tensor y = like(in[0]);
+      kernel::log_softmax(in[0], 1, y);
+      Tensor loss = like(in[0], {2});
+      kernel::cross_entropy(in[0], in[1], Tensor(), 0.25, -100, 1, loss);
+      Tensor dx = like(in[0]);
+      kernel::cross_entropy_backward(in[0], in[1], Tensor(), 0.25, -100, 1, loss, dx);
+      return Tensors{y, loss, dx};
+    });
+  }
+  SECTION("norms of values whose squares f32 does not hold, and of an infinity") {
+    for (const double last : {0.0, kInfinity})
+      compare({of({1e20, 1e20, last}, {3, 1}), of({1}, {1}), of({0}, {1})}, 1e-6, [](const Tensors& in) {
+        Tensor running_mean = in[2].clone(Tag::data);
+        Tensor running_var = in[1].clone(Tag::data);
+        Tensor mean = like(in[1]);
+        Tensor rstd = like(in[1]);
+        Tensor y = like(in[0]);
+        Tensor none;
+        kernel::batch_norm_training(in[0], in[1], in[2], 0.1, 1e-5, false, running_mean, running_var, mean,
+                                    rstd, y, none);
+        Tensor group_y = like(in[0], {1, 3, 1});
+        kernel::group_norm(in[0].reshape({1, 3, 1}), Tensor(), Tensor(), 1, 1e-5, mean, rstd, group_y);
+        return Tensors{running_mean, running_var, y, group_y};
+      });
+  }
+  SECTION("masks, and what they let pass") {
+    compare({of({kNaN, -1, 0, -0.0, 2}, {5}), of({kNaN, kNaN, kInfinity, 1, kNaN}, {5})}, 0,
+            [](const Tensors& in) {
+              Tensor y = like(in[0]);
+              Tensor mask({1}, DType::u8, Tag::saved, y.device());
+              Tensor both({2, 1}, DType::u8, Tag::saved, y.device());
+              Tensor dx[] = {like(y), like(y), like(y)};
+              kernel::relu(in[0], y, mask);
+              kernel::masked_backward(mask, in[1], dx[0]);
+              kernel::leaky_relu_backward(mask, in[1], 0, dx[1]);
+              kernel::abs(in[0], y, both);
+              kernel::abs_backward(both, in[1], dx[2]);
+              return Tensors{mask, both, dx[0], dx[1], dx[2]};
+            });
+  }
+  SECTION("quotients, zeros and steps without weight decay") {
+    compare({of({1, -0.0, 1e-30}, {3}), of({3, 2, 1e-20}, {3}), of({kInfinity, 1, 1}, {3})}, 0,
+            [](const Tensors& in) {
+              Tensor third = like(in[0]);
+              kernel::broadcast_to(in[0], 3, third);
+              Tensor dy = like(in[0]);
+              kernel::div_backward(in[1], in[0], in[1], dy);
+              Tensor shifted = like(in[0]);
+              kernel::scale_shift(in[0], 2, kernel::kNoShift, shifted);
+              Tensor signs = like(in[0]);
+              Tensor ones = like(in[0]);
+              kernel::fill(ones, 1);
+              kernel::div(ones, shifted, signs);
+              kernel::ParameterSteps steps;
+              steps.steps.push_back(
+                  {.gradient = in[0], .state = {}, .number = 1, .parameter = in[2].clone(Tag::data)});
+              kernel::sgd_step({.lr = 0.1}, steps);
+              return Tensors{third, dy, signs, steps.steps[0].parameter};
+            });
+  }
+}
+
+TEST_CASE("mse_loss on the GPU is the CPU's", "[cuda][loss]") {
+  for (const DType dtype : kEachType)
+    for (const std::int64_t n : {1, 300, 3 * 64 * 256 + 1}) {
+      INFO(n << ' ' << name_of(dtype));
+      const Tensors inputs{uniform({n})(dtype), uniform({n}, -1, 1, 2)(dtype), uniform({n}, -1, 1, 3)(dtype)};
+      compare(inputs, tolerance_of(dtype) / 4, [n](const Tensors& in) {
+        Tensor mean = like(in[0], {});
+        kernel::mse_loss(in[0], in[1], static_cast<double>(n), mean);
+        Tensor each = like(in[0]);
+        kernel::mse_loss(in[0], in[1], 1, each);
+        Tensor dx = like(in[0]);
+        kernel::mse_loss_backward(in[0], in[1], static_cast<double>(n), mean, dx);
+        Tensor dx_each = like(in[0]);
+        kernel::mse_loss_backward(in[0], in[1], 1, in[2], dx_each);
+        return Tensors{mean, each, dx, dx_each};
       });
     }
 }

@@ -27,10 +27,10 @@ TEST_CASE("cuda matmul: matrices at even steps are multiplied by one call", "[cu
   const Tensor x = random_tensor(a, DType::f64, 1);
   const Tensor y = random_tensor(b, DType::f64, 2);
   Tensor expected(matmul_shape(a, b), DType::f64);
-  kernel::matmul(x, y, {}, expected);
+  kernel::matmul(x, y, Tensor(), {}, expected);
   Tensor got = like(expected.to(gpu, Tag::data));
   const std::int64_t before = gpu_host::counts().library_calls;
-  kernel::matmul(x.to(gpu, Tag::data), y.to(gpu, Tag::data), {}, got);
+  kernel::matmul(x.to(gpu, Tag::data), y.to(gpu, Tag::data), Tensor(), {}, got);
   CHECK(gpu_host::counts().library_calls - before == calls);
   CHECK(relative_error(got, expected.to_vector<double>()) <= tolerance(DType::f64));
 }
@@ -43,7 +43,7 @@ TEST_CASE("cuda matmul: sums of bf16 and f16 are rounded once", "[cuda][matmul]"
       Tensor::from<double>({large, 1, -large, 0}, {1, 4}).to(dtype, Tag::data).to(gpu, Tag::data);
   const Tensor b = Tensor::full({4, 1}, 1, dtype, Tag::data, gpu);
   Tensor out({1, 1}, dtype, Tag::data, gpu);
-  kernel::matmul(a, b, {}, out);  // in that type large + 1 is large
+  kernel::matmul(a, b, Tensor(), {}, out);  // in that type large + 1 is large
   CHECK(out.to_vector<double>() == std::vector<double>{1});
 }
 
@@ -52,7 +52,7 @@ TEST_CASE("cuda matmul: what cuBLAS works in is in the ledger, and gone afterwar
   const Tensor a = Tensor::full({3, 3}, 1, DType::f32, Tag::data, gpu);
   Tensor out = like(a);
   const Counter counter(Tag::workspace, /*remember=*/false, gpu);
-  kernel::matmul(a, a, {}, out);
+  kernel::matmul(a, a, Tensor(), {}, out);
   CHECK(counter.peak() == (std::int64_t{4} << 20) + 192);
   CHECK(counter.live() == 0);
 }
@@ -60,5 +60,20 @@ TEST_CASE("cuda matmul: what cuBLAS works in is in the ledger, and gone afterwar
 TEST_CASE("cuda matmul: integers are refused", "[cuda][matmul]") {
   const Tensor a = Tensor::full({1, 1}, 1, DType::i32, Tag::data, cuda::device(0));
   Tensor out = like(a);
-  CHECK_THROWS_AS(kernel::matmul(a, a, {}, out), DTypeError);
+  CHECK_THROWS_AS(kernel::matmul(a, a, Tensor(), {}, out), DTypeError);
+}
+
+TEST_CASE("cuda matmul: a bias is added before bf16 and f16 are rounded", "[cuda][matmul]") {
+  const Device gpu = cuda::device(0);
+  const DType dtype = GENERATE(DType::f32, DType::f64, DType::bf16, DType::f16);
+  CAPTURE(name_of(dtype));
+  const Tensor a = random_tensor({3, 7, 10}, dtype, 1);
+  const Tensor b = random_tensor({10, 5}, dtype, 2);
+  const Tensor bias = random_tensor({5}, dtype, 3);
+  Tensor expected({3, 7, 5}, dtype);
+  kernel::matmul(a, b, bias, {}, expected);
+  Tensor got = like(expected.to(gpu, Tag::data));
+  kernel::matmul(a.to(gpu, Tag::data), b.to(gpu, Tag::data), bias.to(gpu, Tag::data), {}, got);
+  const bool reduced = is_reduced_float(dtype);  // of which no sum here is close to the middle of two
+  CHECK(relative_error(got, expected.to_vector<double>()) <= (reduced ? 0 : tolerance(dtype)));
 }

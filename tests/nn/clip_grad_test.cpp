@@ -43,7 +43,7 @@ TEST_CASE("gradients are scaled to a norm as one vector", "[clip_grad]") {
 TEST_CASE("a norm that is not finite is seen", "[clip_grad]") {
   WithGrad p({1, std::numeric_limits<double>::infinity()});
   CHECK(std::isinf(clip_grad_norm({&p}, 1)));
-  CHECK(std::isnan(p.grad().to_vector<double>()[1]));
+  for (const double g : p.grad().to_vector<double>()) CHECK(std::isnan(g));
   WithGrad q({1, std::numeric_limits<double>::quiet_NaN()});
   CHECK(std::isnan(clip_grad_norm({&q}, 1)));
   CHECK(std::isnan(q.grad().to_vector<double>()[0]));
@@ -82,4 +82,20 @@ TEST_CASE("limits and gradients that cannot be used", "[clip_grad]") {
   CHECK_THROWS_AS(clip_grad_norm({&p, &bad}, 0.5), GradientError);
   CHECK_THROWS_AS(clip_grad_value({&p, &bad}, 0.5), GradientError);
   CHECK(p.grad().item() == 1);
+}
+
+TEST_CASE("no square of a gradient overflows or underflows", "[clip_grad]") {
+  for (const double unit : {1e200, 1e-200, 1e-310, 0x1p-1074}) {
+    CAPTURE(unit);
+    WithGrad p({3 * unit, 0});
+    WithGrad q({-4 * unit});
+    CHECK(clip_grad_norm({&p, &q}, 1e300) == Approx(5 * unit).epsilon(1e-15));
+  }
+  WithGrad p({3e200});
+  WithGrad q({4e200});
+  clip_grad_norm({&p, &q}, 1);
+  CHECK(p.grad().item() == Approx(0.6).epsilon(1e-15));
+  CHECK(q.grad().item() == Approx(0.8).epsilon(1e-15));
+  WithGrad zero({0, 0});
+  CHECK(clip_grad_norm({&zero}, 1) == 0);
 }

@@ -196,3 +196,16 @@ TEST_CASE("a scaler with options out of range", "[grad_scaler]") {
   check_throws<ArgumentError>(make({.growth_interval = 0}),
                               "[GradScaler] growth_interval must be at least 1, got 0");
 }
+
+TEST_CASE("a large gradient in f64 is no overflow", "[grad_scaler]") {
+  Parameter w{Tensor::from<double>({1, 2}, {2})};
+  SGD sgd({&w}, {.lr = 1e-200});
+  GradScaler scaler({.init_scale = 3});
+  w.accumulate_grad(Tensor::from<double>({3e200, 5}, {2}));
+  CHECK(scaler.step(sgd));
+  CHECK(w.grad().to_vector<double>() == std::vector<double>{3e200 / 3, 5.0 / 3});
+  w.zero_grad();
+  w.accumulate_grad(Tensor::from<double>({3e200, kInfinity}, {2}));
+  scaler.update();
+  CHECK_FALSE(scaler.step(sgd));
+}

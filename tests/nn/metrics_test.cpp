@@ -36,11 +36,13 @@ TEST_CASE("a label may be among the k largest", "[metrics]") {
   CHECK(accuracy(logits, Tensor::from<std::int64_t>({0, 3, 3}, {3}), 2) == 2.0 / 3);
 }
 
-TEST_CASE("a NaN is no right answer, and takes no place from others", "[metrics]") {
+TEST_CASE("a NaN is larger than all numbers, and no right answer", "[metrics]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const Tensor logits = Tensor::from<double>({nan, nan, nan, nan, 2, 1}, {2, 3});
   CHECK(count_correct(logits, Tensor::from<std::int64_t>({0, 0}, {2}), 3) == 0);
-  CHECK(count_correct(logits, Tensor::from<std::int64_t>({0, 1}, {2})) == 1);
+  CHECK(count_correct(logits, Tensor::from<std::int64_t>({0, 1}, {2})) == 0);
+  CHECK(count_correct(logits, Tensor::from<std::int64_t>({0, 1}, {2}), 2) == 1);
+  CHECK(count_correct(logits, Tensor::from<std::int64_t>({0, 2}, {2}), 2) == 0);
 }
 
 TEST_CASE("a label outside the classes is in no row", "[metrics]") {

@@ -345,3 +345,15 @@ TEST_CASE("parameters may end before their optimizer", "[optimizer]") {
   sgd->step();
   CHECK(w.item() == 1.5);
 }
+
+TEST_CASE("without weight decay an infinite parameter stays infinite", "[optimizer]") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<Make> makes = {make<SGD>(SgdOptions{}), make<SGD>(SgdOptions{.momentum = 0.9}),
+                                   make<Adam>(AdamOptions{}), make<RMSprop>(RmspropOptions{})};
+  for (const Make& make_optimizer : makes) {
+    Parameter p(Tensor::from<double>({infinity, 1}, {2}));
+    set_grad(p, {1, 1});
+    make_optimizer({&p})->step();
+    CHECK(p.value().to_vector<double>()[0] == infinity);
+  }
+}

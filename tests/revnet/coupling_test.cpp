@@ -2,9 +2,15 @@
 #include <retrace/nn/conv2d.h>
 #include <retrace/nn/sequential.h>
 #include <retrace/revnet/coupling.h>
+#include <retrace/revnet/is_invertible.h>
 #include <retrace/revnet/reversible_block.h>
+#include <retrace/revnet/wrapper.h>
+
+#include <cmath>
+#include <string>
 
 #include "../support/catch.h"
+#include "../support/throws.h"
 #include "modules.h"
 
 using namespace retrace;
@@ -171,4 +177,57 @@ TEST_CASE("wrong uses of couplings are errors", "[coupling]") {
   AffineCoupling narrow(std::make_shared<Layer>(2, 2), nullptr, adapter<AffineAdapterSigmoid>());
   CHECK_THROWS_WITH(narrow.forward(uniform({2, 4}, 1)),
                     "[AffineCoupling] the scale must have the stream's shape [2,2], got [2,1]");
+}
+
+namespace {
+
+/// x -> (s, 1) with one s for all elements.
+class FixedScale final : public Module {
+ public:
+  explicit FixedScale(double s) : s_(s) {}
+  Vars forward_all(const Vars& x) override {
+    return {Var(Tensor::full(x[0].shape(), s_, x[0].dtype())), x[0] * 0 + 1};
+  }
+
+ private:
+  std::shared_ptr<Module> copy() const override { return std::make_shared<FixedScale>(*this); }
+  double s_;
+};
+
+}  // namespace
+
+TEST_CASE("an affine coupling that lost its input says so", "[coupling]") {
+  const auto [s, printed] = GENERATE(
+      table<double, std::string>({{0.0, "0 to 0"}, {INFINITY, "inf to inf"}, {std::nan(""), "inf to inf"}}));
+  const std::string text =
+      "[AffineCoupling] to be undone, y = s x + t must have a scale s that is finite and not 0, got |s| "
+      "from " +
+      printed;
+  const auto coupling = std::make_shared<AffineCoupling>(std::make_shared<FixedScale>(s));
+  const Tensor x = uniform({2, 4}, 1);
+  CHECK_FALSE(is_invertible_module(*coupling, Shape{2, 4}, {.dtype = DType::f64}));
+  {
+    const NoTape no_tape;
+    check_throws<InvertibilityError>([&] { return coupling->retreat({x}); }, text);
+  }
+  {
+    Tape tape;
+    check_throws<InvertibilityError>([&] { return coupling->inverse(tape.watch(x)); }, text);
+  }
+  InvertibleModuleWrapper wrapped(coupling);
+  Tape tape;
+  const Var leaf = tape.watch(x.clone(Tag::activation));
+  const Var y = wrapped(leaf);
+  check_throws<InvertibilityError>([&] { tape.backward(sum(y)); }, text);
+  CHECK_THROWS_AS(leaf.value().to_vector<double>(), ReleasedError);
+}
+
+TEST_CASE("an affine coupling's own formula needs no inverse", "[coupling]") {
+  AffineCoupling coupling(std::make_shared<FixedScale>(0));
+  Tape tape;
+  const Var x = tape.watch(uniform({2, 4}, 1));
+  const Var y = coupling.forward(x);
+  CHECK(y.value().to_vector<double>() == std::vector<double>(8, 1));
+  tape.backward(sum(y));
+  CHECK(tape.grad(x).to_vector<double>() == std::vector<double>(8, 0));
 }

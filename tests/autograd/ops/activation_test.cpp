@@ -88,3 +88,26 @@ TEST_CASE("clamp refuses limits in the wrong order", "[activation]") {
   check_throws<ArgumentError>([&] { return clamp(x, 1, 0.5); },
                               "[clamp] low must be at most high, got 1 and 0.5");
 }
+
+TEST_CASE("a NaN's gradient is not stopped, nor is a NaN", "[activation]") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  const auto gradient = [](Var (*op)(const Var&), double x, double dy) {
+    Tape tape;
+    const Var leaf = tape.watch(Tensor::full({100}, x, DType::f32));
+    tape.backward(op(leaf), Tensor::full({100}, dy, DType::f32));
+    const std::vector<double> dx = tape.grad(leaf).to_vector<double>();
+    CHECK(std::all_of(dx.begin(), dx.end(),
+                      [&](double v) { return v == dx[0] || (std::isnan(v) && std::isnan(dx[0])); }));
+    return dx[0];
+  };
+  CHECK(gradient(relu, nan, 2) == 2);
+  CHECK(gradient(relu, -1, nan) == 0);  // PyTorch's threshold, which asks and does not multiply
+  const auto slope_0 = [](const Var& x) { return leaky_relu(x, 0); };
+  CHECK(std::isnan(gradient(slope_0, -1, nan)));
+  CHECK(std::isnan(gradient(slope_0, -1, infinity)));
+  CHECK(gradient(slope_0, -1, 2) == 0);
+  CHECK(std::isnan(gradient(abs, 0, nan)));
+  CHECK(std::isnan(gradient(abs, 0, infinity)));
+  CHECK(gradient(abs, 0, 2) == 0);
+}

@@ -205,3 +205,31 @@ TEST_CASE("batch_norm_relu says what does not fit in its own name", "[batch_norm
   CHECK_THROWS_WITH(batch_norm_relu(some({2, 3, 4}), layer.gamma, layer.beta, layer.mean, layer.var),
                     "[batch_norm_relu] x must be [N,C,H,W] or [N,C], got [2,3,4]");
 }
+
+TEST_CASE("batch_norm of values whose squares f32 does not hold", "[batch_norm]") {
+  Layer layer(1, DType::f32);
+  const Var y = layer(Tensor::from<float>({1e20F, 1e20F, 0}, {3, 1}));
+  CHECK(relative_error(y.value(), {2 * std::sqrt(0.5), 2 * std::sqrt(0.5), -2 * std::sqrt(2)}) < 1e-6);
+  CHECK(layer.mean.item() == Approx(0.1 * 2e20 / 3));
+}
+
+TEST_CASE("batch_norm's running mean of an infinite value is infinite", "[batch_norm]") {
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  const double infinity = std::numeric_limits<double>::infinity();
+  Layer layer(1, dtype);
+  layer(Tensor::from<double>({infinity, 0}, {2, 1}).to(dtype, Tag::data));
+  CHECK(layer.mean.item() == infinity);
+  CHECK(std::isnan(layer.var.item()));
+}
+
+TEST_CASE("batch_norm_relu lets a NaN's gradient pass, as relu does", "[batch_norm]") {
+  const Shape shape = GENERATE(Shape{2, 3, 8, 8}, Shape{2, 3, 3, 3});  // with a mask in vectors, and apart
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  CAPTURE(shape, name_of(dtype));
+  Layer layer(3, dtype);
+  Tape tape;
+  const Var x = tape.watch(Tensor::full(shape, std::numeric_limits<double>::quiet_NaN(), dtype));
+  tape.backward(batch_norm_relu(x, layer.gamma, layer.beta, layer.mean, layer.var, {.training = false}),
+                Tensor::full(shape, 1, dtype));
+  CHECK(tape.grad(x).to_vector<double>()[0] == Approx(2).epsilon(1e-5));  // gamma / sqrt(1 + eps)
+}

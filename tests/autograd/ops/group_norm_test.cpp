@@ -118,3 +118,28 @@ TEST_CASE("layer_norm says what does not fit", "[group_norm]") {
   check_throws<ArgumentError>([&] { return layer_norm(x, {4}, {}, {}, -1); },
                               "[layer_norm] eps must be above 0, got -1");
 }
+
+TEST_CASE("values whose squares f32 does not hold are normalised", "[group_norm]") {
+  const Tensor x = Tensor::from<float>({1e20F, 1e20F, 0}, {1, 3});
+  const auto run = [&](DType dtype) {
+    Tape tape;
+    const Var leaf = tape.watch(x.to(dtype, Tag::data));
+    const Var y = layer_norm(leaf, {3});
+    tape.backward(y, Tensor::from<double>({1, -2, 3}, {1, 3}).to(dtype, Tag::data));
+    return Tensors{y.value(), tape.grad(leaf), group_norm(x.to(dtype, Tag::data), 1).value()};
+  };
+  const Tensors exact = run(DType::f64);
+  CHECK(relative_error(exact[0], {std::sqrt(0.5), std::sqrt(0.5), -std::sqrt(2)}) < 1e-14);
+  const Tensors got = run(DType::f32);
+  for (std::size_t i = 0; i < got.size(); ++i)
+    CHECK(relative_error(got[i], exact[i].to_vector<double>()) < 1e-6);
+}
+
+TEST_CASE("a group of one value has no gradient, whatever eps is", "[group_norm]") {
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  Tape tape;
+  const Var x = tape.watch(some({100, 1}, dtype));
+  const Var gamma = Tensor::full({1}, 1.2345, dtype);
+  tape.backward(layer_norm(x, {1}, gamma, {}, 1e-12), random_tensor({100, 1}, dtype, 2));
+  CHECK(tape.grad(x).to_vector<double>() == std::vector<double>(100, 0));
+}

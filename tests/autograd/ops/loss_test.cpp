@@ -171,3 +171,44 @@ TEST_CASE("softmax says what does not fit", "[loss]") {
   check_throws<DTypeError>([] { return log_softmax(Tensor::zeros({3}, DType::u8)); },
                            "[log_softmax] x must be f32 or f64, got u8");
 }
+
+TEST_CASE("what is small beside large logits is not rounded away", "[loss]") {
+  const DType dtype = GENERATE(DType::f32, DType::f64);
+  Tape tape;
+  const Var x = tape.watch(Tensor::full({1, 2}, 1e15, dtype));
+  const Var loss = cross_entropy(x, labels({1}));
+  CHECK(loss.value().item() == Approx(std::log(2)).epsilon(1e-7));
+  tape.backward(loss);
+  CHECK(tape.grad(x).to_vector<double>() == std::vector<double>{0.5, -0.5});
+  for (const double v : log_softmax(x.value()).value().to_vector<double>())
+    CHECK(v == Approx(-std::log(2)).epsilon(1e-7));
+  const Var smoothed = cross_entropy(x.value(), labels({1}), {.label_smoothing = 0.5});
+  CHECK(smoothed.value().item() == Approx(std::log(2)).epsilon(1e-7));
+}
+
+TEST_CASE("mse_loss rounds once: no product, quotient or sum of f16 on the way", "[loss]") {
+  constexpr std::int64_t kElements = 100'000;
+  Tape tape;
+  const Var x = tape.watch(random_tensor({kElements}, DType::f16, 1));
+  const Var y = tape.watch(random_tensor({kElements}, DType::f16, 2));
+  const Var loss = mse_loss(x, y);
+  tape.backward(loss, Tensor::full({}, 1024, DType::f16));
+  const std::vector<double> a = x.value().to_vector<double>();
+  const std::vector<double> b = y.value().to_vector<double>();
+  const std::vector<double> dx = tape.grad(x).to_vector<double>();
+  const std::vector<double> dy = tape.grad(y).to_vector<double>();
+  double sum = 0;
+  int off = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    sum += (a[i] - b[i]) * (a[i] - b[i]);
+    const double exact = 2 * (a[i] - b[i]) * 1024 / kElements;
+    // half a unit of f16 in the last place, or of the smallest number, and f32's rounding
+    off += std::abs(dx[i] - exact) <= std::max(std::abs(exact) * 0x1.01p-11, 0x1p-25) ? 0 : 1;
+    off += dx[i] == -dy[i] ? 0 : 1;
+  }
+  CHECK(off == 0);
+  CHECK(loss.value().item() == Approx(sum / kElements).epsilon(0x1.01p-11));
+  // A difference whose square f16 does not hold.
+  const Tensor large = Tensor::from<double>({300, 0, 0, 0}, {4}).to(DType::f16, Tag::data);
+  CHECK(mse_loss(large, Tensor::zeros({4}, DType::f16)).value().item() == 22496);  // of 22500 the nearest
+}

@@ -79,3 +79,17 @@ TEST_CASE("matmul and linear say what does not fit", "[matmul]") {
                     "[linear] bias must be f32 as x is, got f64");
   CHECK_THROWS_AS(linear(Tensor::zeros({2, 2}, DType::u8), Tensor::zeros({2, 2}, DType::u8)), DTypeError);
 }
+
+TEST_CASE("linear with a bias rounds bf16 and f16 once", "[matmul]") {
+  const auto of = [](double value) { return Tensor::full({1, 1}, value, DType::bf16); };
+  CHECK(linear(of(1.0078125), of(1.015625), Tensor::full({1}, -1, DType::bf16)).value().item() ==
+        0.0235595703125);
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    const Tensor x = random_tensor({40, 30}, dtype, 1);
+    const Tensor w = random_tensor({20, 30}, dtype, 2);
+    const Tensor bias = random_tensor({20}, dtype, 3);
+    const auto widened = [](const Tensor& t) { return t.to(DType::f32, Tag::data); };
+    const Tensor exact = linear(widened(x), widened(w), widened(bias)).value();
+    CHECK(bit_equal(linear(x, w, bias).value(), exact.to(dtype, Tag::data)));
+  }
+}

@@ -5,6 +5,9 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
 
+#include <cmath>
+#include <limits>
+
 using namespace retrace;
 using namespace retrace::test;
 
@@ -61,4 +64,10 @@ TEST_CASE("dropout takes a probability", "[dropout]") {
   check_throws<ArgumentError>([] { return dropout(kOnes, 1.5); }, "[dropout] p must be in [0,1], got 1.5");
   check_throws<ArgumentError>([] { return dropout(kOnes, -0.1, false); },
                               "[dropout] p must be in [0,1], got -0.1");
+}
+
+TEST_CASE("what is dropped is multiplied by 0, so that a NaN and an infinity are seen", "[dropout]") {
+  for (const double x : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
+    for (const float y : dropout(Tensor::full({1000}, x, DType::f32), 0.5).value().to_vector<float>())
+      CHECK_FALSE(std::isfinite(y));
 }

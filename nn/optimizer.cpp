@@ -1,5 +1,6 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/not_null.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/optimizer.h>
 
@@ -11,6 +12,7 @@ namespace retrace {
 namespace {
 
 constexpr std::string_view kStepName = "step";
+constexpr std::int64_t kMaxSteps = std::int64_t{1} << 53;  // Adam's formula takes them as a double
 
 /// Throws unless `value` is a number from 0; `value < 0` would let a NaN through.
 void check_not_negative(std::string_view op, std::string_view option, double value) {
@@ -39,7 +41,7 @@ std::string name_at(const std::string& name, std::size_t index) { return fmt::fo
 Optimizer::Optimizer(std::string_view name, std::vector<Parameter*> parameters, double lr,
                      std::vector<std::string> state_names)
     : name_(name),
-      parameters_(std::move(parameters)),
+      parameters_(none_null(name, "parameter", std::move(parameters))),
       lr_(lr),
       state_names_(std::move(state_names)),
       steps_(parameters_.size()),
@@ -123,8 +125,8 @@ void Optimizer::load_state(const std::vector<Named<Tensor>>& state) {
   const auto steps = step.to_vector<std::int64_t>();
   std::vector<Tensors> states(parameters_.size());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (steps[i] < 0)
-      fail<ArgumentError>(name_, "the steps of a parameter must be at least 0, got {}", steps[i]);
+    if (steps[i] < 0 || steps[i] > kMaxSteps)
+      fail<ArgumentError>(name_, "the steps of a parameter must be in [0,2^53], got {}", steps[i]);
     if (steps[i] == 0) continue;
     for (const std::string& state_name : state_names_) {
       const std::string name = name_at(state_name, i);

@@ -1,4 +1,5 @@
 #include <retrace/autograd/record.h>
+#include <retrace/core/not_null.h>
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/replay.h>
 
@@ -35,7 +36,7 @@ class CheckpointHook final : public TapeHook {
 }  // namespace
 
 Vars checkpoint(const std::shared_ptr<Module>& module, const Vars& x) {
-  module->name_children();
+  not_null(kName, "module", module.get())->name_children();
   if (!wants_backward(*module, x)) {
     const NoTape no_tape;
     return module->forward_all(x);

@@ -41,8 +41,8 @@ class InvertibleModule : public Module {
 /// The same module with its directions swapped.
 class Inverse final : public InvertibleModule {
  public:
-  /// fn: what is swapped; shared, not copied.
-  explicit Inverse(std::shared_ptr<InvertibleModule> fn) : fn_(std::move(fn)) {}
+  /// fn: what is swapped; shared, not copied. Throws ArgumentError if it is null.
+  explicit Inverse(std::shared_ptr<InvertibleModule> fn);
 
   Vars forward_all(const Vars& ys) override { return fn_->inverse_all(ys); }
   Var forward(const Var& y) override { return fn_->inverse(y); }

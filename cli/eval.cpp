@@ -25,9 +25,9 @@ EvalOptions completed(EvalOptions options, const Metadata& metadata) {
 }
 
 /// The options of the network: the file's own, unless another network was asked for.
-NetworkOptions network_of(const EvalOptions& options, const Metadata& metadata, const Dataset& test) {
-  const auto from_file = network_from(metadata);
-  const bool same = from_file && find(metadata, "network") == options.network.name &&
+NetworkOptions network_of(const EvalOptions& options, const TensorFile& file, const Dataset& test) {
+  const auto from_file = network_from(file);
+  const bool same = from_file && find(file.metadata, "network") == options.network.name &&
                     options.network.blocks.empty() && options.network.channels.empty();
   return same ? *from_file : network_options(options.network, image_format(test));
 }
@@ -53,7 +53,7 @@ void print(const EvalOptions& options, const Evaluation& result) {
         {"weights", options.weights.string()}, {"network", options.network.name},
         {"data", options.data.name},           {"images", result.images},
         {"accuracy", result.accuracy},         {"loss", result.loss}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));  // of the path
     return;
   }
   fmt::print("{} on {} test images of {}: accuracy {:.2f} %, loss {:.4f}\n", options.network.name,
@@ -69,7 +69,7 @@ int run_eval(const EvalOptions& given) {
   const EvalOptions options = completed(given, file.metadata);
   check_use([&] { check_names(options.network, options.data); });
   const std::shared_ptr<Dataset> test = load(options.data, Split::test);
-  const NetworkOptions network_options = network_of(options, file.metadata, *test);
+  const NetworkOptions network_options = network_of(options, file, *test);
   check_fit(network_options, *test);
 
   const RunChoice run{.dtype = find(file.metadata, "dtype").value_or("f32"),

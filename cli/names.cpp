@@ -1,6 +1,7 @@
 #include <retrace/cli/names.h>
 #include <retrace/cli/snapshot.h>
 #include <retrace/cli/values.h>
+#include <retrace/core/fail.h>
 #include <retrace/nn/weights.h>
 #include <retrace/revnet/memcnn_names.h>
 
@@ -23,7 +24,12 @@ void add_names_option(CLI::App& app, std::string& names) {
 }
 
 std::string settled_names(const std::string& given, const Metadata& file) {
-  return given.empty() ? find(file, kNames).value_or(kRetrace) : given;
+  if (!given.empty()) return given;
+  const std::string names = find(file, kNames).value_or(kRetrace);
+  if (names != kRetrace && names != kMemcnn)
+    fail<FormatError>("weights", "the file's metadata must have {} or {} as '{}', got '{}'", kRetrace,
+                      kMemcnn, kNames, names);
+  return names;
 }
 
 std::map<std::string, std::string> names_of(ResidualNetwork& network, const std::string& names) {

@@ -17,7 +17,7 @@ namespace retrace::cli {
 /// is read tells otherwise in its metadata.
 void add_names_option(CLI::App& app, std::string& names);
 
-/// Whose names it is to be: as given, or else as the file tells.
+/// Whose names it is to be: as given, or else from the file's metadata. Throws FormatError for others.
 std::string settled_names(const std::string& given, const Metadata& file);
 
 /// The name of each parameter and buffer, by its path.

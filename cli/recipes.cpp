@@ -3,18 +3,21 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/file.h>
 #include <retrace/core/names.h>
+#include <retrace/nn/json.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 namespace retrace::cli {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using retrace::detail::Json;
+using retrace::detail::shown;
 
 constexpr const char* kBase = "base";
+constexpr int kMaxDepth = 4;               // recipes, options, a list of values
+constexpr std::size_t kMaxAncestors = 64;  // of a recipe
 constexpr std::array kNotInRecipes = {"help", "recipe", "recipes"};
 
 // MemCNN's experiments. They lower the rate for their steps 40000 and 60000; --lr-steps are the steps before.
@@ -50,7 +53,7 @@ std::vector<std::string> texts_of(const std::string& source, const std::string& 
     const std::optional<std::string> text = text_of(item);
     if (!text)
       reject(source, "{} must be a string, a number, true, false, or a list of these, got {}", key,
-             value.dump(-1, ' ', true));
+             shown(value));
     texts.push_back(*text);
   }
   return texts;
@@ -73,13 +76,20 @@ Recipes::Recipes(const std::filesystem::path& file) {
 }
 
 void Recipes::add(const std::string& source, const std::string& text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json json = [&] {
+    try {
+      return retrace::detail::parse_json(text, kMaxDepth);
+    } catch (const FormatError& error) {
+      reject(source, "it {}", error.what());
+    }
+  }();
   if (!json.is_object()) reject(source, "it is no JSON object");
-  for (const auto& [name, values] : json.items()) {
+  for (const auto& [name, values] : json.get_ref<const Json::object_t&>()) {
     if (!values.is_object()) reject(source, "'{}' is no JSON object", name);
     Recipe recipe;
-    for (const auto& [key, value] : values.items()) recipe[key] = texts_of(source, key, value);
-    if (std::find(names_.begin(), names_.end(), name) == names_.end()) names_.push_back(name);
+    for (const auto& [key, value] : values.get_ref<const Json::object_t&>())
+      recipe[key] = texts_of(source, key, value);
+    if (!recipes_.contains(name)) names_.push_back(name);
     recipes_[name] = std::move(recipe);
   }
 }
@@ -96,6 +106,9 @@ Recipe Recipes::find(const std::string& name) const {
     line.push_back(next);
     if (seen)
       fail<ArgumentError>("recipe", "no recipe may inherit from itself, got {}", fmt::join(line, " from "));
+    if (line.size() > kMaxAncestors)
+      fail<ArgumentError>("recipe", "a recipe may have at most {} bases above it, and '{}' has more",
+                          kMaxAncestors, name);
     inherit(result, found->second);
     const auto base = found->second.find(kBase);
     if (base == found->second.end()) break;
@@ -121,18 +134,21 @@ void apply_recipe(CLI::App& app, const Recipe& recipe) {
 
 int run_recipes(const RecipesOptions& options) {
   const Recipes recipes(options.file);
-  Json json = Json::object();
+  Json::object_t json;
   std::string text;
   for (const std::string& name : recipes.names()) {
     const Recipe recipe = check_use([&] { return recipes.find(name); });
-    text += name + ":";
-    for (const auto& [key, values] : recipe) {
-      json[name][key] = fmt::format("{}", fmt::join(values, ","));
-      text += fmt::format(" --{}={}", key, fmt::join(values, ","));
+    Json::object_t values;
+    text += printable(name) + ":";
+    for (const auto& [key, list] : recipe) {
+      const std::string value = fmt::format("{}", fmt::join(list, ","));
+      values.emplace_back(key, value);
+      text += printable(fmt::format(" --{}={}", key, value));
     }
+    json.emplace_back(name, std::move(values));
     text += "\n";
   }
-  fmt::print("{}", options.json ? json.dump() + "\n" : text);
+  fmt::print("{}", options.json ? Json(std::move(json)).dump() + "\n" : text);
   return kDone;
 }
 

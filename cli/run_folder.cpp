@@ -1,6 +1,7 @@
 #include <retrace/cli/run_folder.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/file.h>
+#include <retrace/nn/json.h>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
@@ -17,7 +17,7 @@ namespace retrace::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using retrace::detail::Json;
 
 constexpr std::string_view kPrefix = "checkpoint-";
 constexpr std::string_view kSuffix = ".safetensors";
@@ -40,9 +40,13 @@ std::string text_of(const LogLine& line) {
 
 /// The step of a whole line, or none.
 std::optional<std::int64_t> step_of(std::string_view line) {
-  const Json json = Json::parse(line, nullptr, false);
-  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
-  return json["step"].get<std::int64_t>();
+  try {
+    const Json json = retrace::detail::parse_json(line, /*max_depth=*/1);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
+    return json["step"].get<std::int64_t>();
+  } catch (const FormatError&) {
+    return std::nullopt;
+  }
 }
 
 /// Whole lines of a log, and how many.

@@ -150,14 +150,20 @@ std::optional<std::string> find(const Metadata& metadata, const std::string& key
   return found == metadata.end() ? std::nullopt : std::optional(found->second);
 }
 
-std::optional<NetworkOptions> network_from(const Metadata& metadata) {
-  const std::optional<std::string> name = find(metadata, "network");
+std::optional<NetworkOptions> network_from(const TensorFile& file) {
+  const std::optional<std::string> name = find(file.metadata, "network");
   if (!name) return std::nullopt;
   NetworkOptions options = retrace::network_options(*name);
-  options.channels = numbers_in<std::int64_t>(metadata, "channels");
-  options.blocks = numbers_in<std::int64_t>(metadata, "blocks");
-  options.in_channels = number_in<std::int64_t>(metadata, "in-channels");
-  options.classes = number_in<std::int64_t>(metadata, "classes");
+  options.channels = numbers_in<std::int64_t>(file.metadata, "channels");
+  options.blocks = numbers_in<std::int64_t>(file.metadata, "blocks");
+  options.in_channels = number_in<std::int64_t>(file.metadata, "in-channels");
+  options.classes = number_in<std::int64_t>(file.metadata, "classes");
+  std::int64_t elements = 0;
+  for (const auto& [tensor_name, tensor] : file.tensors) elements += tensor.numel();
+  if (const std::int64_t parameters = parameter_count(options); parameters > elements)
+    fail<FormatError>("weights",
+                      "the file's tensors must hold the {} parameters of the network in its metadata, got {}",
+                      parameters, elements);
   return options;
 }
 
@@ -198,6 +204,8 @@ std::int64_t load_snapshot(const std::filesystem::path& path, const Metadata& op
                            ResidualNetwork& network, Optimizer& optimizer, GradScaler& scaler) {
   const TensorFile file = load_checked(path);
   const auto step = number_in<std::int64_t>(file.metadata, kStep);
+  if (step < 0)
+    fail<FormatError>("weights", "the file's metadata must have '{}' of at least 0, got {}", kStep, step);
   const GeneratorState generator{.seed = number_in<std::uint64_t>(file.metadata, kGeneratorSeed),
                                  .step = number_in<std::uint64_t>(file.metadata, kGeneratorStep)};
   const std::string different = differences(file.metadata, options);

@@ -20,9 +20,10 @@ Metadata data_metadata(const std::string& name, const Dataset& train, const Augm
 
 /// The value under `key`, or none.
 std::optional<std::string> find(const Metadata& metadata, const std::string& key);
-/// The network that network_metadata describes, or none where it says nothing of it. Throws FormatError for
-/// values that are no network.
-std::optional<NetworkOptions> network_from(const Metadata& metadata);
+/// The network that a file's metadata describe (see network_metadata), or none if they do not. Throws
+/// FormatError for values that are no network, and for a network with more parameters than the file's tensors
+/// have elements.
+std::optional<NetworkOptions> network_from(const TensorFile& file);
 /// How images were normalised, or none.
 std::optional<ChannelStatistics> normalisation_from(const Metadata& metadata);
 

@@ -2,6 +2,7 @@
 #include <retrace/cli/names.h>
 #include <retrace/cli/snapshot.h>
 #include <retrace/cli/step.h>
+#include <retrace/cli/step_batches.h>
 #include <retrace/cli/step_command.h>
 #include <retrace/core/fail.h>
 
@@ -11,72 +12,9 @@ namespace retrace::cli {
 
 namespace {
 
-/// The tensor of that name, or none.
-const Tensor* find(const TensorFile& file, const std::string& name) {
-  const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
-                                  [&](const Named<Tensor>& tensor) { return tensor.first == name; });
-  return found == file.tensors.end() ? nullptr : &found->second;
-}
-
-/// Images and labels of every step.
-class Batches {
- public:
-  /// Throws FormatError unless the file holds images and labels, enough of them and of fitting types.
-  Batches(const std::filesystem::path& path, DType dtype, std::int64_t steps) {
-    const TensorFile file = load_tensors(path);
-    const auto take = [&](const char* name) {
-      const Tensor* tensor = find(file, name);
-      if (tensor == nullptr)
-        fail<FormatError>("step", "{} must hold the tensors images and labels, but it lacks {}",
-                          path.string(), name);
-      return *tensor;
-    };
-    images_ = take("images");
-    labels_ = take("labels");
-    if ((images_.dtype() != DType::f32 && images_.dtype() != dtype) || labels_.dtype() != DType::i64)
-      fail<FormatError>("step", "{} must hold images of f32 and labels of i64, got {} and {}", path.string(),
-                        images_.dtype(), labels_.dtype());
-    check_shapes(path);
-    if (each_ && images_.shape()[0] < steps)
-      fail<FormatError>("step", "{} must hold batches for {} steps, got {}", path.string(), steps,
-                        images_.shape()[0]);
-    images_ = images_.to(dtype, Tag::data);
-  }
-
-  std::int64_t channels() const { return images_.shape()[-3]; }
-
-  /// The batch of step `number`, counted from 1.
-  Batch batch(std::int64_t number) const {
-    return {.images = part(images_, number), .labels = part(labels_, number)};
-  }
-
- private:
-  void check_shapes(const std::filesystem::path& path) {
-    const Shape& images = images_.shape();
-    const Shape& labels = labels_.shape();
-    each_ = images.rank() == 5;
-    const int leading = each_ ? 2 : 1;  // dimensions that images and labels share
-    const bool fit = images.rank() == leading + 3 && labels.rank() == leading &&
-                     std::equal(labels.begin(), labels.end(), images.begin());
-    if (!fit)
-      fail<FormatError>("step",
-                        "{} must hold images [N,C,H,W] and labels [N], or both with a leading dimension of "
-                        "steps, got {} and {}",
-                        path.string(), images, labels);
-  }
-
-  Tensor part(const Tensor& all, std::int64_t number) const {
-    return each_ ? all.slice(number - 1, number).reshape(all.shape().without(0)) : all;
-  }
-
-  Tensor images_;
-  Tensor labels_;
-  bool each_ = false;  // the file has a batch for each step
-};
-
 /// As many as the weights of the last layer say; what is wrong with these, loading them tells.
 std::int64_t classes_in(const TensorFile& weights) {
-  const Tensor* last = find(weights, "fc.weight");
+  const Tensor* last = find_tensor(weights, "fc.weight");
   return last != nullptr && last->shape().rank() == 2 ? last->shape()[0] : 1;
 }
 
@@ -89,7 +27,7 @@ class Steps {
         names_(names_of(network, names)),
         optimizer_(check_use([&] { return make_optimizer(options.optimizer, network); })) {}
 
-  std::vector<Named<Tensor>> run(const Batches& batches) {
+  std::vector<Named<Tensor>> run(const StepBatches& batches) {
     std::vector<double> losses;
     for (std::int64_t number = 1; number <= options_.steps; ++number) {
       optimizer_->set_lr(learning_rate(options_.optimizer, number, options_.steps));
@@ -140,7 +78,7 @@ int run_step(const StepOptions& options) {
   check_use([&] { static_cast<void>(retrace::network_options(options.network.name)); });
   apply(options.run);
   const TensorFile weights = load_weight_file(options.weights);
-  const Batches batches(options.batch, dtype_from_name(options.run.dtype), options.steps);
+  const StepBatches batches(options.batch, dtype_from_name(options.run.dtype), options.steps);
   const ImageFormat images{.shape = {batches.channels(), 1, 1}, .classes = classes_in(weights)};
   const NetworkOptions network_options = cli::network_options(options.network, images);
   const Policy policy = check_use([&] { return policy_for(options.policy, network_options); });

@@ -164,7 +164,7 @@ std::byte* Allocator::take_cached(std::int64_t bytes, Lifetime lifetime) {
 /// segment, as large as the system gives it.
 void Allocator::grow(std::int64_t bytes, Lifetime lifetime) {
   const bool roomy = bytes >= BlockCache::kLarge && ledger_.budget() == 0;
-  std::int64_t size = roomy ? std::max(bytes, segment_bytes()) : bytes;
+  std::int64_t size = roomy ? std::max(bytes, segment_bytes()) : BlockCache::held_bytes(bytes);
   std::byte* data = obtain(size);
   while (data == nullptr && size > bytes) data = obtain(size = std::max(bytes, size / 2));
   if (data == nullptr) return;
@@ -177,8 +177,9 @@ void Allocator::fail_out_of_memory(std::int64_t bytes) {
   const std::int64_t budget = ledger_.budget();
   const std::string limit =
       budget > 0 ? fmt::format("the budget of {}", format_bytes(budget)) : "what the machine has";
-  fail<OutOfMemoryError>("allocate", "{} must fit into {}, of which {} are alive:\n{}", format_bytes(bytes),
-                         limit, format_bytes(ledger_.live()), table_of(ledger_.alive()));
+  fail_with_table<OutOfMemoryError>("allocate", table_of(ledger_.alive()),
+                                    "{} must fit into {}, of which {} are alive:", format_bytes(bytes), limit,
+                                    format_bytes(ledger_.live()));
 }
 
 namespace {

@@ -6,7 +6,7 @@ namespace retrace {
 
 std::byte* BlockCache::take(std::int64_t bytes, Lifetime lifetime) {
   if (bytes < kLarge) {
-    const auto found = small_.find(bytes);
+    const auto found = small_.find(held_bytes(bytes));
     if (found == small_.end() || found->second.empty()) return nullptr;
     std::byte* data = found->second.back();
     found->second.pop_back();
@@ -27,7 +27,7 @@ std::byte* BlockCache::take(std::int64_t bytes, Lifetime lifetime) {
 
 void BlockCache::put(std::byte* data, std::int64_t bytes, Lifetime lifetime) {
   if (bytes < kLarge) {
-    small_[bytes].push_back(data);
+    small_[held_bytes(bytes)].push_back(data);
     return;
   }
   auto piece = pieces_.find(data);

@@ -4,6 +4,7 @@
 #include <retrace/core/dtype.h>
 #include <retrace/core/error.h>
 #include <retrace/core/format.h>
+#include <retrace/core/printable.h>
 #include <retrace/core/shape.h>
 
 #include <string>
@@ -46,10 +47,18 @@ struct fmt::formatter<retrace::Device> : retrace::detail::PlainFormatter {
 
 namespace retrace {
 
-/// Throws an `E` that reads `[op] text`.
+/// Throws an `E` that reads `[op] text`, in one printable line: names in it may come from files.
 template <class E, class... Args>
 [[noreturn]] void fail(std::string_view op, fmt::format_string<Args...> text, Args&&... args) {
-  throw E(fmt::format("[{}] {}", op, fmt::format(text, std::forward<Args>(args)...)));
+  throw E(printable(fmt::format("[{}] {}", op, fmt::format(text, std::forward<Args>(args)...))));
+}
+
+/// Throws an `E` that reads as that of `fail`, with a table of several lines below it.
+template <class E, class... Args>
+[[noreturn]] void fail_with_table(std::string_view op, const std::string& table,
+                                  fmt::format_string<Args...> text, Args&&... args) {
+  throw E(printable(fmt::format("[{}] {}", op, fmt::format(text, std::forward<Args>(args)...))) + "\n" +
+          table);
 }
 
 }  // namespace retrace

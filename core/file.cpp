@@ -212,10 +212,13 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
 }
 
 std::string read_file(const fs::path& path) {
-  const Descriptor file(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
+  // without waiting: opening a FIFO that nobody writes would never return
+  const Descriptor file(
+      uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }));
   if (!file.open()) fail_to_read(path, "opening");
   struct stat about {};
   if (::fstat(file.get(), &about) != 0) fail_to_read(path, "opening");
+  if (!S_ISREG(about.st_mode)) fail<IoError>("read_file", "{} must be a regular file", path.string());
 
   std::string content;
   content.reserve(static_cast<std::size_t>(about.st_size));

@@ -31,7 +31,8 @@ void write_file_atomically(const std::filesystem::path& path,
 /// The same with content that is there already.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
-/// The bytes of the file `path`. Throws IoError, with the path and the system's reason.
+/// The bytes of the regular file `path`. Throws IoError, with the path and the system's reason; a directory,
+/// a FIFO or a device is no file.
 std::string read_file(const std::filesystem::path& path);
 
 }  // namespace retrace

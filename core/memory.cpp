@@ -84,7 +84,7 @@ std::string table_of(const std::vector<AllocationRecord>& records, std::size_t m
     }
     const auto& [path, op, tag] = key;
     text += fmt::format("{:>12}  {:>5}  {:<18}  {:<{}}  {}\n", group.bytes, group.count, name_of(tag),
-                        op.empty() ? "-" : op, width, path.empty() ? "-" : path);
+                        op.empty() ? "-" : op, width, path.empty() ? "-" : printable(path));
   }
   if (rest.count > 0) text += fmt::format("{:>12}  {:>5}  (smaller ones)\n", rest.bytes, rest.count);
   return text;

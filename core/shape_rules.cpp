@@ -1,4 +1,5 @@
 #include <retrace/core/fail.h>
+#include <retrace/core/saturated.h>
 #include <retrace/core/shape_rules.h>
 
 #include <algorithm>
@@ -20,6 +21,11 @@ constexpr std::int64_t kMaxExtent = std::numeric_limits<std::int32_t>::max();
 void check_at_most(std::string_view op, std::string_view what, Size2d got, std::int64_t most) {
   if (got.h > most || got.w > most)
     fail<ArgumentError>(op, "{} must be at most {}, got ({},{})", what, most, got.h, got.w);
+}
+
+/// The elements that a filter covers.
+std::int64_t dilated(std::int64_t extent, std::int64_t dilation) {
+  return (Saturated(dilation) * (extent - 1) + 1).value();
 }
 
 /// Positions of a window that covers `window` elements.
@@ -74,6 +80,7 @@ Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dOptions& options)
   check_at_least("conv2d", "stride", options.stride, 1);
   check_at_least("conv2d", "padding", options.padding, 0);
   check_at_least("conv2d", "dilation", options.dilation, 1);
+  check_at_most("conv2d", "stride", options.stride, kMaxExtent);
   check_at_most("conv2d", "padding", options.padding, kMaxExtent);
   check_at_most("conv2d", "dilation", options.dilation, kMaxExtent);
   if (options.groups < 1) fail<ArgumentError>("conv2d", "groups must be at least 1, got {}", options.groups);
@@ -88,7 +95,7 @@ Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dOptions& options)
     fail<ShapeError>("conv2d", "x has {} channels in each of {} groups but w {} expects {}",
                      x[1] / options.groups, options.groups, w, w[1]);
   }
-  const Size2d window(options.dilation.h * (w[2] - 1) + 1, options.dilation.w * (w[3] - 1) + 1);
+  const Size2d window(dilated(w[2], options.dilation.h), dilated(w[3], options.dilation.w));
   if (window.h > x[2] + 2 * options.padding.h || window.w > x[3] + 2 * options.padding.w)
     fail<ShapeError>("conv2d", "the filter must fit into the padded image, got ({},{}) for ({},{})", window.h,
                      window.w, x[2] + 2 * options.padding.h, x[3] + 2 * options.padding.w);
@@ -101,6 +108,7 @@ Shape pool2d_shape(std::string_view op, const Shape& x, const Pool2dOptions& opt
   check_at_least(op, "kernel", options.kernel, 1);
   check_at_most(op, "kernel", options.kernel, kMaxExtent);
   check_at_least(op, "stride", stride, 1);
+  check_at_most(op, "stride", stride, kMaxExtent);
   check_at_least(op, "padding", options.padding, 0);
   if (options.padding.h > options.kernel.h / 2 || options.padding.w > options.kernel.w / 2)
     fail<ArgumentError>(op, "padding must be at most half of the kernel ({},{}), got ({},{})",
@@ -198,17 +206,20 @@ SliceRule slice_rule(std::string_view op, const Shape& x, int dim, std::int64_t 
   if (begin < 0 || begin >= end || end > x[d])
     fail<ShapeError>(op, "a part of dimension {} of x {} must satisfy 0 <= begin < end <= {}, got [{},{})", d,
                      x, x[d], begin, end);
-  return {.shape = x.with(d, (end - begin + step - 1) / step), .dim = d, .begin = begin, .step = step};
+  return {.shape = x.with(d, (end - begin - 1) / step + 1),
+          .dim = d,
+          .begin = begin,
+          .step = std::min(step, x[d])};
 }
 
 void check_split(const Shape& x, std::span<const std::int64_t> sizes, int dim) {
-  std::int64_t sum = 0;
+  Saturated sum = 0;
   bool positive = true;
   for (const std::int64_t size : sizes) {
-    positive = positive && size >= 1 && size <= x[dim];
-    sum += positive ? size : 0;
+    positive = positive && size >= 1;
+    sum = sum + (positive ? size : 0);
   }
-  if (!positive || sum != x[dim])
+  if (!positive || sum.value() != x[dim])
     fail<ShapeError>("split", "the sizes must be at least 1 and add up to dimension {} of x {}, got ({})",
                      dim, x, fmt::join(sizes, ", "));
 }
@@ -217,14 +228,14 @@ Shape concatenated_shape(std::span<const Shape> shapes, int dim) {
   if (shapes.empty()) fail<ShapeError>("concatenate", "there must be at least one x, got none");
   const Shape& first = shapes.front();
   const int d = first.dimension(dim);
-  std::int64_t extent = 0;
+  Saturated extent = 0;
   for (const Shape& shape : shapes) {
     if (shape.rank() != first.rank() || !(shape.with(d, first[d]) == first))
       fail<ShapeError>("concatenate", "the xs must agree but in dimension {}, got {}", d,
                        fmt::join(shapes, ", "));
-    extent += shape[d];
+    extent = extent + shape[d];
   }
-  return first.with(d, extent);
+  return first.with(d, extent.value());
 }
 
 }  // namespace retrace

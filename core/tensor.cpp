@@ -1,3 +1,4 @@
+#include <retrace/core/convert.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/tensor.h>
@@ -11,7 +12,16 @@ namespace {
 template <class From, class To>
 void convert(const Tensor& from, To* to) {
   const std::span<const From> values = from.values<From>();
-  std::transform(values.begin(), values.end(), to, [](From value) { return static_cast<To>(value); });
+  std::transform(values.begin(), values.end(), to, [](From value) { return convert_to<To>(value); });
+}
+
+/// Throws unless every element of that type may be `value`.
+void check_fits(double value, DType dtype) {
+  visit(dtype, [&]<class T>(TypeTag<T>) {
+    if constexpr (std::integral<T>)
+      if (!fits<T>(value))
+        fail<ArgumentError>("full", "the value must be one that {} has, got {}", dtype, value);
+  });
 }
 
 }  // namespace
@@ -38,6 +48,7 @@ template Tensor Tensor::from(std::span<const std::int32_t>, const Shape&, Tag);
 template Tensor Tensor::from(std::span<const std::int64_t>, const Shape&, Tag);
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype, Tag tag, Device device) {
+  check_fits(value, dtype);
   Tensor result(shape, dtype, tag, device);
   kernel::fill(result, value);
   return result;

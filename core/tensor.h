@@ -27,7 +27,8 @@ class Tensor {
   static Tensor from(std::initializer_list<T> values, const Shape& shape, Tag tag = Tag::data) {
     return from(std::span<const T>(values.begin(), values.size()), shape, tag);
   }
-  /// Every element is `value`, converted to `dtype`.
+  /// Every element is `value`, converted to `dtype`; for integers its fraction is cut off. Throws
+  /// ArgumentError if it is out of their range.
   static Tensor full(const Shape& shape, double value, DType dtype, Tag tag = Tag::data,
                      Device device = Device::cpu());
   /// Every element is 0.
@@ -79,7 +80,8 @@ class Tensor {
   Tensor slice(std::int64_t begin, std::int64_t end) const;
   /// A copy with bytes of its own.
   Tensor clone(Tag tag) const;
-  /// A copy with elements converted; the narrower type rounds.
+  /// A copy with elements converted. A narrower float type rounds; from floats to integers the fraction is
+  /// cut off, values out of range become the nearest integer in it, and NaN becomes 0.
   Tensor to(DType dtype, Tag tag) const;
   /// A copy on that device.
   Tensor to(Device device, Tag tag) const;

@@ -1,3 +1,4 @@
+#include <retrace/core/convert.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/loops.h>
 #include <retrace/cuda/gpu.h>
@@ -63,7 +64,7 @@ void copy(const Tensor& x, Tensor& y) {
 
 void fill(Tensor& y, double value) {
   visit(y.dtype(), [&]<class T>(TypeTag<T>) {
-    launch(y.device(), blocks_for(y.numel()), kThreads, &fill_kernel<T>, y.numel(), static_cast<T>(value),
+    launch(y.device(), blocks_for(y.numel()), kThreads, &fill_kernel<T>, y.numel(), convert_to<T>(value),
            y.mutable_data<T>());
   });
 }

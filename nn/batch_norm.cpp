@@ -1,5 +1,6 @@
 #include <retrace/autograd/ops/batch_norm.h>
 #include <retrace/core/fail.h>
+#include <retrace/core/saturated.h>
 #include <retrace/nn/batch_norm.h>
 #include <retrace/nn/option_ranges.h>
 
@@ -28,7 +29,10 @@ Var BatchNorm2d::normalize(const Var& x, bool relu) {
   const auto op = relu ? &batch_norm_relu : &batch_norm;
   const Var y = op(x, weight_, bias_, running_mean_, running_var_,
                    {.training = training(), .momentum = options_.momentum, .eps = options_.eps});
-  if (training() && !Recomputing::active()) ++*num_batches_tracked_.mutable_data<std::int64_t>();
+  if (training() && !Recomputing::active()) {
+    auto* count = num_batches_tracked_.mutable_data<std::int64_t>();
+    *count = (Saturated(*count) + 1).value();  // a file may hold any number
+  }
   return y;
 }
 

@@ -1,4 +1,5 @@
 #include <retrace/autograd/ops/elementwise.h>
+#include <retrace/core/convert.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/range.h>
@@ -116,10 +117,11 @@ void GradScaler::load_state(const std::vector<Named<Tensor>>& state) {
   options.init_scale = state[0].second.item();
   options.growth_factor = state[1].second.item();
   options.backoff_factor = state[2].second.item();
-  options.growth_interval = static_cast<std::int64_t>(state[3].second.item());
-  const auto tracker = static_cast<std::int64_t>(state[4].second.item());
+  options.growth_interval = convert_to<std::int64_t>(state[3].second.item());
+  const auto tracker = convert_to<std::int64_t>(state[4].second.item());
   checked(options);
-  if (tracker < 0) fail<ArgumentError>(kName, "growth_tracker must be at least 0, got {}", tracker);
+  if (tracker < 0 || tracker >= options.growth_interval)
+    fail<ArgumentError>(kName, "growth_tracker must be in [0,{}), got {}", options.growth_interval, tracker);
   scale_ = options.init_scale;
   growth_tracker_ = tracker;
   options.init_scale = options_.init_scale;

@@ -19,7 +19,7 @@ void check_factor(std::string_view op, double gamma) { kDecayFactorRange.check(o
 
 /// The part of the rate that the warm-up has reached.
 double risen(std::int64_t step, std::int64_t warmup) {
-  return step < warmup ? static_cast<double>(step + 1) / static_cast<double>(warmup + 1) : 1;
+  return step < warmup ? (static_cast<double>(step) + 1) / (static_cast<double>(warmup) + 1) : 1;
 }
 
 /// A rate that falls with `shape` from 1, after the warm-up, to 0, after all steps.

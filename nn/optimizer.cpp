@@ -1,5 +1,6 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/not_null.h>
 #include <retrace/core/scope.h>
 #include <retrace/nn/optimizer.h>
 #include <retrace/nn/option_ranges.h>
@@ -12,6 +13,7 @@ namespace retrace {
 namespace {
 
 constexpr std::string_view kStepName = "step";
+constexpr std::int64_t kMaxSteps = std::int64_t{1} << 53;  // Adam's formula takes them as a double
 
 /// Throws unless a tensor of state has its parameter's shape and element type.
 void check_fits(std::string_view op, const std::string& name, const Tensor& state, const Tensor& parameter) {
@@ -35,6 +37,7 @@ Optimizer::Optimizer(std::string_view name, std::vector<Parameter*> parameters, 
       steps_(parameters.size()),
       states_(parameters.size()) {
   kLearningRateRange.check(name_, "lr", lr_);
+  parameters = none_null(name_, "parameter", std::move(parameters));
   if (parameters.empty()) fail<ArgumentError>(name_, "there must be at least one parameter, got none");
   if (std::set<Parameter*>(parameters.begin(), parameters.end()).size() != parameters.size())
     fail<ArgumentError>(name_, "each parameter must be given once, got one twice");
@@ -115,8 +118,8 @@ void Optimizer::load_state(const std::vector<Named<Tensor>>& state) {
   const auto steps = step.to_vector<std::int64_t>();
   std::vector<Tensors> states(parameters_.size());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (steps[i] < 0)
-      fail<ArgumentError>(name_, "the steps of a parameter must be at least 0, got {}", steps[i]);
+    if (steps[i] < 0 || steps[i] > kMaxSteps)
+      fail<ArgumentError>(name_, "the steps of a parameter must be in [0,2^53], got {}", steps[i]);
     if (steps[i] == 0) continue;
     for (const std::string& state_name : state_names_) {
       const std::string name = name_at(state_name, i);

@@ -46,7 +46,7 @@ class Optimizer {
 
  protected:
   /// `name` stands in errors and in the ledger: a string literal. Throws ArgumentError when there is no
-  /// parameter, or one is given twice.
+  /// parameter, one is null, or one is given twice.
   Optimizer(std::string_view name, std::vector<Parameter*> parameters, double lr,
             std::vector<std::string> state_names);
 

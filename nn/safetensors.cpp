@@ -1,25 +1,26 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/file.h>
 #include <retrace/nn/file_kind.h>
+#include <retrace/nn/json.h>
 #include <retrace/nn/safetensors.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
 namespace retrace {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using detail::Json;
+using detail::shown;
 
 constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr std::size_t kLengthBytes = 8;
-constexpr int kMostDepth = 4;  // a deeper header is none of ours, and JSON is printed recursively
-constexpr std::size_t kMostShown = 80;
+constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr int kMaxDepth = 4;
 static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
 
 struct DTypeName {
@@ -37,14 +38,23 @@ std::span<const std::byte> bytes_of(const Tensor& tensor) {
 
 // ---- writing
 
-void check_names(const std::vector<Named<Tensor>>& tensors) {
+void check_text(std::string_view what, const std::string& text) {
+  if (!is_utf8(text)) fail<ArgumentError>("save_tensors", "{} must be UTF-8, got '{}'", what, text);
+}
+
+void check_texts(const std::vector<Named<Tensor>>& tensors, const Metadata& metadata) {
   std::set<std::string_view> seen;
   for (const auto& [name, tensor] : tensors) {
+    check_text("a name", name);
     if (name == kMetadataKey)
       fail<ArgumentError>("save_tensors", "a tensor may have any name but {}, which is the format's own",
                           kMetadataKey);
     if (!seen.insert(name).second)
       fail<ArgumentError>("save_tensors", "each name must occur once, got '{}' twice", name);
+  }
+  for (const auto& [key, value] : metadata) {
+    check_text("a key of the metadata", key);
+    check_text("a value of the metadata", value);
   }
 }
 
@@ -66,32 +76,25 @@ std::string header_of(const std::vector<Named<Tensor>>& tensors, const std::vect
     begins[i] = end;
     end += tensors[i].second.bytes();
   }
-  Json header = Json::object();
-  if (!metadata.empty()) header[std::string(kMetadataKey)] = metadata;
+  Json::object_t header;
+  if (!metadata.empty()) header.emplace_back(kMetadataKey, metadata);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto& [name, tensor] = tensors[i];
     const auto type = std::ranges::find(kDTypeNames, tensor.dtype(), &DTypeName::dtype);
-    header[name] = {{"dtype", type->name},
-                    {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())},
-                    {"data_offsets", {begins[i], begins[i] + tensor.bytes()}}};
+    const std::vector<std::int64_t> shape(tensor.shape().begin(), tensor.shape().end());
+    Json entry = {
+        {"dtype", type->name}, {"shape", shape}, {"data_offsets", {begins[i], begins[i] + tensor.bytes()}}};
+    header.emplace_back(name, std::move(entry));  // `operator[]` would search for the name
   }
-  try {
-    std::string text = header.dump();
-    text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');
-    return text;
-  } catch (const Json::exception& error) {
-    fail<ArgumentError>("save_tensors", "names and metadata must be UTF-8, got: {}", error.what());
-  }
+  std::string text = Json(std::move(header)).dump();
+  text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');
+  if (text.size() > kMaxHeaderBytes)
+    fail<ArgumentError>("save_tensors", "names, shapes and metadata must take at most {} bytes, got {}",
+                        kMaxHeaderBytes, text.size());
+  return text;
 }
 
 // ---- reading
-
-/// A piece of the header for an error's text.
-std::string shown(const Json& value) {
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true);
-  if (text.size() > kMostShown) text = text.substr(0, kMostShown) + "...";
-  return text;
-}
 
 /// Reads one file's content; every length is checked before it is used.
 class Parser {
@@ -102,7 +105,7 @@ class Parser {
   TensorFile parse() {
     const Json header = parse_header();
     TensorFile file;
-    for (const auto& [name, entry] : header.items()) {
+    for (const auto& [name, entry] : header.get_ref<const Json::object_t&>()) {
       if (name == kMetadataKey)
         file.metadata = parse_metadata(entry);
       else
@@ -135,23 +138,19 @@ class Parser {
     std::uint64_t length = 0;
     std::memcpy(&length, content_.data(), kLengthBytes);
     const std::size_t rest = content_.size() - kLengthBytes;
+    if (length > kMaxHeaderBytes && length <= rest)
+      reject("its header must have at most {} bytes, got {}", kMaxHeaderBytes, length);
     if (length > rest) reject("its header must have {} bytes, and {} are left in the file", length, rest);
     const std::string_view text = content_.substr(kLengthBytes, length);
     data_ = content_.substr(kLengthBytes + length);
 
-    std::set<std::string> names;
-    const auto check = [&](int depth, Json::parse_event_t event, const Json& parsed) {
-      if (depth > kMostDepth) reject("its header must not nest deeper than {} levels", kMostDepth);
-      if (event == Json::parse_event_t::key && depth == 1 && !names.insert(parsed.get<std::string>()).second)
-        reject("each name must occur once, got {} twice", shown(parsed));
-      return true;
-    };
-    Json header;
-    try {
-      header = Json::parse(text, check);
-    } catch (const Json::exception& error) {
-      reject("its header must be JSON: {}", error.what());
-    }
+    const Json header = [&] {
+      try {
+        return detail::parse_json(text, kMaxDepth);
+      } catch (const FormatError& error) {
+        reject("its header {}", error.what());
+      }
+    }();
     if (!header.is_object()) reject("its header must be a JSON object, got {}", shown(header));
     return header;
   }
@@ -159,7 +158,7 @@ class Parser {
   Metadata parse_metadata(const Json& entry) const {
     if (!entry.is_object()) reject("{} must be a JSON object of strings, got {}", kMetadataKey, shown(entry));
     Metadata metadata;
-    for (const auto& [key, value] : entry.items()) {
+    for (const auto& [key, value] : entry.get_ref<const Json::object_t&>()) {
       if (!value.is_string())
         reject("{} must hold strings, got {} for '{}'", kMetadataKey, shown(value), key);
       metadata[key] = value.get<std::string>();
@@ -168,9 +167,9 @@ class Parser {
   }
 
   Entry parse_entry(const std::string& name, const Json& entry) const {
-    if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
+    if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") || !entry.contains("shape") ||
         !entry.contains("data_offsets"))
-      reject("'{}' must have dtype, shape and data_offsets, got {}", name, shown(entry));
+      reject("'{}' must have dtype, shape and data_offsets, and nothing else, got {}", name, shown(entry));
     Entry result{
         .name = name, .dtype = parse_dtype(name, entry["dtype"]), .shape = parse_shape(name, entry["shape"])};
 
@@ -252,7 +251,7 @@ class Parser {
 
 void save_tensors(const std::filesystem::path& path, const std::vector<Named<Tensor>>& tensors,
                   const Metadata& metadata) {
-  check_names(tensors);
+  check_texts(tensors, metadata);
   const std::vector<std::size_t> order = layout(tensors);
   const std::string header = header_of(tensors, order, metadata);
   const std::uint64_t length = header.size();

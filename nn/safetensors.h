@@ -21,7 +21,7 @@ struct TensorFile {
 /// Writes tensors as safetensors (https://github.com/huggingface/safetensors), which PyTorch and others read:
 /// 8 bytes with the length of a JSON header, the header, then the elements, little-endian, wide types first
 /// so that they are aligned. The file is replaced as a whole or not at all. Throws ArgumentError for a name
-/// that occurs twice or is not UTF-8, and IoError.
+/// that occurs twice, text that is not UTF-8, and more than 100 MB of names and shapes, and IoError.
 void save_tensors(const std::filesystem::path& path, const std::vector<Named<Tensor>>& tensors,
                   const Metadata& metadata = {});
 

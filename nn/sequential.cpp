@@ -16,6 +16,9 @@ Sequential& Sequential::append(std::shared_ptr<Module> module) {
 Sequential& Sequential::append(std::string name, std::shared_ptr<Module> module) {
   if (module == nullptr)
     fail<ArgumentError>("sequential", "the module '{}' must be one, got an empty pointer", name);
+  for (const auto& [path, inner] : module->named_modules())
+    if (inner == this)
+      fail<ArgumentError>("sequential", "a module must not contain itself, but '{}' contains this one", name);
   if (name.empty() || name.find('.') != std::string::npos)
     fail<ArgumentError>("sequential", "a name must not be empty or contain a '.', got '{}'", name);
   if (std::ranges::find(modules_, name, &Named<std::shared_ptr<Module>>::first) != modules_.end())

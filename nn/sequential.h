@@ -21,7 +21,8 @@ class Sequential final : public Module {
   explicit Sequential(const std::vector<Named<std::shared_ptr<Module>>>& modules);
 
   /// Puts a module behind the others, named by its position or as given. Throws ArgumentError for an empty
-  /// pointer and for a name that is empty, contains a '.', or is taken.
+  /// pointer, for a module that is or contains this one, and for a name that is empty, contains a '.', or is
+  /// taken.
   Sequential& append(std::shared_ptr<Module> module);
   /// The same under a name as given.
   Sequential& append(std::string name, std::shared_ptr<Module> module);

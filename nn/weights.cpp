@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace retrace {
 
@@ -78,6 +79,14 @@ void check_fit(const std::vector<Named<Assignment>>& assignments, std::string_vi
                      list_of(mistyped));
 }
 
+/// Copies the sources that lie in a tensor to be written, which may be written before they are read.
+void keep_sources(std::vector<Named<Assignment>>& assignments) {
+  std::set<const Storage*> written;
+  for (const auto& [name, assignment] : assignments) written.insert(&assignment.to.storage());
+  for (auto& [name, assignment] : assignments)
+    if (written.contains(&assignment.from.storage())) assignment.from = assignment.from.clone(Tag::workspace);
+}
+
 void assign(Assignment& assignment) {
   Tensor& to = assignment.to;
   Tensor value = assignment.from;
@@ -90,6 +99,7 @@ void load(const std::vector<Named<Tensor>>& tensors, const std::vector<Named<Ten
           std::string_view op, std::string_view source) {
   std::vector<Named<Assignment>> assignments = match_names(tensors, state, op, source);
   check_fit(assignments, op, source);
+  keep_sources(assignments);
   for (auto& [name, assignment] : assignments) assign(assignment);
 }
 

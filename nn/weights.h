@@ -10,9 +10,9 @@ namespace retrace {
 /// A module's parameters, then its buffers, each under its path, sharing their bytes.
 std::vector<Named<Tensor>> state_dict(Module& module);
 
-/// Copies `state` into the module's parameters and buffers; f32 widens to f64 exactly. Nothing changes unless
-/// all of it fits. Throws ArgumentError for missing, unexpected or repeated names, ShapeError and DTypeError,
-/// each with the list of names.
+/// Copies `state`, which may be tensors of the module itself, into the module's parameters and buffers; f32
+/// widens to f64 exactly. Nothing changes unless all of it fits. Throws ArgumentError for missing, unexpected
+/// or repeated names, ShapeError and DTypeError, each with the list of names.
 void load_state_dict(Module& module, const std::vector<Named<Tensor>>& state);
 /// The same for a module's tensors under names of the caller's, which share the module's bytes.
 void load_state_dict(const std::vector<Named<Tensor>>& tensors, const std::vector<Named<Tensor>>& state);

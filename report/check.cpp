@@ -26,7 +26,7 @@ Recording::Moment detail::end_of_phase(const Recording& recording, std::size_t p
 
 std::string detail::escaped(std::string_view text) {
   std::string result;
-  for (const char c : text) {
+  for (const char c : printable(text)) {  // XML takes neither control characters nor bytes that are no UTF-8
     if (c == '<')
       result += "&lt;";
     else if (c == '&')

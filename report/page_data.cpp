@@ -161,7 +161,7 @@ std::string detail::page_data(const MemoryReport& report) {
   for (const DepthPoint& point : report.depths)
     json["depths"].push_back({point.series, point.blocks, point.after_forward_bytes, point.peak_bytes});
   json["texts"] = texts.list();
-  return json.dump();
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);  // names need not be UTF-8
 }
 
 }  // namespace retrace

@@ -18,7 +18,10 @@ constexpr std::string_view kTotal = "activation bytes of the step";
 constexpr int kThread = 1;
 
 /// A text as JSON has it.
-std::string json(std::string_view text) { return nlohmann::json(text).dump(); }
+/// A text as JSON; names need not be UTF-8.
+std::string json(std::string_view text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
 
 /// Nanoseconds; what is printed are microseconds with three digits, so that sums stay exact.
 std::int64_t nanoseconds(double seconds) { return std::llround(1e9 * seconds); }

@@ -1,8 +1,15 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/core/fail.h>
+#include <retrace/core/not_null.h>
 #include <retrace/revnet/adapters.h>
 
 namespace retrace {
+
+AffineAdapterNaive::AffineAdapterNaive(std::shared_ptr<Module> f)
+    : f_(not_null("AffineAdapterNaive", "f", std::move(f))) {}
+
+AffineAdapterSigmoid::AffineAdapterSigmoid(std::shared_ptr<Module> f)
+    : f_(not_null("AffineAdapterSigmoid", "f", std::move(f))) {}
 
 Vars AffineAdapterNaive::forward_all(const Vars& x) {
   const Var t = (*f_)(x.front());

@@ -10,7 +10,8 @@ namespace retrace {
 /// t = f(x), s = exp(t).
 class AffineAdapterNaive final : public Module {
  public:
-  explicit AffineAdapterNaive(std::shared_ptr<Module> f) : f_(std::move(f)) {}  ///< f returns t
+  /// f returns t. Throws ArgumentError if it is null.
+  explicit AffineAdapterNaive(std::shared_ptr<Module> f);
   Vars forward_all(const Vars& x) override;
   void members(Members& m) override { m.module("f", f_); }
 
@@ -22,8 +23,8 @@ class AffineAdapterNaive final : public Module {
 /// h = f(x) with twice the channels of a stream; s = sigmoid(h[:, 1::2] + 2), t = h[:, 0::2].
 class AffineAdapterSigmoid final : public Module {
  public:
-  /// f returns twice the channels of a stream.
-  explicit AffineAdapterSigmoid(std::shared_ptr<Module> f) : f_(std::move(f)) {}
+  /// f returns twice the channels of a stream. Throws ArgumentError if it is null.
+  explicit AffineAdapterSigmoid(std::shared_ptr<Module> f);
   /// Throws ShapeError when the channels of h are odd in number.
   Vars forward_all(const Vars& x) override;
   void members(Members& m) override { m.module("f", f_); }

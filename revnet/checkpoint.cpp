@@ -1,4 +1,5 @@
 #include <retrace/autograd/record.h>
+#include <retrace/core/not_null.h>
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/replay.h>
 
@@ -42,7 +43,7 @@ class CheckpointHook final : public TapeHook {
 }  // namespace
 
 Vars checkpoint(const std::shared_ptr<Module>& module, const Vars& x) {
-  const ModuleScope scope(*module);
+  const ModuleScope scope(*not_null(kName, "module", module.get()));
   if (!wants_backward(*module, x)) {
     const NoTape no_tape;
     return module->forward_all(x);

@@ -1,4 +1,5 @@
 #include <retrace/core/fail.h>
+#include <retrace/core/not_null.h>
 #include <retrace/revnet/invertible.h>
 #include <retrace/revnet/replay.h>
 
@@ -22,6 +23,8 @@ Rewound rewind_by_recomputing(Tensors y, const Tensors& dy, const Undo& undo, co
 }
 
 }  // namespace
+
+Inverse::Inverse(std::shared_ptr<InvertibleModule> fn) : fn_(not_null("Inverse", "fn", std::move(fn))) {}
 
 Var InvertibleModule::inverse(const Var&) {
   fail<NotImplementedError>("inverse",

@@ -52,8 +52,8 @@ class Inverse final : public InvertibleModule {
   }
 
  public:
-  /// fn: what is swapped; shared, not copied.
-  explicit Inverse(std::shared_ptr<InvertibleModule> fn) : fn_(std::move(fn)) {}
+  /// fn: what is swapped; shared, not copied. Throws ArgumentError if it is null.
+  explicit Inverse(std::shared_ptr<InvertibleModule> fn);
 
   Vars forward_all(const Vars& ys) override { return within(&InvertibleModule::inverse_all, ys); }
   Var forward(const Var& y) override { return within(&InvertibleModule::inverse, y); }

@@ -1,6 +1,7 @@
 #include <retrace/autograd/ops.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/names.h>
+#include <retrace/core/saturated.h>
 #include <retrace/nn/init.h>
 #include <retrace/nn/option_ranges.h>
 #include <retrace/revnet/checkpoint.h>
@@ -15,6 +16,10 @@
 namespace retrace {
 
 namespace {
+
+constexpr std::int64_t kMaxParameters = std::int64_t{1} << 59;  // as many elements as a tensor may have
+
+std::int64_t count_parameters(const NetworkOptions& options);
 
 const NetworkOptions& checked(const NetworkOptions& options) {
   if (options.blocks.empty() || options.channels.size() != options.blocks.size() + 1)
@@ -34,6 +39,9 @@ const NetworkOptions& checked(const NetworkOptions& options) {
     fail<ArgumentError>("network", "there must be at least 1 input channel and 1 class, got {} and {}",
                         options.in_channels, options.classes);
   kNetworkDropoutRange.check("network", "the dropout probability", options.dropout);
+  if (count_parameters(options) > kMaxParameters)
+    fail<ArgumentError>(
+        "network", "the network must have at most 2^59 parameters, but its channels and blocks make more");
   return options;
 }
 
@@ -44,11 +52,42 @@ std::int64_t stride_of(const NetworkOptions& options, std::size_t place) {
 }
 
 std::int64_t width_out(const NetworkOptions& options, std::size_t stage) {
-  return options.channels[stage + 1] * expansion(options.bottleneck);
+  return (Saturated(options.channels[stage + 1]) * expansion(options.bottleneck)).value();
 }
 
 std::int64_t width_in(const NetworkOptions& options, std::size_t stage) {
   return stage == 0 ? options.channels[0] : width_out(options, stage - 1);
+}
+
+/// Parameters of a ResidualBranch: its convolutions, and two a channel of each batch norm.
+Saturated branch_parameters(Saturated in, Saturated width, bool bottleneck, bool preactivation) {
+  const Saturated first_norm = preactivation ? Saturated(2) * in : 0;
+  if (bottleneck) return first_norm + in * width + width * (Saturated(13) * width + 4);
+  return first_norm + Saturated(9) * in * width + width * (Saturated(9) * width + 2);
+}
+
+/// Parameters of one block of a stage, as make_stage builds it.
+Saturated block_parameters(const NetworkOptions& options, std::size_t stage, bool first) {
+  const std::int64_t in = first ? width_in(options, stage) : width_out(options, stage);
+  const std::int64_t width = options.channels[stage + 1];
+  const Saturated out = width_out(options, stage);
+  const bool preactivation = stage > 0 || !first;
+  const bool keeps_shape = (!first || stride_of(options, stage + 1) == 1) && in == out.value();
+  if (options.reversible && keeps_shape)
+    return Saturated(2) * branch_parameters(in / 2, width / 2, options.bottleneck, preactivation);
+  const Saturated shortcut = keeps_shape ? 0 : out * in + Saturated(2) * out;
+  return shortcut + branch_parameters(in, width, options.bottleneck, preactivation);
+}
+
+std::int64_t count_parameters(const NetworkOptions& options) {
+  const Saturated stem = options.channels[0];
+  const Saturated kernel = options.stem.kernel;
+  Saturated count = stem * options.in_channels * kernel * kernel + Saturated(2) * stem;
+  for (std::size_t s = 0; s < options.blocks.size(); ++s)
+    count = count + block_parameters(options, s, true) +
+            block_parameters(options, s, false) * (options.blocks[s] - 1);
+  const Saturated features = width_out(options, options.blocks.size() - 1);
+  return (count + Saturated(2) * features + (features + 1) * options.classes).value();
 }
 
 std::shared_ptr<InvertibleModule> coupling(std::int64_t in, std::int64_t width, const BranchOptions& branch) {
@@ -140,6 +179,8 @@ void ResidualNetwork::set_policy(Policy policy) {
   policy_ = policy;
   for (const auto& stage : stages_) stage->set_policy(policy);
 }
+
+std::int64_t parameter_count(const NetworkOptions& options) { return count_parameters(checked(options)); }
 
 bool has_reversible_blocks(const NetworkOptions& options) {
   for (std::size_t s = 0; s < checked(options).blocks.size(); ++s) {

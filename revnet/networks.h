@@ -85,6 +85,10 @@ class ResidualNetwork final : public Module {
   Linear classifier_;
 };
 
+/// The number of trainable parameters of the network with these options; the network is not built. Throws
+/// ArgumentError for options that make no network.
+std::int64_t parameter_count(const NetworkOptions& options);
+
 /// Whether policy `reversible` has anything to work with. Throws ArgumentError for options that make no
 /// network.
 bool has_reversible_blocks(const NetworkOptions& options);

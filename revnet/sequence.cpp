@@ -36,6 +36,12 @@ InvertibleSequence::InvertibleSequence(std::vector<std::shared_ptr<InvertibleMod
   couplings_alike_ = all_cut_alike(blocks_);
 }
 
+const std::shared_ptr<InvertibleModule>& InvertibleSequence::block(std::size_t i) const {
+  if (i >= size())
+    fail<ArgumentError>("InvertibleSequence", "a block's number must be below {}, got {}", size(), i);
+  return blocks_[i];
+}
+
 void InvertibleSequence::members(Members& m) {
   for (std::size_t i = 0; i < blocks_.size(); ++i) m.module(name_of_block(i), blocks_[i]);
 }

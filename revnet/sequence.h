@@ -29,8 +29,8 @@ class InvertibleSequence final : public InvertibleModule {
   void members(Members& m) override;
 
   std::size_t size() const { return blocks_.size(); }  ///< how many blocks there are
-  /// The i-th, from 0.
-  const std::shared_ptr<InvertibleModule>& block(std::size_t i) const { return blocks_[i]; }
+  /// The i-th, from 0. Throws ArgumentError out of range.
+  const std::shared_ptr<InvertibleModule>& block(std::size_t i) const;
 
  private:
   std::shared_ptr<Module> copy() const override { return std::make_shared<InvertibleSequence>(*this); }

@@ -1,3 +1,4 @@
+#include <retrace/core/not_null.h>
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/stage.h>
 
@@ -8,7 +9,7 @@ namespace retrace {
 
 Stage::Stage(std::vector<std::shared_ptr<Module>> ordinary,
              std::vector<std::shared_ptr<InvertibleModule>> invertible)
-    : ordinary_(std::move(ordinary)) {
+    : ordinary_(none_null("Stage", "block", std::move(ordinary))) {
   if (!invertible.empty())
     run_ = std::make_shared<InvertibleSequence>(std::move(invertible), ordinary_.size());
 }

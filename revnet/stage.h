@@ -12,7 +12,7 @@ namespace retrace {
 /// activations back. Blocks are named "0", "1", ... through both. All policies compute the same numbers.
 class Stage final : public Module {
  public:
-  /// Either may be empty.
+  /// Either may be empty. Throws ArgumentError for a null block.
   Stage(std::vector<std::shared_ptr<Module>> ordinary,
         std::vector<std::shared_ptr<InvertibleModule>> invertible);
 

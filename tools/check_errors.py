@@ -16,7 +16,7 @@ from check_includes import LAYERS, sources
 
 FOLDERS = (*LAYERS, "cli")
 LITERALS = r'((?:"(?:\\.|[^"\\\n])*"\s*)+)'
-CALL = re.compile(r"\bfail<[^<>]*>\(\s*[^,;]*?,\s*" + LITERALS)
+CALL = re.compile(r"\bfail(?:_with_table)?<[^<>]*>\(\s*(?:[^,;]*?,\s*){1,2}?" + LITERALS)
 LITERAL = re.compile(r'"((?:\\.|[^"\\\n])*)"')
 PLACEHOLDER = re.compile(r"(?<!\{)\{[^{}]*\}(?!\})")
 SEAM = re.compile(r'"\s*\n\s*f?"')  # between the parts of one literal

@@ -1,8 +1,10 @@
+#include <retrace/core/convert.h>
 #include <retrace/core/cpu/parallel.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/loops.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace retrace {
 
@@ -15,6 +17,10 @@ void copy_cpu(const Tensor& x, Tensor& y) {
   visit(x.dtype(), [&]<class T>(TypeTag<T>) {
     const T* from = x.data<T>();
     T* to = y.mutable_data<T>();
+    if (x.shares_storage(y)) {  // perhaps the same bytes, moved
+      std::memmove(to, from, static_cast<std::size_t>(x.bytes()));
+      return;
+    }
     parallel_for(x.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) {
       std::copy(from + begin, from + end, to + begin);
     });
@@ -24,7 +30,7 @@ void copy_cpu(const Tensor& x, Tensor& y) {
 void fill_cpu(Tensor& y, double value) {
   visit(y.dtype(), [&]<class T>(TypeTag<T>) {
     T* to = y.mutable_data<T>();
-    parallel_for(y.numel(), kGrain, [=, v = static_cast<T>(value)](std::int64_t begin, std::int64_t end) {
+    parallel_for(y.numel(), kGrain, [=, v = convert_to<T>(value)](std::int64_t begin, std::int64_t end) {
       std::fill(to + begin, to + end, v);
     });
   });

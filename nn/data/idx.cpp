@@ -17,6 +17,7 @@ constexpr std::uint32_t kImagesMagic = 0x00000803;  // unsigned bytes, 3 dimensi
 constexpr std::uint32_t kLabelsMagic = 0x00000801;  // unsigned bytes, 1 dimension
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 40;
 constexpr std::size_t kPiece = std::size_t{1} << 20;
+constexpr std::int64_t kMaxRest = std::int64_t{1} << 20;  // bytes too many that are counted
 constexpr int kClasses = 10;
 
 /// A file in IDX form: unsigned bytes and their extents.
@@ -65,26 +66,38 @@ std::vector<std::int64_t> read_header(std::string_view op, detail::InputFile& fi
   return extents;
 }
 
-/// Memory grows with what the file really holds, not with what its header says.
+/// The file's bytes behind its header, `wanted` of them, or fewer where it ends. Memory grows with what the
+/// file really holds, not with what its header says.
+std::vector<std::uint8_t> read_bytes(detail::InputFile& file, std::size_t wanted) {
+  std::vector<std::uint8_t> bytes;
+  while (bytes.size() < wanted) {
+    const std::size_t done = bytes.size();
+    const std::size_t more = std::min(wanted - done, std::max(kPiece, done));
+    bytes.resize(done + more);
+    const std::size_t found = file.read(std::span(bytes).subspan(done));
+    bytes.resize(done + found);
+    if (found < more) break;
+  }
+  return bytes;
+}
+
 Idx read_idx(std::string_view op, const fs::path& path, std::uint32_t magic) {
   detail::InputFile file(op, path);
   Idx idx{.name = file.name(), .extents = read_header(op, file, magic), .bytes = {}};
-  std::size_t expected = 1;
-  for (const std::int64_t extent : idx.extents) expected *= static_cast<std::size_t>(extent);
-  while (idx.bytes.size() < expected) {
-    const std::size_t done = idx.bytes.size();
-    const std::size_t wanted = std::min(expected - done, std::max(kPiece, done));
-    idx.bytes.resize(done + wanted);
-    const std::size_t found = file.read(std::span(idx.bytes).subspan(done));
-    idx.bytes.resize(done + found);
-    if (found < wanted) break;
-  }
-  const std::size_t found = idx.bytes.size() + static_cast<std::size_t>(file.count_rest());
-  const std::size_t header = 4 + 4 * idx.extents.size();
-  if (found != expected)
-    fail<FormatError>(op, "{} must be {} bytes{} for the extents [{}] in its header, got {}", idx.name,
-                      header + expected, path.extension() == ".gz" ? " when inflated" : "",
-                      fmt::join(idx.extents, ","), header + found);
+  const auto header = static_cast<std::int64_t>(4 + 4 * idx.extents.size());
+  std::int64_t expected = 1;
+  for (const std::int64_t extent : idx.extents) expected *= extent;
+  const auto check = [&](bool right, std::string_view got, std::int64_t bytes) {
+    if (!right)
+      fail<FormatError>(op, "{} must be {} bytes{} for the extents [{}] in its header, got {}{}", idx.name,
+                        header + expected, path.extension() == ".gz" ? " when inflated" : "",
+                        fmt::join(idx.extents, ","), got, bytes);
+  };
+  check(header + expected <= file.max_bytes(), path.extension() == ".gz" ? "at most " : "", file.max_bytes());
+  idx.bytes = read_bytes(file, static_cast<std::size_t>(expected));
+  const std::int64_t rest = file.count_rest(kMaxRest);
+  const std::int64_t found = static_cast<std::int64_t>(idx.bytes.size()) + rest;
+  check(found == expected, rest == kMaxRest ? "at least " : "", header + found);
   return idx;
 }
 

@@ -1,6 +1,7 @@
 #include <zlib.h>
 
 #include <retrace/core/fail.h>
+#include <retrace/core/saturated.h>
 #include <retrace/nn/data/input_file.h>
 
 #include <algorithm>
@@ -14,7 +15,8 @@ namespace fs = std::filesystem;
 
 namespace {
 constexpr std::size_t kChunk = std::size_t{1} << 16;
-constexpr int kGzipWindow = 15 + 16;  // the largest window, and a gzip header instead of a zlib one
+constexpr std::int64_t kMaxRatio = 1032;  // of deflate: 258 bytes in 2 bits
+constexpr int kGzipWindow = 15 + 16;      // the largest window, and a gzip header instead of a zlib one
 }  // namespace
 
 void check_folder(std::string_view op, const fs::path& folder, std::string_view hint) {
@@ -28,7 +30,9 @@ std::int64_t file_bytes(std::string_view op, const fs::path& path) {
   std::error_code error;
   if (!fs::exists(path, error)) fail<IoError>(op, "{} must exist", path.string());
   if (!fs::is_regular_file(path, error)) fail<IoError>(op, "{} must be a file", path.string());
-  return static_cast<std::int64_t>(fs::file_size(path));
+  const std::uintmax_t bytes = fs::file_size(path, error);
+  if (error) fail<IoError>(op, "{} must be readable", path.string());
+  return static_cast<std::int64_t>(bytes);
 }
 
 struct InputFile::Inflater {
@@ -44,11 +48,13 @@ struct InputFile::Inflater {
   Inflater& operator=(const Inflater&) = delete;
 };
 
-InputFile::InputFile(std::string_view op, const fs::path& path) : op_(op), name_(path.string()) {
-  file_bytes(op, path);
+InputFile::InputFile(std::string_view op, const fs::path& path)
+    : op_(op), name_(path.string()), max_bytes_(file_bytes(op, path)) {
   file_.open(path, std::ios::binary);
   if (!file_) fail<IoError>(op, "{} must be readable", name_);
-  if (path.extension() == ".gz") inflater_ = std::make_unique<Inflater>();
+  if (path.extension() != ".gz") return;
+  inflater_ = std::make_unique<Inflater>();
+  max_bytes_ = (Saturated(kMaxRatio) * max_bytes_).value();
 }
 
 InputFile::~InputFile() = default;
@@ -57,10 +63,15 @@ std::size_t InputFile::read(std::span<std::uint8_t> out) {
   return inflater_ ? inflate(out) : read_plain(out);
 }
 
-std::int64_t InputFile::count_rest() {
+std::int64_t InputFile::count_rest(std::int64_t limit) {
   std::vector<std::uint8_t> ignored(kChunk);
   std::int64_t count = 0;
-  while (const std::size_t bytes = read(ignored)) count += static_cast<std::int64_t>(bytes);
+  while (count < limit) {
+    const std::size_t wanted = std::min(kChunk, static_cast<std::size_t>(limit - count));
+    const std::size_t bytes = read(std::span(ignored).first(wanted));
+    if (bytes == 0) break;
+    count += static_cast<std::int64_t>(bytes);
+  }
   return count;
 }
 

@@ -31,8 +31,10 @@ class InputFile {
   /// Fills `out` and returns its size, or less at the end. Throws IoError, and FormatError for a corrupt
   /// gzip.
   std::size_t read(std::span<std::uint8_t> out);
-  /// Reads on to the end and returns the number of bytes that were left.
-  std::int64_t count_rest();
+  /// Reads on, for at most `limit` bytes, and returns the number of bytes that were left.
+  std::int64_t count_rest(std::int64_t limit);
+  /// The most bytes that the file can hold: a deflated one at most 1032 times its size.
+  std::int64_t max_bytes() const { return max_bytes_; }
 
  private:
   struct Inflater;
@@ -42,6 +44,7 @@ class InputFile {
 
   std::string op_;
   std::string name_;
+  std::int64_t max_bytes_;
   std::ifstream file_;
   std::unique_ptr<Inflater> inflater_;  // null for a plain file
 };

@@ -10,6 +10,7 @@ namespace retrace {
 namespace {
 
 constexpr std::uint64_t kShuffleStream = 0x5F1E;
+constexpr std::int64_t kMaxPosition = std::int64_t{1} << 62;  // from there, nobody counts to the end
 
 }  // namespace
 
@@ -32,7 +33,8 @@ RandomSampler::RandomSampler(std::int64_t size, std::uint64_t seed) : size_(size
 }
 
 void RandomSampler::seek(std::int64_t position) {
-  if (position < 0) fail<ArgumentError>("RandomSampler", "position must be at least 0, got {}", position);
+  if (position < 0 || position > kMaxPosition)
+    fail<ArgumentError>("RandomSampler", "position must be in [0,2^62], got {}", position);
   position_ = position;
 }
 

@@ -19,7 +19,7 @@ class RandomSampler {
   std::int64_t size() const { return size_; }  ///< of the data set
   /// How many samples came before the next one.
   std::int64_t position() const { return position_; }
-  /// Throws ArgumentError for a negative position.
+  /// Throws ArgumentError for a negative position and for one above 2^62.
   void seek(std::int64_t position);
 
   std::int64_t next();  ///< the next sample, in [0, size)

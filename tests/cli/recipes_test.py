@@ -107,11 +107,13 @@ class Refused(Recipes):
 
     def test_files_that_hold_none(self):
         file = self.folder / "recipes.json"
-        for content, why in (("{", "it is no JSON object"), ("[]", "it is no JSON object"), ('{"a": 1}', "'a' is no JSON object"),
+        for content, why in (("[]", "it is no JSON object"), ('{"a": 1}', "'a' is no JSON object"),
                              ('{"a": {"lr": null}}', "lr must be a string, a number, true, false, or a list of these, got null"),
                              ('{"a": {"lr": [[1]]}}', "lr must be a string, a number, true, false, or a list of these, got [[1]]")):
             self.write(content)
             self.refuses(f"[recipe] {file} must hold recipes in JSON, but {why}\n", "a", status=1)
+        self.write("{")
+        self.refuses(f"[recipe] {file} must hold recipes in JSON, but it must be JSON: ", "a", status=1)
         file.unlink()
         self.refuses("recipes.json", "a", status=1)
 

@@ -1,6 +1,8 @@
 #include <retrace/core/allocator.h>
 
 #include <cstdint>
+#include <random>
+#include <vector>
 
 #include "../support/catch.h"
 
@@ -41,4 +43,26 @@ TEST_CASE("flush gives all cached blocks back", "[allocator]") {
   allocator().flush();
   CHECK(ledger().cached() == 0);
   CHECK(ledger().live() == live);
+}
+
+TEST_CASE("3,000 steps of random shapes leave a bounded cache", "[allocator]") {
+  allocator().flush();
+  const std::int64_t before = ledger().live();
+  constexpr int kTensors = 4;
+  constexpr std::int64_t kRow = 64 * 4;  // bytes
+  constexpr std::int64_t kMaxRows = 3500;
+  std::mt19937 random(1);
+  for (int step = 0; step < 3000; ++step) {
+    const std::int64_t rows = 1 + static_cast<std::int64_t>(random() % kMaxRows);
+    std::vector<Block> blocks;
+    for (int t = 0; t < kTensors; ++t) blocks.push_back(allocator().allocate(rows * kRow, Tag::activation));
+    REQUIRE(ledger().live() == before + kTensors * rows * kRow);
+    for (const Block& block : blocks) allocator().deallocate(block);
+  }
+  // four blocks of each class up to the largest, 917,504 bytes: the classes up to b bytes add up to less than
+  // 13 b
+  CHECK(ledger().cached() < 13 * kTensors * kMaxRows * kRow);
+  CHECK(ledger().live() == before);
+  allocator().flush();
+  CHECK(ledger().cached() == 0);
 }

@@ -104,3 +104,19 @@ TEST_CASE("only whole segments go back to the system", "[allocator]") {
   REQUIRE(rest.size() == 1);
   CHECK(rest[0] == std::pair(place(0), 2 * kUnit));
 }
+
+TEST_CASE("small blocks share size classes, eight in each doubling", "[allocator]") {
+  for (std::int64_t bytes = 64; bytes <= 1024; bytes += 64) CHECK(BlockCache::held_bytes(bytes) == bytes);
+  CHECK(BlockCache::held_bytes(1088) == 1152);
+  CHECK(BlockCache::held_bytes(1152) == 1152);
+  CHECK(BlockCache::held_bytes(2048) == 2048);
+  CHECK(BlockCache::held_bytes(kUnit - 64) == kUnit);
+  CHECK(BlockCache::held_bytes(kUnit + 64) == kUnit + 64);
+  for (std::int64_t bytes = 64; bytes < kUnit; bytes += 64) {
+    REQUIRE(BlockCache::held_bytes(bytes) >= bytes);
+    REQUIRE(8 * (BlockCache::held_bytes(bytes) - bytes) < bytes);
+  }
+  BlockCache cache;
+  cache.put(place(0), 1088);
+  CHECK(cache.take(1152) == place(0));
+}

@@ -279,3 +279,13 @@ TEST_CASE("files that cannot be read are named with the reason", "[file]") {
   CHECK_THROWS_WITH(read_file(folder.path()), "[read_file] " + folder.path().string() +
                                                   " must be read, but reading it failed: Is a directory");
 }
+
+TEST_CASE("only regular files are read, and none is waited for", "[file]") {
+  const TemporaryFolder folder;
+  const std::filesystem::path fifo = folder / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  for (const std::filesystem::path& path : {fifo, folder.path(), std::filesystem::path("/dev/null")}) {
+    CHECK_THROWS_AS(read_file(path), IoError);
+    CHECK_THROWS_WITH(read_file(path), "[read_file] " + path.string() + " must be a regular file");
+  }
+}

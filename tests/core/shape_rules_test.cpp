@@ -3,6 +3,9 @@
 #include <retrace/core/error.h>
 #include <retrace/core/shape_rules.h>
 
+#include <limits>
+#include <vector>
+
 using namespace retrace;
 
 namespace {
@@ -206,4 +209,24 @@ TEST_CASE("slice_rule counts the elements between begin and end", "[shape_rules]
 TEST_CASE("concatenated_shape adds up one dimension", "[shape_rules]") {
   const std::vector<Shape> shapes = {{2, 3}, {2, 1}, {2, 4}};
   CHECK(concatenated_shape(shapes, -1) == Shape{2, 8});
+}
+
+TEST_CASE("numbers as large as there are", "[shape_rules]") {
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  const Shape x = {1, 1, 4, 4};
+  CHECK_THROWS_WITH(
+      conv2d_shape(x, {1, 1, 3, 3}, {.stride = kMax}),
+      "[conv2d] stride must be at most 2147483647, got (9223372036854775807,9223372036854775807)");
+  CHECK_THROWS_WITH(
+      pool2d_shape("max_pool2d", x, {.kernel = 2, .stride = kMax}),
+      "[max_pool2d] stride must be at most 2147483647, got (9223372036854775807,9223372036854775807)");
+  CHECK_THROWS_WITH(
+      conv2d_shape(x, {1, 1, std::int64_t{1} << 40, 1}, {.dilation = 1 << 30}),
+      "[conv2d] the filter must fit into the padded image, got (9223372036854775807,1) for (4,4)");
+  const SliceRule rule = slice_rule("slice", {10}, 0, 2, 10, std::int64_t{1} << 62);
+  CHECK(rule.shape == Shape{1});
+  CHECK(rule.step == 10);
+  CHECK(slice_rule("slice", {10}, 0, 2, 10, kMax).shape == Shape{1});
+  const std::int64_t half = std::int64_t{1} << 62;
+  CHECK_THROWS_AS(check_split({4}, std::vector{half, half, half, half, std::int64_t{4}}, 0), ShapeError);
 }

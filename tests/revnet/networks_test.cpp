@@ -210,3 +210,27 @@ TEST_CASE("options that make no network are errors", "[networks]") {
       resnet.set_policy(Policy::reversible),
       "[network] policy reversible needs a network with reversible blocks (a revnet), got one without");
 }
+
+TEST_CASE("parameters are counted without the network", "[networks]") {
+  std::vector<NetworkOptions> all;
+  for (const std::string& name : network_names()) all.push_back(network_options(name));
+  all.push_back(
+      {.channels = {8, 8, 12}, .blocks = {1, 2}, .strides = {2, 2, 1}, .in_channels = 1, .classes = 3});
+  all.push_back({.channels = {16, 4, 4},
+                 .blocks = {2, 3},
+                 .strides = {1, 1, 1},
+                 .stem = {.kernel = 7, .max_pool = true},
+                 .bottleneck = true});
+  for (const NetworkOptions& options : all)
+    CHECK(parameter_count(options) == ResidualNetwork(options).parameter_count());
+}
+
+TEST_CASE("a network that cannot be is refused before it is built", "[networks]") {
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  const std::string text =
+      "[network] the network must have at most 2^59 parameters, but its channels and blocks make more";
+  CHECK_THROWS_WITH(ResidualNetwork({.channels = {2, 2}, .blocks = {kMax}}), text);
+  CHECK_THROWS_WITH(ResidualNetwork({.channels = {kMax, 2}, .blocks = {1}, .bottleneck = true}), text);
+  CHECK_THROWS_WITH(has_reversible_blocks({.channels = {2, kMax}, .blocks = {1}, .bottleneck = true}), text);
+  CHECK_THROWS_WITH(parameter_count({.channels = {2, 2}, .blocks = {1}, .classes = kMax}), text);
+}

@@ -146,6 +146,23 @@ TEST_CASE("IDX: a file of another size is an error", "[data][idx]") {
         inflated + " must be 28 bytes when inflated for the extents [2,2,3] in its header, got 100000");
 }
 
+TEST_CASE("IDX: a gzip that inflates for ever is not followed", "[data][idx]") {
+  const TemporaryFolder folder;
+  test::write_file(folder.file(kLabels), labels({1, 2}));
+  const std::string file = "[mnist] " + folder.file(kImages) + ".gz must be ";
+  test::write_gzip(folder.file(kImages + ".gz"), images(2) + Bytes(std::size_t{1} << 26));
+  CHECK(error_in<FormatError>(folder) ==
+        file + "28 bytes when inflated for the extents [2,2,3] in its header, got at least 1048604");
+
+  test::write_gzip(folder.file(kImages + ".gz"), header({0x803, 1000000000, 28, 28}));
+  const auto bytes = static_cast<std::int64_t>(fs::file_size(folder.path() / (kImages + ".gz")));
+  CHECK(
+      error_in<FormatError>(folder) ==
+      file +
+          "784000000016 bytes when inflated for the extents [1000000000,28,28] in its header, got at most " +
+          std::to_string(1032 * bytes));
+}
+
 TEST_CASE("IDX: a wrong magic number is an error", "[data][idx]") {
   const TemporaryFolder folder;
   test::write_file(folder.file(kImages), labels(Bytes(20, 1)));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -82,7 +83,11 @@ TEST_CASE("samplers that do not exist", "[sampler]") {
                               "[RandomSampler] size must be at least 1, got 0");
   RandomSampler sampler(3);
   check_throws<ArgumentError>([&] { sampler.seek(-1); },
-                              "[RandomSampler] position must be at least 0, got -1");
+                              "[RandomSampler] position must be in [0,2^62], got -1");
+  check_throws<ArgumentError>([&] { sampler.seek(std::numeric_limits<std::int64_t>::max()); },
+                              "[RandomSampler] position must be in [0,2^62], got 9223372036854775807");
+  sampler.seek(std::int64_t{1} << 62);
+  CHECK(sampler.next() < 3);
   check_throws<ArgumentError>([&] { return sampler.next(-1); },
                               "[RandomSampler] the number of samples must be at least 0, got -1");
 }

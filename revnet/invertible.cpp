@@ -28,7 +28,8 @@ Inverse::Inverse(std::shared_ptr<InvertibleModule> fn) : fn_(not_null("Inverse",
 
 Var InvertibleModule::inverse(const Var&) {
   fail<NotImplementedError>("inverse",
-                            "an invertible module that is inverted with one input must override inverse");
+                            "a module that overrides inverse_all is inverted with a list, as "
+                            "inverse_all({{y1, y2}}); one that takes one tensor must override inverse");
 }
 
 Vars InvertibleModule::inverse_all(const Vars& ys) {

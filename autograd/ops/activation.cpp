@@ -1,7 +1,7 @@
 #include <retrace/autograd/ops/activation.h>
+#include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/mask.h>
 #include <retrace/autograd/record.h>
-#include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/range.h>
 
@@ -21,7 +21,7 @@ Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tens
 }  // namespace
 
 Var relu(const Var& x) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("relu", x);
   Decision decision = detail::decide_by_mask("relu", needs_gradient(x), x.value());
   kernel::relu(x.value(), y, decision.computed());
   return record_masked("relu", x, y, decision.settled());
@@ -30,7 +30,7 @@ Var relu(const Var& x) {
 /// dx = dy where the mask's bit is set, else slope dy
 Var leaky_relu(const Var& x, double slope) {
   RealRange{}.check("leaky_relu", "slope", slope);
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("leaky_relu", x);
   Decision decision = detail::decide_by_mask("leaky_relu", needs_gradient(x), x.value());
   kernel::leaky_relu(x.value(), slope, y, decision.computed());
   return record("leaky_relu", {x}, y, /*save=*/{decision.settled()},
@@ -43,7 +43,7 @@ Var leaky_relu(const Var& x, double slope) {
 
 Var clamp(const Var& x, double low, double high) {
   if (!(low <= high)) fail<ArgumentError>("clamp", "low must be at most high, got {} and {}", low, high);
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("clamp", x);
   Decision decision = detail::decide_by_mask("clamp", needs_gradient(x), x.value());
   kernel::clamp(x.value(), low, high, y, decision.computed());
   return record_masked("clamp", x, y, decision.settled());
@@ -51,7 +51,7 @@ Var clamp(const Var& x, double low, double high) {
 
 /// dx = dy where x > 0, -dy where x < 0, else 0 dy
 Var abs(const Var& x) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("abs", x);
   Decision decision = detail::decide_by_mask("abs", needs_gradient(x), x.value(), 2);
   kernel::abs(x.value(), y, decision.computed());
   return record("abs", {x}, y, /*save=*/{decision.settled()},

@@ -7,8 +7,8 @@
 namespace retrace {
 
 Var max_pool2d(const Var& x, const Pool2dOptions& options) {
+  detail::check_any_float("max_pool2d", x);
   const Shape shape = pool2d_shape("max_pool2d", x.shape(), options);
-  detail::check_any_float("max_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   Decision decision("max_pool2d", needs_gradient(x),
                     {.shape = shape, .dtype = DType::i32, .elements = shape.numel()}, y.device());
@@ -22,8 +22,8 @@ Var max_pool2d(const Var& x, const Pool2dOptions& options) {
 }
 
 Var avg_pool2d(const Var& x, const Pool2dOptions& options) {
+  detail::check_any_float("avg_pool2d", x);
   const Shape shape = pool2d_shape("avg_pool2d", x.shape(), options);
-  detail::check_any_float("avg_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   kernel::avg_pool2d(x.value(), options, y);
   return record("avg_pool2d", {x}, y, /*save=*/{},
@@ -35,8 +35,8 @@ Var avg_pool2d(const Var& x, const Pool2dOptions& options) {
 }
 
 Var adaptive_avg_pool2d(const Var& x, Size2d out) {
+  detail::check_any_float("adaptive_avg_pool2d", x);
   const Shape shape = adaptive_pool2d_shape("adaptive_avg_pool2d", x.shape(), out);
-  detail::check_any_float("adaptive_avg_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   kernel::adaptive_avg_pool2d(x.value(), y);
   return record("adaptive_avg_pool2d", {x}, y, /*save=*/{},

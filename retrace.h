@@ -1,10 +1,11 @@
 #pragma once
-// All of retrace.
+// All of retrace, but for headers that say why they are not here.
 #include <retrace/autograd/autocast.h>
 #include <retrace/autograd/gradient_check.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/record.h>
 #include <retrace/autograd/tape.h>
+#include <retrace/core/file.h>
 #include <retrace/core/random.h>
 #include <retrace/core/tensor.h>
 #include <retrace/core/threads.h>
@@ -12,9 +13,12 @@
 #include <retrace/nn/batch_norm.h>
 #include <retrace/nn/clip_grad.h>
 #include <retrace/nn/conv2d.h>
+#include <retrace/nn/data/cifar.h>
+#include <retrace/nn/data/idx.h>
 #include <retrace/nn/data/load.h>
 #include <retrace/nn/data/loader.h>
 #include <retrace/nn/data/sampler.h>
+#include <retrace/nn/data/synthetic.h>
 #include <retrace/nn/dropout.h>
 #include <retrace/nn/embedding.h>
 #include <retrace/nn/flatten.h>
@@ -36,6 +40,8 @@
 #include <retrace/revnet/is_invertible.h>
 #include <retrace/revnet/memcnn_names.h>
 #include <retrace/revnet/networks.h>
+#include <retrace/revnet/replay.h>
+#include <retrace/revnet/residual.h>
 #include <retrace/revnet/reversible_block.h>
 #include <retrace/revnet/sequence.h>
 #include <retrace/revnet/wrapper.h>

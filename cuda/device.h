@@ -1,4 +1,5 @@
 #pragma once
+// Not in retrace.h: it needs libretrace_cuda.
 #include <retrace/core/device.h>
 
 #include <cstdint>

@@ -10,12 +10,12 @@
 namespace retrace {
 
 /// Records what memory a step takes, and for what:
-///
-///     MemoryRecorder recorder;
-///     tape.observe(&recorder);
-///     ...  // forward, backward
-///     write_html("memory.html", {.recordings = {recorder.recording("reversible")}});
-///
+/// ```cpp
+/// MemoryRecorder recorder;
+/// tape.observe(&recorder);
+/// // forward, backward
+/// write_html("memory.html", {.recordings = {recorder.recording("reversible")}});
+/// ```
 /// It counts the allocations of all threads on its device, and sees the tapes of the one that it observes. It
 /// keeps no tensor alive and changes no byte. A step takes a little longer while it is watched.
 /// With a GPU, times are those of the host, which calls and does not wait.

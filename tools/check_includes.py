@@ -2,7 +2,8 @@
 """Checks who includes whom.
 
     core -> autograd -> nn -> revnet     autograd -> report     core -> cuda
-    cli, examples, docs, benchmarks, tests see all of these; nothing sees them but benchmarks, which see cli. retrace.h includes the public headers.
+    cli, examples, docs, benchmarks, tests see all of these; nothing sees them but benchmarks, which see cli. retrace.h includes the public
+    headers, itself or through others, except those that say "// Not in retrace.h: why" in their first lines.
 
 Every include of ours is <retrace/folder/file.h>. A public header, one that gets installed, includes only standard
 headers and other public ones. A header is internal when it lies in core/cpu/ or says "// Internal:" in its
@@ -40,6 +41,7 @@ SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 STANDARD = re.compile(r"^[a-z0-9_]+$")
 INTERNAL_MARK = "// Internal:"
+LEFT_OUT_MARK = "// Not in retrace.h: "
 
 
 def sources(root, folder):
@@ -47,12 +49,15 @@ def sources(root, folder):
     return sorted(p for p in (root / folder).rglob("*") if p.suffix in SUFFIXES and p.is_file())
 
 
+def is_marked(path, mark):
+    """Whether one of the first lines has the mark."""
+    with path.open(encoding="utf-8") as file:
+        return any(mark in line for _, line in zip(range(5), file))
+
+
 def is_internal(path, root):
     """Whether a header of the library stays inside it."""
-    if path.relative_to(root).as_posix().startswith("core/cpu/"):
-        return True
-    with path.open(encoding="utf-8") as file:
-        return any(INTERNAL_MARK in line for _, line in zip(range(5), file))
+    return path.relative_to(root).as_posix().startswith("core/cpu/") or is_marked(path, INTERNAL_MARK)
 
 
 def public_headers(root):
@@ -108,6 +113,24 @@ def check_include(file, bracket, target, public, root):
     return None
 
 
+def included_by(file, root, seen):
+    """Adds to `seen` our headers that `file` includes, itself or through others."""
+    for line in (root / file).read_text(encoding="utf-8").splitlines():
+        include = INCLUDE.match(line)
+        target = include[2].removeprefix("retrace/") if include else ""
+        if target not in seen and (root / target).is_file():
+            seen.add(target)
+            included_by(target, root, seen)
+
+
+def check_whole(root):
+    """Complaints about public headers that retrace.h includes or leaves out, against what they say."""
+    seen = {WHOLE}
+    included_by(WHOLE, root, seen)
+    return [f"{file}:1: neither in {WHOLE} nor does it say why not" if file not in seen else f"{file}:1: {WHOLE} includes it after all"
+            for file in public_headers(root) if (file in seen) == is_marked(root / file, LEFT_OUT_MARK)]
+
+
 def check(root):
     """Returns (number of files read, list of complaints)."""
     public = set(public_headers(root))
@@ -135,6 +158,8 @@ def main():
         print("\n".join(public_headers(options.root)))
         return 0
     count, complaints = check(options.root)
+    if (options.root / WHOLE).is_file():
+        complaints += check_whole(options.root)
     print("\n".join(complaints), end="\n" if complaints else "")
     print(f"{count} files read, {len(complaints)} includes against the layers")
     return 1 if complaints or count == 0 else 0

@@ -2,6 +2,7 @@
 #include <retrace/core/fail.h>
 
 #include <array>
+#include <ostream>
 
 namespace retrace {
 
@@ -29,6 +30,8 @@ std::string_view name_of(DType dtype) {
   }
   return "?";
 }
+
+std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name_of(dtype); }
 
 DType dtype_from_name(std::string_view name) {
   for (const DType dtype : kAll)

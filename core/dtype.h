@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -23,6 +24,8 @@ enum class DType : std::uint8_t {
 
 /// `f32`, `f64`, `bf16`, `f16`, `u8`, `i32` or `i64`.
 std::string_view name_of(DType dtype);
+/// Writes name_of(dtype).
+std::ostream& operator<<(std::ostream& out, DType dtype);
 /// The element type with that name. Throws ArgumentError with the list of known ones.
 DType dtype_from_name(std::string_view name);
 /// Bytes an element.

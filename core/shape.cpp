@@ -13,15 +13,15 @@ constexpr std::int64_t kMaxElements = std::int64_t{1} << 59;  // of 8 bytes each
 Shape::Shape(std::initializer_list<std::int64_t> extents)
     : Shape(std::span<const std::int64_t>(extents.begin(), extents.size())) {}
 
-Shape::Shape(std::span<const std::int64_t> extents) {
+Shape::Shape(std::span<const std::int64_t> extents, std::string_view op) {
   if (extents.size() > kMaxRank)
-    fail<ShapeError>("shape", "the rank must be at most {}, got {}", kMaxRank, extents.size());
+    fail<ShapeError>(op, "the rank must be at most {}, got {}", kMaxRank, extents.size());
   std::int64_t elements = 1;
   for (const std::int64_t extent : extents) {
     if (extent < 1)
-      fail<ShapeError>("shape", "every extent must be at least 1, got [{}]", fmt::join(extents, ","));
+      fail<ShapeError>(op, "every extent must be at least 1, got [{}]", fmt::join(extents, ","));
     if (extent > kMaxElements / elements)
-      fail<ShapeError>("shape", "the product of the extents must be at most 2^59, got [{}]",
+      fail<ShapeError>(op, "the product of the extents must be at most 2^59, got [{}]",
                        fmt::join(extents, ","));
     elements *= extent;
     push_back(extent);

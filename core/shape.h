@@ -7,6 +7,7 @@
 #include <iosfwd>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace retrace {
 
@@ -20,8 +21,8 @@ class Shape {
   Shape() = default;
   /// Throws ShapeError when an extent is below 1, the rank is above kMaxRank, or the product exceeds 2^59.
   Shape(std::initializer_list<std::int64_t> extents);
-  /// The same from extents that are counted at run time.
-  explicit Shape(std::span<const std::int64_t> extents);
+  /// A shape of extents that are counted at run time. Throws the same; `op` names the caller in errors.
+  explicit Shape(std::span<const std::int64_t> extents, std::string_view op = "shape");
 
   int rank() const { return rank_; }  ///< the number of dimensions; 0 for a scalar
   /// The extent of dimension `dim`; a negative one counts from the end. Throws ShapeError out of range.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <utility>
+#include <vector>
 
 namespace retrace {
 
@@ -28,6 +29,32 @@ std::int64_t window_count(std::int64_t extent, std::int64_t padding, std::int64_
   return (extent + 2 * padding - window) / stride + 1;
 }
 
+/// [N, C, plane.h, plane.w]
+Shape image_shape(std::string_view op, std::int64_t n, std::int64_t c, Size2d plane) {
+  return Shape(std::array{n, c, plane.h, plane.w}, op);
+}
+
+/// The leading dimensions of a product, then [rows, columns].
+Shape product_shape(const Shape& a, const Shape& b, std::int64_t rows, std::int64_t columns) {
+  const int rank = std::max(a.rank(), b.rank());
+  std::array<std::int64_t, Shape::kMaxRank> extents{};
+  for (int d = 3; d <= rank; ++d) {
+    const std::int64_t left = d <= a.rank() ? a[-d] : 1;
+    const std::int64_t right = d <= b.rank() ? b[-d] : 1;
+    if (left != right && left != 1 && right != 1)
+      fail<ShapeError>("matmul", "the leading extents of a and b must be equal or 1, got {} and {}", a, b);
+    extents[static_cast<std::size_t>(rank - d)] = std::max(left, right);
+  }
+  extents[static_cast<std::size_t>(rank - 2)] = rows;
+  extents[static_cast<std::size_t>(rank - 1)] = columns;
+  return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)), "matmul");
+}
+
+/// Throws ShapeError for a scalar, which has no dimension that parts could be taken of.
+void check_divisible(std::string_view op, const Shape& x) {
+  if (x.rank() == 0) fail<ShapeError>(op, "x must have at least 1 dimension, got {}", x);
+}
+
 }  // namespace
 
 Shape broadcast_shape(std::string_view op, const Shape& x, const Shape& y) {
@@ -42,32 +69,25 @@ Shape broadcast_shape(std::string_view op, const Shape& x, const Shape& y) {
           y);
     extents[static_cast<std::size_t>(rank - d)] = std::max(a, b);
   }
-  return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)));
+  return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)), op);
 }
 
 Shape matmul_shape(const Shape& a, const Shape& b, const MatmulOptions& options) {
-  if (a.rank() < 2 || b.rank() < 2)
-    fail<ShapeError>("matmul", "a and b must have at least 2 dimensions, got {} and {}", a, b);
-  const std::int64_t rows = a[options.transpose_a ? -1 : -2];
-  const std::int64_t a_depth = a[options.transpose_a ? -2 : -1];
-  const std::int64_t b_depth = b[options.transpose_b ? -1 : -2];
-  const std::int64_t columns = b[options.transpose_b ? -2 : -1];
+  if (a.rank() < 1 || b.rank() < 1)
+    fail<ShapeError>("matmul", "a and b must have at least 1 dimension, got {} and {}", a, b);
+  const Shape left = a.rank() == 1 ? Shape{1, a[0]} : a;
+  const Shape right = b.rank() == 1 ? Shape{b[0], 1} : b;
+  const bool transpose_a = options.transpose_a && a.rank() > 1;
+  const bool transpose_b = options.transpose_b && b.rank() > 1;
+  const std::int64_t a_depth = left[transpose_a ? -2 : -1];
+  const std::int64_t b_depth = right[transpose_b ? -1 : -2];
   if (a_depth != b_depth)
     fail<ShapeError>("matmul", "a {}{} has rows of {} elements but b {}{} has columns of {}", a,
-                     options.transpose_a ? " transposed" : "", a_depth, b,
-                     options.transpose_b ? " transposed" : "", b_depth);
-  const int rank = std::max(a.rank(), b.rank());
-  std::array<std::int64_t, Shape::kMaxRank> extents{};
-  for (int d = 3; d <= rank; ++d) {
-    const std::int64_t left = d <= a.rank() ? a[-d] : 1;
-    const std::int64_t right = d <= b.rank() ? b[-d] : 1;
-    if (left != right && left != 1 && right != 1)
-      fail<ShapeError>("matmul", "the leading extents of a and b must be equal or 1, got {} and {}", a, b);
-    extents[static_cast<std::size_t>(rank - d)] = std::max(left, right);
-  }
-  extents[static_cast<std::size_t>(rank - 2)] = rows;
-  extents[static_cast<std::size_t>(rank - 1)] = columns;
-  return Shape(std::span(extents.data(), static_cast<std::size_t>(rank)));
+                     transpose_a ? " transposed" : "", a_depth, b, transpose_b ? " transposed" : "", b_depth);
+  Shape shape = product_shape(left, right, left[transpose_a ? -1 : -2], right[transpose_b ? -2 : -1]);
+  if (a.rank() == 1) shape = shape.without(-2);
+  if (b.rank() == 1) shape = shape.without(-1);
+  return shape;
 }
 
 Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dOptions& options) {
@@ -92,8 +112,9 @@ Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dOptions& options)
   if (window.h > x[2] + 2 * options.padding.h || window.w > x[3] + 2 * options.padding.w)
     fail<ShapeError>("conv2d", "the filter must fit into the padded image, got ({},{}) for ({},{})", window.h,
                      window.w, x[2] + 2 * options.padding.h, x[3] + 2 * options.padding.w);
-  return {x[0], w[0], window_count(x[2], options.padding.h, window.h, options.stride.h),
-          window_count(x[3], options.padding.w, window.w, options.stride.w)};
+  return image_shape("conv2d", x[0], w[0],
+                     {window_count(x[2], options.padding.h, window.h, options.stride.h),
+                      window_count(x[3], options.padding.w, window.w, options.stride.w)});
 }
 
 Shape pool2d_shape(std::string_view op, const Shape& x, const Pool2dOptions& options) {
@@ -111,14 +132,15 @@ Shape pool2d_shape(std::string_view op, const Shape& x, const Pool2dOptions& opt
   if (options.kernel.h > x[2] + 2 * options.padding.h || options.kernel.w > x[3] + 2 * options.padding.w)
     fail<ShapeError>(op, "the kernel ({},{}) must fit into the padded image ({},{})", options.kernel.h,
                      options.kernel.w, x[2] + 2 * options.padding.h, x[3] + 2 * options.padding.w);
-  return {x[0], x[1], window_count(x[2], options.padding.h, options.kernel.h, stride.h),
-          window_count(x[3], options.padding.w, options.kernel.w, stride.w)};
+  return image_shape(op, x[0], x[1],
+                     {window_count(x[2], options.padding.h, options.kernel.h, stride.h),
+                      window_count(x[3], options.padding.w, options.kernel.w, stride.w)});
 }
 
 Shape adaptive_pool2d_shape(std::string_view op, const Shape& x, Size2d out) {
   check_at_least(op, "the output", out, 1);
   if (x.rank() != 4) fail<ShapeError>(op, "x must be [N,C,H,W], got {}", x);
-  return {x[0], x[1], out.h, out.w};
+  return image_shape(op, x[0], x[1], out);
 }
 
 Shape embedding_shape(const Shape& indices, const Shape& weight) {
@@ -128,7 +150,30 @@ Shape embedding_shape(const Shape& indices, const Shape& weight) {
                      indices);
   std::array<std::int64_t, Shape::kMaxRank> extents{};
   *std::copy(indices.begin(), indices.end(), extents.begin()) = weight[1];
-  return Shape(std::span(extents.data(), static_cast<std::size_t>(indices.rank()) + 1));
+  return Shape(std::span(extents.data(), static_cast<std::size_t>(indices.rank()) + 1), "embedding");
+}
+
+int dimension_of(std::string_view op, const Shape& x, int dim) {
+  const int rank = std::max(x.rank(), 1);
+  if (dim < -rank || dim >= rank)
+    fail<ShapeError>(op, "a dimension of x {} must be in [{},{}), got {}", x, -rank, rank, dim);
+  return dim < 0 ? dim + rank : dim;
+}
+
+Shape reshaped_shape(std::string_view op, const Shape& x, std::span<const std::int64_t> extents) {
+  std::vector<std::int64_t> all(extents.begin(), extents.end());
+  const auto open = std::ranges::find(all, -1);
+  if (open != all.end()) {
+    if (std::find(open + 1, all.end(), -1) != all.end())
+      fail<ShapeError>(op, "at most one extent may be -1, got [{}]", fmt::join(extents, ","));
+    *open = 1;
+    *open = std::max<std::int64_t>(x.numel() / Shape(all, op).numel(), 1);
+  }
+  const Shape shape(all, op);
+  if (shape.numel() != x.numel())
+    fail<ShapeError>(op, "{} elements must stay as many, got [{}] for {}", x.numel(), fmt::join(extents, ","),
+                     x);
+  return shape;
 }
 
 Permutation Permutation::inverse() const {
@@ -167,9 +212,10 @@ Shape aligned_shape(const Shape& shape, int rank) {
 ReducedShape reduced_shape(std::string_view op, const Shape& x, std::span<const int> dims, bool keepdim) {
   std::array<bool, Shape::kMaxRank> reduced{};
   bool once = !dims.empty();
+  const int rank = std::max(x.rank(), 1);
   for (const int dim : dims) {
-    const int d = dim < 0 ? dim + x.rank() : dim;
-    once = once && d >= 0 && d < x.rank() && !std::exchange(reduced[static_cast<std::size_t>(d)], true);
+    const int d = dim < 0 ? dim + rank : dim;
+    once = once && d >= 0 && d < rank && !std::exchange(reduced[static_cast<std::size_t>(d)], true);
   }
   if (!once)
     fail<ShapeError>(op, "dims must name at least one dimension of x {}, and each once, got ({})", x,
@@ -184,16 +230,22 @@ ReducedShape reduced_shape(std::string_view op, const Shape& x, std::span<const 
   return shape;
 }
 
-Shape flattened_shape(const Shape& x, int start_dim) {
-  const int start = x.dimension(start_dim);
-  Shape shape = x.with(start, x[start] * x.numel_after(start));
-  while (shape.rank() > start + 1) shape = shape.without(-1);
+Shape flattened_shape(const Shape& x, int start_dim, int end_dim) {
+  const int start = dimension_of("flatten", x, start_dim);
+  const int end = dimension_of("flatten", x, end_dim);
+  if (start > end)
+    fail<ShapeError>("flatten", "start_dim must not come after end_dim in x {}, got {} and {}", x, start_dim,
+                     end_dim);
+  if (x.rank() == 0) return {1};
+  Shape shape = x;
+  for (int d = end; d > start; --d) shape = shape.without(d).with(d - 1, shape[d - 1] * shape[d]);
   return shape;
 }
 
 SliceRule slice_rule(std::string_view op, const Shape& x, int dim, std::int64_t begin, std::int64_t end,
                      std::int64_t step) {
-  const int d = x.dimension(dim);
+  check_divisible(op, x);
+  const int d = dimension_of(op, x, dim);
   if (step < 1) fail<ArgumentError>(op, "the step must be at least 1, got {}", step);
   if (begin < 0 || begin >= end || end > x[d])
     fail<ShapeError>(op, "a part of dimension {} of x {} must satisfy 0 <= begin < end <= {}, got [{},{})", d,
@@ -216,7 +268,8 @@ void check_split(const Shape& x, std::span<const std::int64_t> sizes, int dim) {
 Shape concatenated_shape(std::span<const Shape> shapes, int dim) {
   if (shapes.empty()) fail<ShapeError>("concatenate", "there must be at least one x, got none");
   const Shape& first = shapes.front();
-  const int d = first.dimension(dim);
+  check_divisible("concatenate", first);
+  const int d = dimension_of("concatenate", first, dim);
   std::int64_t extent = 0;
   for (const Shape& shape : shapes) {
     if (shape.rank() != first.rank() || !(shape.with(d, first[d]) == first))

@@ -60,7 +60,9 @@ struct Pool2dOptions {
 /// ShapeError.
 Shape broadcast_shape(std::string_view op, const Shape& x, const Shape& y);
 
-/// a: [..., M, K], b: [..., K, N] -> [..., M, N], where the leading dimensions broadcast. Throws ShapeError.
+/// a: [..., M, K], b: [..., K, N] -> [..., M, N], where the leading dimensions broadcast. A vector is a row
+/// as a and a column as b, never transposed, and its extent of 1 is left out of the result: [K], [K] -> [].
+/// Throws ShapeError.
 Shape matmul_shape(const Shape& a, const Shape& b, const MatmulOptions& options = {});
 
 /// x: [N, C, H, W], w: [O, C / groups, h, w] -> [N, O, H', W'] with
@@ -79,6 +81,14 @@ Shape adaptive_pool2d_shape(std::string_view op, const Shape& x, Size2d out);
 
 /// indices: [...], weight: [V, D] -> [..., D]. Throws ShapeError.
 Shape embedding_shape(const Shape& indices, const Shape& weight);
+
+/// `dim` in [0, rank); a negative one counts from the end. A scalar counts as one dimension: 0 or -1. Throws
+/// ShapeError out of range.
+int dimension_of(std::string_view op, const Shape& x, int dim);
+
+/// x's elements under `extents`, one of which may be -1: it is what the others leave. Throws ShapeError
+/// unless the number of elements stays the same.
+Shape reshaped_shape(std::string_view op, const Shape& x, std::span<const std::int64_t> extents);
 
 /// An order of dimensions: dimension d of the result is dimension dims[d] of x. Trivially copyable.
 struct Permutation {
@@ -106,11 +116,12 @@ struct ReducedShape {
   Shape result{};  ///< as the caller wants it
 };
 
-/// Throws ShapeError unless `dims` names at least one dimension of x, and each once.
+/// Throws ShapeError unless `dims` names at least one dimension of x, and each once. A scalar has one to
+/// name: 0 or -1.
 ReducedShape reduced_shape(std::string_view op, const Shape& x, std::span<const int> dims, bool keepdim);
 
-/// x with the dimensions from start_dim on made one. Throws ShapeError.
-Shape flattened_shape(const Shape& x, int start_dim);
+/// x with the dimensions from start_dim to end_dim made one; of a scalar, [1]. Throws ShapeError.
+Shape flattened_shape(const Shape& x, int start_dim, int end_dim = -1);
 
 /// x[.., begin:end:step, ..] in dimension `dim`, which is not negative, and the result's shape.
 struct SliceRule {

@@ -1,5 +1,6 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/shape_rules.h>
 #include <retrace/core/tensor.h>
 
 #include <algorithm>
@@ -64,11 +65,9 @@ double Tensor::item() const {
   return to_vector<double>().front();
 }
 
-Tensor Tensor::reshape(const Shape& shape) const {
-  if (shape.numel() != numel())
-    fail<ShapeError>("reshape", "{} elements must stay as many, got {} for {}", numel(), shape, shape_);
+Tensor Tensor::with_shape(std::span<const std::int64_t> extents) const {
   Tensor result = *this;
-  result.shape_ = shape;
+  result.shape_ = reshaped_shape("reshape", shape_, extents);
   return result;
 }
 

@@ -3,15 +3,18 @@
 #include <retrace/core/shape.h>
 #include <retrace/core/storage.h>
 
+#include <initializer_list>
 #include <iosfwd>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace retrace {
 
 /// A contiguous array (row-major) of one element type on shared storage. Cheap to copy: copies share their
-/// bytes. It has no gradient; a Var is a tensor with a place on the tape.
+/// bytes. It has no gradient; a Var is a tensor with a place on the tape. Operations take a Tensor as a
+/// constant Var and return a Var: `(a + b).value()` is the sum of two tensors.
 class Tensor {
  public:
   /// An undefined tensor, which has no shape and no bytes.
@@ -34,6 +37,38 @@ class Tensor {
   static Tensor zeros(const Shape& shape, DType dtype, Tag tag = Tag::data, Device device = Device::cpu()) {
     return full(shape, 0, dtype, tag, device);
   }
+  /// Every element is 1.
+  static Tensor ones(const Shape& shape, DType dtype, Tag tag = Tag::data, Device device = Device::cpu()) {
+    return full(shape, 1, dtype, tag, device);
+  }
+  /// Uniform in [0, 1), from the next stream of the current scope (see core/random.h). Throws DTypeError
+  /// unless dtype is f32 or f64.
+  static Tensor rand(const Shape& shape, DType dtype = DType::f32, Tag tag = Tag::data,
+                     Device device = Device::cpu());
+  /// Normal with mean 0 and standard deviation 1, from the next stream of the current scope; bf16 and f16 are
+  /// f32's numbers, rounded. Throws DTypeError for integers.
+  static Tensor randn(const Shape& shape, DType dtype = DType::f32, Tag tag = Tag::data,
+                      Device device = Device::cpu());
+  /// start, start + step, ... before `end`: ceil((end - start) / step) numbers. Of integers they are i64,
+  /// else f32, unless dtype says otherwise. Throws ArgumentError for a step of 0, for no number at all, and
+  /// for bounds that are not below 2^53 or do not fit into dtype.
+  template <class Start, class End, class Step = int>
+  static Tensor arange(Start start, End end, Step step = 1,
+                       DType dtype = std::is_integral_v<std::common_type_t<Start, End, Step>> ? DType::i64
+                                                                                              : DType::f32,
+                       Device device = Device::cpu()) {
+    return arange_of(static_cast<double>(start), static_cast<double>(end), static_cast<double>(step), dtype,
+                     device);
+  }
+  /// 0, 1, ... before `end`.
+  template <class End>
+  static Tensor arange(End end) {
+    return arange(End{0}, end);
+  }
+  /// `steps` numbers at equal distances, from start to end, both included; only start if steps is 1. Throws
+  /// ArgumentError if steps is below 1, and what arange throws.
+  static Tensor linspace(double start, double end, std::int64_t steps, DType dtype = DType::f32,
+                         Device device = Device::cpu());
 
   bool defined() const { return storage_ != nullptr; }  ///< whether there are a shape and bytes
   const Shape& shape() const { return shape_; }  ///< the extents; of an undefined tensor, those of a scalar
@@ -74,7 +109,9 @@ class Tensor {
   double item() const;
 
   /// The same bytes under another shape. Throws ShapeError when the number of elements differs.
-  Tensor reshape(const Shape& shape) const;
+  Tensor reshape(const Shape& shape) const { return with_shape(shape); }
+  /// The same bytes under `extents`, one of which may be -1: it is what the others leave.
+  Tensor reshape(std::initializer_list<std::int64_t> extents) const { return with_shape(extents); }
   /// Rows [begin, end) of dimension 0, sharing the bytes. Throws ShapeError out of range.
   Tensor slice(std::int64_t begin, std::int64_t end) const;
   /// A copy with bytes of its own.
@@ -92,6 +129,8 @@ class Tensor {
   bool unique() const { return storage_.use_count() == 1 && bytes() == storage_->bytes(); }
 
  private:
+  static Tensor arange_of(double start, double end, double step, DType dtype, Device device);
+  Tensor with_shape(std::span<const std::int64_t> extents) const;
   Storage& checked(DType wanted) const;
   void check_on_cpu() const;
 

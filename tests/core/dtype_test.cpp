@@ -2,6 +2,7 @@
 #include <retrace/core/error.h>
 
 #include <algorithm>
+#include <sstream>
 #include <string>
 
 #include "../support/catch.h"
@@ -29,6 +30,12 @@ TEST_CASE("element types have names and sizes", "[dtype]") {
   }
   check_throws<ArgumentError>([] { return dtype_from_name("f8"); },
                               "[dtype] the name must be one of f32, f64, bf16, f16, u8, i32, i64, got 'f8'");
+}
+
+TEST_CASE("element types print their names", "[dtype]") {
+  std::ostringstream out;
+  out << DType::bf16;
+  CHECK(out.str() == "bf16");
 }
 
 TEST_CASE("visit_float takes floating-point types alone", "[dtype]") {

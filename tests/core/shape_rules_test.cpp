@@ -43,9 +43,9 @@ TEST_CASE("matmul_shape", "[shape_rules]") {
   CHECK(matmul_shape({6, 1, 2, 3}, {4, 3, 5}) == Shape{6, 4, 2, 5});
   check_throws<ShapeError>(
       [] {
-        return matmul_shape({3}, {3, 4});
+        return matmul_shape({}, {3, 4});
       },
-      "[matmul] a and b must have at least 2 dimensions, got [3] and [3,4]");
+      "[matmul] a and b must have at least 1 dimension, got [] and [3,4]");
   check_throws<ShapeError>(
       [] {
         return matmul_shape({2, 3}, {4, 5});
@@ -61,6 +61,17 @@ TEST_CASE("matmul_shape", "[shape_rules]") {
         return matmul_shape({2, 2, 3}, {4, 3, 5});
       },
       "[matmul] the leading extents of a and b must be equal or 1, got [2,2,3] and [4,3,5]");
+}
+
+TEST_CASE("matmul_shape takes a vector for a row in front and for a column behind", "[shape_rules]") {
+  CHECK(matmul_shape({3}, {3}) == Shape{});
+  CHECK(matmul_shape({3}, {3, 4}) == Shape{4});
+  CHECK(matmul_shape({2, 3}, {3}) == Shape{2});
+  CHECK(matmul_shape({3}, {5, 3, 4}) == Shape{5, 4});
+  CHECK(matmul_shape({5, 2, 3}, {3}) == Shape{5, 2});
+  CHECK(matmul_shape({3}, {4, 3}, {.transpose_a = true, .transpose_b = true}) == Shape{4});
+  check_throws<ShapeError>([] { return matmul_shape({3}, {4}); },
+                           "[matmul] a [3] has rows of 3 elements but b [4] has columns of 4");
 }
 
 TEST_CASE("conv2d_shape", "[shape_rules]") {
@@ -192,8 +203,73 @@ TEST_CASE("flattened_shape makes the last dimensions one", "[shape_rules]") {
   CHECK(flattened_shape({2, 3, 4, 5}, 1) == Shape{2, 60});
   CHECK(flattened_shape({2, 3, 4, 5}, 0) == Shape{120});
   CHECK(flattened_shape({2, 3, 4, 5}, -1) == Shape{2, 3, 4, 5});
+  CHECK(flattened_shape({2, 3, 4, 5}, 1, 2) == Shape{2, 12, 5});
+  CHECK(flattened_shape({2, 3, 4, 5}, 0, -2) == Shape{24, 5});
+  CHECK(flattened_shape({2, 3}, 1, 1) == Shape{2, 3});
+  CHECK(flattened_shape({}, 0) == Shape{1});
+  CHECK(flattened_shape({}, -1, 0) == Shape{1});
   check_throws<ShapeError>([] { return flattened_shape({2}, 1); },
-                           "[shape] a dimension of [2] must be in [-1,1), got 1");
+                           "[flatten] a dimension of x [2] must be in [-1,1), got 1");
+  check_throws<ShapeError>(
+      [] {
+        return flattened_shape({2, 3}, 1, 0);
+      },
+      "[flatten] start_dim must not come after end_dim in x [2,3], got 1 and 0");
+}
+
+TEST_CASE("reshaped_shape finds the extent that is left open", "[shape_rules]") {
+  const auto reshaped = [](const Shape& x, const std::vector<std::int64_t>& extents) {
+    return reshaped_shape("reshape", x, extents);
+  };
+  CHECK(reshaped({2, 6}, {-1}) == Shape{12});
+  CHECK(reshaped({2, 6}, {3, -1}) == Shape{3, 4});
+  CHECK(reshaped({2, 6}, {-1, 12}) == Shape{1, 12});
+  CHECK(reshaped({}, {-1}) == Shape{1});
+  CHECK(reshaped({1, 1}, {}) == Shape{});
+  check_throws<ShapeError>(
+      [&] {
+        return reshaped({2, 6}, {5, -1});
+      },
+      "[reshape] 12 elements must stay as many, got [5,-1] for [2,6]");
+  check_throws<ShapeError>(
+      [&] {
+        return reshaped({2, 6}, {24, -1});
+      },
+      "[reshape] 12 elements must stay as many, got [24,-1] for [2,6]");
+  check_throws<ShapeError>(
+      [&] {
+        return reshaped({2, 6}, {-1, -1});
+      },
+      "[reshape] at most one extent may be -1, got [-1,-1]");
+  check_throws<ShapeError>(
+      [&] {
+        return reshaped({2, 6}, {-2, 6});
+      },
+      "[reshape] every extent must be at least 1, got [-2,6]");
+}
+
+TEST_CASE("a scalar counts as one dimension where a dimension is named", "[shape_rules]") {
+  CHECK(dimension_of("softmax", {}, 0) == 0);
+  CHECK(dimension_of("softmax", {}, -1) == 0);
+  CHECK(dimension_of("softmax", {2, 3}, -2) == 0);
+  const std::vector<int> only = {-1};
+  CHECK(reduced_shape("sum", {}, only, true).result == Shape{});
+  check_throws<ShapeError>([] { return dimension_of("softmax", {}, 1); },
+                           "[softmax] a dimension of x [] must be in [-1,1), got 1");
+}
+
+TEST_CASE("results that no tensor can hold are named after the operation", "[shape_rules]") {
+  check_throws<ShapeError>(
+      [] {
+        return adaptive_pool2d_shape("adaptive_avg_pool2d", {1, 1, 2, 2}, std::int64_t{1} << 31);
+      },
+      "[adaptive_avg_pool2d] the product of the extents must be at most 2^59, got "
+      "[1,1,2147483648,2147483648]");
+  check_throws<ShapeError>(
+      [] {
+        return conv2d_shape({1, 1, 1, 1}, {1, 1, 1, 1}, {.padding = 2147483647});
+      },
+      "[conv2d] the product of the extents must be at most 2^59, got [1,1,4294967295,4294967295]");
 }
 
 TEST_CASE("slice_rule counts the elements between begin and end", "[shape_rules]") {

@@ -1,6 +1,8 @@
 #include <retrace/core/error.h>
+#include <retrace/core/random.h>
 #include <retrace/core/tensor.h>
 
+#include <cmath>
 #include <numeric>
 #include <sstream>
 
@@ -43,6 +45,69 @@ TEST_CASE("full and zeros", "[tensor]") {
   CHECK(Tensor::full({2}, 1.5, DType::f64).to_vector<double>() == std::vector<double>{1.5, 1.5});
   CHECK(Tensor::zeros({3}, DType::u8).to_vector<int>() == std::vector<int>{0, 0, 0});
   CHECK(Tensor::full({}, 3, DType::i32).item() == 3);
+  CHECK(Tensor::ones({2}, DType::bf16).to_vector<float>() == std::vector<float>{1, 1});
+}
+
+TEST_CASE("arange counts from start to before end, as PyTorch's", "[tensor]") {
+  const auto numbers = [](const Tensor& x) { return x.to_vector<double>(); };
+  CHECK(Tensor::arange(4).dtype() == DType::i64);
+  CHECK(numbers(Tensor::arange(4)) == std::vector<double>{0, 1, 2, 3});
+  CHECK(numbers(Tensor::arange(2, 8, 3)) == std::vector<double>{2, 5});
+  CHECK(numbers(Tensor::arange(2, 9, 3)) == std::vector<double>{2, 5, 8});
+  CHECK(numbers(Tensor::arange(3, -1, -2)) == std::vector<double>{3, 1});
+  CHECK(Tensor::arange(0, 1, 0.25).dtype() == DType::f32);
+  CHECK(numbers(Tensor::arange(0, 1, 0.25)) == std::vector<double>{0, 0.25, 0.5, 0.75});
+  CHECK(numbers(Tensor::arange(2.5)) == std::vector<double>{0, 1, 2});
+  CHECK(numbers(Tensor::arange(0, 0.3, 0.1, DType::f64)) == std::vector<double>{0, 0.1, 0.2});
+  CHECK(numbers(Tensor::arange(0, 3, 1, DType::bf16)) == std::vector<double>{0, 1, 2});
+  const std::string rule = "[arange] the step must lead from start to another end, got start ";
+  check_throws<ArgumentError>([] { return Tensor::arange(0); }, rule + "0, end 0, step 1");
+  check_throws<ArgumentError>([] { return Tensor::arange(0, 3, -1); }, rule + "0, end 3, step -1");
+  check_throws<ArgumentError>([] { return Tensor::arange(0, 3, 0); }, rule + "0, end 3, step 0");
+  check_throws<ArgumentError>([] { return Tensor::arange(0, 3, std::nan("")); }, rule + "0, end 3, step nan");
+  check_throws<ArgumentError>([] { return Tensor::arange(1e16); },
+                              "[arange] start and end must be in [-2^53,2^53], got 0 and 1e+16");
+  check_throws<ArgumentError>([] { return Tensor::arange(0, 300, 1, DType::u8); },
+                              "[arange] the numbers must fit into u8, got 0 to 299");
+  check_throws<ShapeError>([] { return Tensor::arange(0, 1e15, 1e-15); },
+                           "[arange] the product of the extents must be at most 2^59, got "
+                           "[4611686018427387904]");
+}
+
+TEST_CASE("linspace has both ends", "[tensor]") {
+  const auto numbers = [](const Tensor& x) { return x.to_vector<double>(); };
+  CHECK(Tensor::linspace(0, 1, 5).dtype() == DType::f32);
+  CHECK(numbers(Tensor::linspace(0, 1, 5)) == std::vector<double>{0, 0.25, 0.5, 0.75, 1});
+  CHECK(numbers(Tensor::linspace(3, -3, 3)) == std::vector<double>{3, 0, -3});
+  CHECK(numbers(Tensor::linspace(7, 9, 1)) == std::vector<double>{7});
+  const auto tenths = numbers(Tensor::linspace(-0.1, 0.1, 6, DType::f64));
+  for (std::size_t i = 0; i < 6; ++i) CHECK(tenths[i] == -tenths[5 - i]);
+  CHECK(tenths.back() == 0.1);
+  check_throws<ArgumentError>([] { return Tensor::linspace(0, 1, 0); },
+                              "[linspace] steps must be at least 1, got 0");
+  check_throws<ArgumentError>([] { return Tensor::linspace(0, std::nan(""), 2); },
+                              "[linspace] start and end must be in [-2^53,2^53], got 0 and nan");
+}
+
+TEST_CASE("random tensors draw from the next stream", "[tensor]") {
+  manual_seed(5);
+  const RandomStream first = next_stream();
+  manual_seed(5);
+  const auto uniform = Tensor::rand({1000}, DType::f64).to_vector<double>();
+  const auto normal = Tensor::randn({1000}, DType::f64).to_vector<double>();
+  for (std::uint64_t i = 0; i < uniform.size(); ++i) CHECK(uniform[i] == uniform_at(first, i));
+  // The mean of 1000 normal numbers is normal with standard deviation 1/sqrt(1000): 6 of those.
+  const double mean = std::accumulate(normal.begin(), normal.end(), 0.0) / 1000;
+  CHECK(std::abs(mean) < 6 / std::sqrt(1000.0));
+  manual_seed(5);
+  CHECK(Tensor::rand({1000}).dtype() == DType::f32);
+  const Tensor same = Tensor::randn({1000}, DType::bf16);
+  CHECK(same.dtype() == DType::bf16);
+  CHECK(same.to_vector<float>()[7] == static_cast<float>(BFloat16(static_cast<float>(normal[7]))));
+  check_throws<DTypeError>([] { return Tensor::rand({2}, DType::f16); },
+                           "[rand] x must be f32 or f64, got f16");
+  check_throws<DTypeError>([] { return Tensor::randn({2}, DType::i64); },
+                           "[randn] x must be f32, f64, bf16 or f16, got i64");
 }
 
 TEST_CASE("an undefined tensor has no bytes", "[tensor]") {
@@ -95,6 +160,8 @@ TEST_CASE("reshape shares the bytes", "[tensor]") {
   CHECK(y.shape() == Shape{3, 4});
   CHECK(y.shares_storage(x));
   CHECK(!x.storage().sliced());
+  CHECK(x.reshape({4, -1}).shape() == Shape{4, 3});
+  CHECK(x.reshape({-1}).shares_storage(x));
   check_throws<ShapeError>([&] { return x.reshape({5}); },
                            "[reshape] 12 elements must stay as many, got [5] for [2,6]");
 }

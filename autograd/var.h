@@ -3,7 +3,9 @@
 #include <retrace/core/tensor.h>
 
 #include <cstdint>
+#include <iosfwd>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace retrace {
@@ -32,6 +34,9 @@ class Var {
   const Tensor& value() const { return value_; }         ///< the numbers
   const Shape& shape() const { return value_.shape(); }  ///< of the tensor
   DType dtype() const { return value_.dtype(); }         ///< of the tensor
+  Device device() const { return value_.device(); }      ///< of the tensor
+  std::int64_t numel() const { return value_.numel(); }  ///< the tensor's number of elements
+  double item() const { return value_.item(); }          ///< the tensor's one element (see Tensor::item)
 
   /// Whether no gradient flows into it.
   bool constant() const { return parameter_ == nullptr && place_.tape == 0; }
@@ -47,5 +52,11 @@ class Var {
 
 /// Several variables: inputs, outputs, streams.
 using Vars = std::vector<Var>;
+
+/// Writes to_string(x).
+std::ostream& operator<<(std::ostream& out, const Var& x);
+/// The tensor as it is printed; of a variable that is no constant followed by `parameter` or `on a tape`:
+/// `tensor([1, 2], f32), on a tape`.
+std::string to_string(const Var& x);
 
 }  // namespace retrace

@@ -1,7 +1,7 @@
 #include <retrace/autograd/ops/activation.h>
+#include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/mask.h>
 #include <retrace/autograd/record.h>
-#include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 
 namespace retrace {
@@ -20,14 +20,14 @@ Var record_masked(std::string_view op, const Var& x, const Tensor& y, const Tens
 }  // namespace
 
 Var relu(const Var& x) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("relu", x);
   Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::relu(x.value(), y, mask);
   return record_masked("relu", x, y, mask, 0);
 }
 
 Var leaky_relu(const Var& x, double slope) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("leaky_relu", x);
   Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::leaky_relu(x.value(), slope, y, mask);
   return record_masked("leaky_relu", x, y, mask, slope);
@@ -35,7 +35,7 @@ Var leaky_relu(const Var& x, double slope) {
 
 Var clamp(const Var& x, double low, double high) {
   if (!(low <= high)) fail<ArgumentError>("clamp", "low must be at most high, got {} and {}", low, high);
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("clamp", x);
   Tensor mask = detail::make_mask(needs_gradient(x), x.value());
   kernel::clamp(x.value(), low, high, y, mask);
   return record_masked("clamp", x, y, mask, 0);
@@ -43,7 +43,7 @@ Var clamp(const Var& x, double low, double high) {
 
 /// dx = dy where x > 0, -dy where x < 0
 Var abs(const Var& x) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("abs", x);
   Tensor mask = detail::make_mask(needs_gradient(x), x.value(), 2);
   kernel::abs(x.value(), y, mask);
   return record("abs", {x}, y, /*save=*/{mask}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {

@@ -11,7 +11,8 @@ struct BatchNormOptions {
 };
 
 /// y = gamma (x - mean) / sqrt(var + eps) + beta, with a mean and a variance for each channel.
-/// x: [N, C, H, W] or [N, C]; gamma, beta, running_mean, running_var: [C].
+/// x: [N, C, H, W] or [N, C]; gamma, beta, running_mean, running_var: [C]; gamma and beta may be undefined: 1
+/// and 0.
 ///
 /// Training takes the batch's statistics and moves the running ones towards them (with the unbiased
 /// variance), but not while Recomputing::active(). Throws ShapeError, also for a training batch with one

@@ -7,8 +7,8 @@ namespace retrace {
 
 /// dx = dy, cast back
 Var cast(const Var& x, DType dtype) {
-  detail::check_any_float("cast", x.dtype());
-  detail::check_any_float("cast", dtype);
+  detail::check_any_float("cast", x);
+  if (!is_float(dtype)) fail_not_any_float("cast", dtype);
   if (x.dtype() == dtype) return x;
   Tensor y(x.shape(), dtype, Tag::activation, x.value().device());
   kernel::cast(x.value(), y);

@@ -7,13 +7,34 @@
 
 namespace retrace::detail {
 
-/// x must be f32 or f64. Throws DTypeError.
-inline void check_float(std::string_view op, const Var& x) {
-  if (x.defined() && x.dtype() != DType::f32 && x.dtype() != DType::f64) fail_not_float(op, x.dtype());
+/// x, called `name`, must be defined. Throws ArgumentError.
+inline void check_defined(std::string_view op, std::string_view name, const Tensor& x) {
+  if (!x.defined()) fail<ArgumentError>(op, "{} must be defined, got an undefined tensor", name);
 }
-/// The type must be f32, f64, bf16 or f16. Throws DTypeError.
-inline void check_any_float(std::string_view op, DType dtype) {
-  if (!is_float(dtype)) fail_not_any_float(op, dtype);
+/// x, called `name`, must be defined and f32 or f64. Throws ArgumentError and DTypeError.
+inline void check_float(std::string_view op, const Var& x, std::string_view name = "x") {
+  check_defined(op, name, x.value());
+  if (is_reduced_float(x.dtype()))
+    fail<DTypeError>(op, "{} must be f32 or f64, got {}; cast it to f32, or use Autocast, which does", name,
+                     x.dtype());
+  if (!is_float(x.dtype())) fail<DTypeError>(op, "{} must be f32 or f64, got {}", name, x.dtype());
+}
+/// x, called `name`, must be defined and f32, f64, bf16 or f16. Throws ArgumentError and DTypeError.
+inline void check_any_float(std::string_view op, const Var& x, std::string_view name = "x") {
+  check_defined(op, name, x.value());
+  if (!is_float(x.dtype())) fail<DTypeError>(op, "{} must be f32, f64, bf16 or f16, got {}", name, x.dtype());
+}
+/// As check_any_float, and y must be defined and of x's type.
+inline void check_pair(std::string_view op, const Var& x, const Var& y) {
+  check_any_float(op, x);
+  check_defined(op, "y", y.value());
+  if (y.dtype() != x.dtype()) fail<DTypeError>(op, "y must be {} as x is, got {}", x.dtype(), y.dtype());
+}
+
+/// An uninitialised result like x, which is checked as check_any_float does.
+inline Tensor result_like(std::string_view op, const Var& x) {
+  check_any_float(op, x);
+  return like(x.value());
 }
 
 /// `other`, called `name`, must have x's element type. Throws DTypeError.

@@ -37,8 +37,9 @@ Var conv2d_onto(Var& residual, Sign sign, const Var& x, const Var& w, const Var&
                 const Conv2dOptions& options) {
   if (autocast::to_lower(x, w, bias))
     return conv2d(autocast::in_lower(x), autocast::in_lower(w), autocast::in_lower(bias), options);
+  detail::check_any_float("conv2d", x);
+  detail::check_defined("conv2d", "w", w.value());
   const Shape shape = conv2d_shape(x.shape(), w.shape(), options);
-  detail::check_any_float("conv2d", x.dtype());
   detail::check_same_dtype("conv2d", x.value(), "w", w.value());
   detail::check_same_dtype("conv2d", x.value(), "bias", bias.value());
   if (bias.defined()) detail::check_per_channel("conv2d", shape[1], "bias", bias.value());

@@ -1,8 +1,8 @@
 #include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/cast.h>
+#include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/copy.h>
 #include <retrace/autograd/record.h>
-#include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 
 #include <algorithm>
@@ -92,6 +92,13 @@ Vars in_widest(const Vars& xs) {
   return result;
 }
 
+/// `dim` as a dimension of x that can be split.
+int split_dimension(const Var& x, int dim) {
+  detail::check_defined("split", "x", x.value());
+  if (x.shape().rank() == 0) fail<ShapeError>("split", "x must have at least 1 dimension, got {}", x.shape());
+  return dimension_of("split", x.shape(), dim);
+}
+
 /// A part of x: shared where it is contiguous, else copied.
 Tensor part_of(const Tensor& x, const SliceRule& rule) {
   if (rule.dim == 0 && rule.step == 1) return x.slice(rule.begin, rule.begin + rule.shape[0]);
@@ -104,15 +111,24 @@ Tensor part_of(const Tensor& x, const SliceRule& rule) {
 
 /// dx = dy, reshaped
 Var reshape(const Var& x, const Shape& shape) {
+  detail::check_defined("reshape", "x", x.value());
   return record_view(
       "reshape", x, x.value().reshape(shape),
       [xs = x.shape()](const Tensor& dy, Saved, const Wants&) -> Tensors { return {dy.reshape(xs)}; });
 }
 
-Var flatten(const Var& x, int start_dim) { return reshape(x, flattened_shape(x.shape(), start_dim)); }
+Var reshape(const Var& x, std::initializer_list<std::int64_t> extents) {
+  return reshape(x, reshaped_shape("reshape", x.shape(), extents));
+}
+
+Var flatten(const Var& x, int start_dim, int end_dim) {
+  detail::check_defined("flatten", "x", x.value());
+  return reshape(x, flattened_shape(x.shape(), start_dim, end_dim));
+}
 
 /// dx = dy, permuted back
 Var permute(const Var& x, const std::vector<int>& dims) {
+  detail::check_defined("permute", "x", x.value());
   const Permutation order = permutation_of("permute", x.shape(), dims);
   Tensor y = like(x.value(), order.applied_to(x.shape()));
   kernel::permute(x.value(), order, y);
@@ -124,14 +140,17 @@ Var permute(const Var& x, const std::vector<int>& dims) {
 }
 
 Var transpose(const Var& x, int dim0, int dim1) {
+  detail::check_defined("transpose", "x", x.value());
+  const int first = dimension_of("transpose", x.shape(), dim0);
+  const int second = dimension_of("transpose", x.shape(), dim1);
+  if (first == second) return x;
   std::vector<int> dims;
-  for (int d = 0; d < x.shape().rank(); ++d) dims.push_back(d);
-  std::swap(dims[static_cast<std::size_t>(x.shape().dimension(dim0))],
-            dims[static_cast<std::size_t>(x.shape().dimension(dim1))]);
+  for (int d = 0; d < x.shape().rank(); ++d) dims.push_back(d == first ? second : d == second ? first : d);
   return permute(x, dims);
 }
 
 Var slice(const Var& x, int dim, std::int64_t begin, std::int64_t end, std::int64_t step) {
+  detail::check_defined("slice", "x", x.value());
   const SliceRule rule = slice_rule("slice", x.shape(), dim, begin, end, step);
   const Tensor y = part_of(x.value(), rule);
   const auto derivative = [xs = x.shape(), rule](const Tensor& dy, Saved, const Wants&) -> Tensors {
@@ -142,14 +161,14 @@ Var slice(const Var& x, int dim, std::int64_t begin, std::int64_t end, std::int6
 }
 
 Vars split(const Var& x, int parts, int dim) {
-  const std::int64_t extent = x.shape()[dim];
+  const std::int64_t extent = x.shape()[split_dimension(x, dim)];
   if (parts < 1 || extent % parts != 0)
     fail<ShapeError>("split", "dimension {} of x {} must divide into {} equal parts", dim, x.shape(), parts);
   return split(x, std::vector<std::int64_t>(static_cast<std::size_t>(parts), extent / parts), dim);
 }
 
 Vars split(const Var& x, const std::vector<std::int64_t>& sizes, int dim) {
-  const int d = x.shape().dimension(dim);
+  const int d = split_dimension(x, dim);
   check_split(x.shape(), sizes, d);
   Tensors parts;
   std::int64_t begin = 0;
@@ -167,6 +186,7 @@ Var concatenate(const Vars& xs, int dim) {
     if (autocast::to_wider(xs.front(), x)) return concatenate(in_widest(xs), dim);
   std::vector<Shape> shapes;
   for (const Var& x : xs) {
+    detail::check_defined("concatenate", "each x", x.value());
     shapes.push_back(x.shape());
     if (x.dtype() != xs.front().dtype())
       fail<DTypeError>("concatenate", "the xs must have one element type, got {} and {}", xs.front().dtype(),

@@ -2,18 +2,22 @@
 #include <retrace/autograd/var.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
 namespace retrace {
 
 /// @file
 /// Results that are contiguous in x (reshape, flatten, parts of dimension 0) share its bytes; the others are
-/// copies. A dimension counts from the end where it is negative. All throw ShapeError.
+/// copies. A dimension counts from the end where it is negative; flatten and transpose take 0 and -1 for a
+/// scalar, too. All throw ShapeError.
 
 /// The same elements under another shape.
 Var reshape(const Var& x, const Shape& shape);
-/// Dimensions from start_dim on become one; x: [N, C, H, W], y: [N, C H W].
-Var flatten(const Var& x, int start_dim = 1);
+/// The same elements under `extents`, one of which may be -1: it is what the others leave.
+Var reshape(const Var& x, std::initializer_list<std::int64_t> extents);
+/// Dimensions from start_dim to end_dim become one, by default [N, C, H, W] -> [N, C H W]; [] -> [1].
+Var flatten(const Var& x, int start_dim = 1, int end_dim = -1);
 
 /// Dimension d of the result is dimension dims[d] of x.
 Var permute(const Var& x, const std::vector<int>& dims);

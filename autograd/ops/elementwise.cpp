@@ -12,7 +12,7 @@ namespace {
 
 /// An uninitialised tensor for x op y.
 Tensor broadcast_like(std::string_view op, const Var& x, const Var& y) {
-  detail::check_same_dtype(op, x.value(), "y", y.value());
+  detail::check_pair(op, x, y);
   return like(x.value(), broadcast_shape(op, x.shape(), y.shape()));
 }
 
@@ -99,8 +99,8 @@ Var div(const Var& x, const Var& y) {
 }
 
 /// dx = scale dy
-Var scale_shift(const Var& x, double scale, double shift) {
-  Tensor y = like(x.value());
+Var detail::scale_shift(std::string_view op, const Var& x, double scale, double shift) {
+  Tensor y = result_like(op, x);
   kernel::scale_shift(x.value(), scale, shift, y);
   return record("scale_shift", {x}, y, /*save=*/{},
                 [scale](const Tensor& dy, Saved, const Wants&) -> Tensors {
@@ -111,17 +111,22 @@ Var scale_shift(const Var& x, double scale, double shift) {
                 });
 }
 
+Var scale_shift(const Var& x, double scale, double shift) {
+  return detail::scale_shift("scale_shift", x, scale, shift);
+}
+
 Var reciprocal(const Var& x, double a) {
   if (autocast::to_f32(x)) return reciprocal(autocast::in_f32(x), a);
+  detail::check_any_float("reciprocal", x);
   return div(Tensor::full({}, a, x.dtype(), Tag::activation, x.value().device()), x);
 }
 
-Var neg(const Var& x) { return scale_shift(x, -1, 0); }
+Var neg(const Var& x) { return detail::scale_shift("neg", x, -1, 0); }
 
 /// dx = dy y
 Var exp(const Var& x) {
   if (autocast::to_f32(x)) return exp(autocast::in_f32(x));
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("exp", x);
   kernel::exp(x.value(), y);
   return record("exp", {x}, y, /*save=*/{y}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
     return {product(dy, saved[0])};
@@ -131,7 +136,7 @@ Var exp(const Var& x) {
 /// dx = dy / x
 Var log(const Var& x) {
   if (autocast::to_f32(x)) return log(autocast::in_f32(x));
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("log", x);
   kernel::log(x.value(), y);
   return record("log", {x}, y, /*save=*/{x.value()},
                 [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
@@ -143,7 +148,7 @@ Var log(const Var& x) {
 
 /// dx = dy / 2y
 Var sqrt(const Var& x) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("sqrt", x);
   kernel::sqrt(x.value(), y);
   return record("sqrt", {x}, y, /*save=*/{y}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
     Tensor dx = like(dy, Tag::gradient);
@@ -155,7 +160,7 @@ Var sqrt(const Var& x) {
 /// dx = 2 x dy
 Var square(const Var& x) {
   if (autocast::to_f32(x)) return square(autocast::in_f32(x));
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("square", x);
   kernel::mul(x.value(), x.value(), y);
   return record("square", {x}, y, /*save=*/{x.value()},
                 [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
@@ -167,7 +172,7 @@ Var square(const Var& x) {
 
 /// dx = dy (1 - y^2)
 Var tanh(const Var& x) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("tanh", x);
   kernel::tanh(x.value(), y);
   return record("tanh", {x}, y, /*save=*/{y}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
     Tensor dx = like(dy, Tag::gradient);
@@ -178,7 +183,7 @@ Var tanh(const Var& x) {
 
 /// dx = dy y (1 - y)
 Var sigmoid(const Var& x) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("sigmoid", x);
   kernel::sigmoid(x.value(), y);
   return record("sigmoid", {x}, y, /*save=*/{y}, [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
     Tensor dx = like(dy, Tag::gradient);
@@ -189,7 +194,7 @@ Var sigmoid(const Var& x) {
 
 /// dx = dy s (1 + x (1 - s)),  s = sigmoid(x)
 Var silu(const Var& x) {
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("silu", x);
   kernel::silu(x.value(), y);
   return record("silu", {x}, y, /*save=*/{x.value()},
                 [](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
@@ -202,7 +207,7 @@ Var silu(const Var& x) {
 /// dx = dy (Phi(x) + x phi(x)), of the normal distribution, or the derivative of the approximation
 Var gelu(const Var& x, GeluApproximation approximate) {
   const bool exact = approximate == GeluApproximation::none;
-  Tensor y = like(x.value());
+  Tensor y = detail::result_like("gelu", x);
   (exact ? kernel::gelu : kernel::gelu_tanh)(x.value(), y);
   return record("gelu", {x}, y, /*save=*/{x.value()},
                 [exact](const Tensor& dy, Saved saved, const Wants&) -> Tensors {

@@ -2,6 +2,7 @@
 #include <retrace/autograd/var.h>
 
 #include <cstdint>
+#include <string_view>
 
 namespace retrace {
 
@@ -31,15 +32,20 @@ Var reciprocal(const Var& x, double a = 1);
 /// y = -x.
 Var neg(const Var& x);
 
-inline Var operator+(const Var& x, double a) { return scale_shift(x, 1, a); }      ///< x + a
-inline Var operator+(double a, const Var& x) { return scale_shift(x, 1, a); }      ///< a + x
-inline Var operator-(const Var& x, double a) { return scale_shift(x, 1, -a); }     ///< x - a
-inline Var operator-(double a, const Var& x) { return scale_shift(x, -1, a); }     ///< a - x
-inline Var operator*(const Var& x, double a) { return scale_shift(x, a, 0); }      ///< a x
-inline Var operator*(double a, const Var& x) { return scale_shift(x, a, 0); }      ///< a x
-inline Var operator/(const Var& x, double a) { return scale_shift(x, 1 / a, 0); }  ///< x / a
-inline Var operator/(double a, const Var& x) { return reciprocal(x, a); }          ///< a / x
-inline Var operator-(const Var& x) { return neg(x); }                              ///< neg(x)
+namespace detail {
+/// scale_shift, called `op` in errors.
+Var scale_shift(std::string_view op, const Var& x, double scale, double shift);
+}  // namespace detail
+
+inline Var operator+(const Var& x, double a) { return detail::scale_shift("add", x, 1, a); }      ///< x + a
+inline Var operator+(double a, const Var& x) { return detail::scale_shift("add", x, 1, a); }      ///< a + x
+inline Var operator-(const Var& x, double a) { return detail::scale_shift("sub", x, 1, -a); }     ///< x - a
+inline Var operator-(double a, const Var& x) { return detail::scale_shift("sub", x, -1, a); }     ///< a - x
+inline Var operator*(const Var& x, double a) { return detail::scale_shift("mul", x, a, 0); }      ///< a x
+inline Var operator*(double a, const Var& x) { return detail::scale_shift("mul", x, a, 0); }      ///< a x
+inline Var operator/(const Var& x, double a) { return detail::scale_shift("div", x, 1 / a, 0); }  ///< x / a
+inline Var operator/(double a, const Var& x) { return reciprocal(x, a); }                         ///< a / x
+inline Var operator-(const Var& x) { return neg(x); }                                             ///< neg(x)
 
 // Of one variable.
 

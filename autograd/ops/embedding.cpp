@@ -12,7 +12,6 @@ namespace {
 constexpr std::string_view kOp = "embedding";
 
 void check_indices(const Tensor& indices, const Var& weight) {
-  detail::check_float(kOp, weight);
   if (indices.dtype() != DType::i64) fail<DTypeError>(kOp, "indices must be i64, got {}", indices.dtype());
   const std::int64_t rows = weight.shape()[0];
   const Tensor readable = on_cpu(indices);
@@ -38,6 +37,8 @@ std::optional<std::int64_t> padding_row(const EmbeddingOptions& options, std::in
 /// dweight[v] = sum of dy where the index is v
 Var embedding(const Tensor& indices, const Var& weight, const EmbeddingOptions& options) {
   if (autocast::to_f32(weight)) return embedding(indices, autocast::in_f32(weight), options);
+  detail::check_float(kOp, weight, "weight");
+  detail::check_defined(kOp, "indices", indices);
   Tensor y = like(weight.value(), embedding_shape(indices.shape(), weight.shape()));
   check_indices(indices, weight);
   const std::int64_t padding = padding_row(options, weight.shape()[0]).value_or(-1);

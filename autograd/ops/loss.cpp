@@ -60,6 +60,7 @@ Var reduced(const Var& losses, Reduction reduction) {
 Tensor in_f32(const Tensor& x) { return autocast::in_f32(Var(x)).value(); }
 
 void check_same_shape(std::string_view op, const Var& x, const Var& y) {
+  detail::check_pair(op, x, y);
   if (!(x.shape() == y.shape()))
     fail<ShapeError>(op, "x and y must have the same shape, got {} and {}", x.shape(), y.shape());
 }
@@ -91,6 +92,8 @@ Var cross_entropy(const Var& logits, const Tensor& labels, const CrossEntropyOpt
     wide.weight = in_f32(options.weight);
     return cross_entropy(autocast::in_f32(logits), labels, wide);
   }
+  detail::check_float(kCrossEntropy, logits, "logits");
+  detail::check_defined(kCrossEntropy, "labels", labels);
   const Tensor readable = on_cpu(labels);
   check_labels(logits.shape(), readable, options.ignore_index);
   check_options(logits, options);
@@ -117,6 +120,8 @@ Var binary_cross_entropy_with_logits(const Var& x, const Tensor& target,
     wide.pos_weight = in_f32(options.pos_weight);
     return binary_cross_entropy_with_logits(autocast::in_f32(x), in_f32(target), wide);
   }
+  detail::check_float(kBinary, x);
+  detail::check_defined(kBinary, "target", target);
   detail::check_same_dtype(kBinary, x.value(), "target", target);
   if (!(target.shape() == x.shape()))
     fail<ShapeError>(kBinary, "target must have x's shape {}, got {}", x.shape(), target.shape());

@@ -1,6 +1,7 @@
 #include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops/broadcast.h>
 #include <retrace/autograd/ops/check.h>
+#include <retrace/autograd/ops/copy.h>
 #include <retrace/autograd/ops/matmul.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
@@ -8,6 +9,16 @@
 namespace retrace {
 
 namespace {
+
+/// The product where a, b or both are vectors: of a row and a column.
+Var vector_product(const Var& a, const Var& b, MatmulOptions options, const Shape& shape) {
+  const bool a_vector = a.shape().rank() == 1;
+  const bool b_vector = b.shape().rank() == 1;
+  options.transpose_a = options.transpose_a && !a_vector;
+  options.transpose_b = options.transpose_b && !b_vector;
+  return reshape(matmul(a_vector ? reshape(a, {1, -1}) : a, b_vector ? reshape(b, {-1, 1}) : b, options),
+                 shape);
+}
 
 /// left right for each matrix of `batch`, summed over those that share one of `shape`.
 Tensor product(const Tensor& left, bool transpose_left, const Tensor& right, bool transpose_right,
@@ -25,10 +36,12 @@ Tensor rows_of(const Tensor& x) { return x.reshape({x.numel() / x.shape()[-1], x
 
 Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
   if (autocast::to_lower(a, b)) return matmul(autocast::in_lower(a), autocast::in_lower(b), options);
-  detail::check_any_float("matmul", a.dtype());
+  detail::check_any_float("matmul", a, "a");
+  detail::check_defined("matmul", "b", b.value());
   if (b.dtype() != a.dtype())
     fail<DTypeError>("matmul", "b must be {} as a is, got {}", a.dtype(), b.dtype());
   const Shape shape = matmul_shape(a.shape(), b.shape(), options);
+  if (a.shape().rank() == 1 || b.shape().rank() == 1) return vector_product(a, b, options, shape);
   Tensor y = like(a.value(), shape);
   // Matrices that all meet the same b are one tall matrix.
   const bool tall = b.shape().rank() == 2 && !options.transpose_a;
@@ -66,7 +79,8 @@ Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
 Var linear(const Var& x, const Var& w, const Var& bias) {
   if (autocast::to_lower(x, w, bias))
     return linear(autocast::in_lower(x), autocast::in_lower(w), autocast::in_lower(bias));
-  detail::check_any_float("linear", x.dtype());
+  detail::check_any_float("linear", x);
+  detail::check_defined("linear", "w", w.value());
   detail::check_same_dtype("linear", x.value(), "w", w.value());
   detail::check_same_dtype("linear", x.value(), "bias", bias.value());
   if (w.shape().rank() != 2) fail<ShapeError>("linear", "w must be [out,in], got {}", w.shape());

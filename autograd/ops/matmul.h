@@ -6,7 +6,8 @@ namespace retrace {
 
 /// y = a b for each matrix of a batch.  da = dy b^T, db = a^T dy.
 /// a: [..., M, K], b: [..., K, N] -> [..., M, N]; leading dimensions broadcast, so a 2-D b serves all of a's
-/// matrices. Throws ShapeError and DTypeError.
+/// matrices. A vector is a row as a and a column as b, never transposed: [K], [..., K, N] -> [..., N];
+/// [..., M, K], [K] -> [..., M]; [K], [K] -> []. Throws ShapeError and DTypeError.
 Var matmul(const Var& a, const Var& b, const MatmulOptions& options = {});
 
 /// y = x w^T + bias.

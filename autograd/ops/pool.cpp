@@ -6,8 +6,8 @@
 namespace retrace {
 
 Var max_pool2d(const Var& x, const Pool2dOptions& options) {
+  detail::check_any_float("max_pool2d", x);
   const Shape shape = pool2d_shape("max_pool2d", x.shape(), options);
-  detail::check_any_float("max_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   Tensor indices =
       make_saved(needs_gradient(x), [&] { return Tensor(shape, DType::i32, Tag::saved, y.device()); });
@@ -21,8 +21,8 @@ Var max_pool2d(const Var& x, const Pool2dOptions& options) {
 }
 
 Var avg_pool2d(const Var& x, const Pool2dOptions& options) {
+  detail::check_any_float("avg_pool2d", x);
   const Shape shape = pool2d_shape("avg_pool2d", x.shape(), options);
-  detail::check_any_float("avg_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   kernel::avg_pool2d(x.value(), options, y);
   return record("avg_pool2d", {x}, y, /*save=*/{},
@@ -34,8 +34,8 @@ Var avg_pool2d(const Var& x, const Pool2dOptions& options) {
 }
 
 Var adaptive_avg_pool2d(const Var& x, Size2d out) {
+  detail::check_any_float("adaptive_avg_pool2d", x);
   const Shape shape = adaptive_pool2d_shape("adaptive_avg_pool2d", x.shape(), out);
-  detail::check_any_float("adaptive_avg_pool2d", x.dtype());
   Tensor y = like(x.value(), shape);
   kernel::adaptive_avg_pool2d(x.value(), y);
   return record("adaptive_avg_pool2d", {x}, y, /*save=*/{},

@@ -1,4 +1,5 @@
 #include <retrace/autograd/autocast.h>
+#include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/reduce.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
@@ -10,6 +11,7 @@ namespace {
 /// y = scale sum(x);  dx = scale dy, repeated
 Var scaled_sum(std::string_view op, const Var& x, const ReducedShape& shape, double scale) {
   if (autocast::to_f32(x)) return scaled_sum(op, autocast::in_f32(x), shape, scale);
+  detail::check_any_float(op, x);
   Tensor y = like(x.value(), shape.result);
   Tensor sums = y.reshape(shape.kept);
   kernel::sum_to(x.value(), scale, sums);
@@ -52,8 +54,10 @@ Var mean(const Var& x, const std::vector<int>& dims, bool keepdim) {
 }
 
 Tensor argmax(const Tensor& x) {
-  Tensor y(x.shape().without(-1), DType::i64, Tag::activation, x.device());
-  kernel::argmax(x, y);
+  detail::check_defined("argmax", "x", x);
+  const bool scalar = x.shape().rank() == 0;
+  Tensor y(scalar ? Shape() : x.shape().without(-1), DType::i64, Tag::activation, x.device());
+  kernel::argmax(scalar ? x.reshape({1}) : x, y);
   y.storage().set_op("argmax");
   return y;
 }

@@ -7,8 +7,10 @@ namespace retrace {
 
 /// @file
 /// Sums run in double, in an order that depends on the shapes alone. `dims` counts from the end where
-/// negative; reduced dimensions are left out of the result, or kept with extent 1. Throws ShapeError unless
-/// `dims` names at least one dimension, and each once.
+/// negative, and a scalar has one, 0 or -1; reduced dimensions are left out of the result, or kept with
+/// extent
+/// 1. Throws ShapeError unless `dims` names at least one dimension, and each once, and DTypeError unless x is
+/// floating-point.
 
 /// The sum of all elements, a scalar.
 Var sum(const Var& x);
@@ -20,7 +22,7 @@ Var mean(const Var& x);
 Var mean(const Var& x, const std::vector<int>& dims, bool keepdim = false);
 
 /// The index (i64) of the largest element along the last dimension, the first of equal ones; x: [.., C],
-/// result: [..].
+/// result: [..]; 0 for a scalar.
 Tensor argmax(const Tensor& x);
 
 }  // namespace retrace

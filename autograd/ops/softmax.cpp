@@ -1,19 +1,31 @@
 #include <retrace/autograd/autocast.h>
+#include <retrace/autograd/ops/check.h>
 #include <retrace/autograd/ops/softmax.h>
 #include <retrace/autograd/record.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/shape_rules.h>
 
 namespace retrace {
+
+namespace {
+
+/// x, or the one element of a scalar as a line.
+Tensor lines(const Tensor& x) { return x.shape().rank() == 0 ? x.reshape({1}) : x; }
+
+}  // namespace
 
 /// dx = y (dy - sum(y dy))
 Var softmax(const Var& x, int dim) {
   if (autocast::to_f32(x)) return softmax(autocast::in_f32(x), dim);
-  const int d = x.shape().dimension(dim);
+  detail::check_float("softmax", x);
+  const int d = dimension_of("softmax", x.shape(), dim);
   Tensor y = like(x.value());
-  kernel::softmax(x.value(), d, y);
+  Tensor ys = lines(y);
+  kernel::softmax(lines(x.value()), d, ys);
   return record("softmax", {x}, y, /*save=*/{y}, [d](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
     Tensor dx = like(dy, Tag::gradient);
-    kernel::softmax_backward(saved[0], dy, d, dx);
+    Tensor dxs = lines(dx);
+    kernel::softmax_backward(lines(saved[0]), lines(dy), d, dxs);
     return {dx};
   });
 }
@@ -21,13 +33,16 @@ Var softmax(const Var& x, int dim) {
 /// dx = dy - e^y sum(dy)
 Var log_softmax(const Var& x, int dim) {
   if (autocast::to_f32(x)) return log_softmax(autocast::in_f32(x), dim);
-  const int d = x.shape().dimension(dim);
+  detail::check_float("log_softmax", x);
+  const int d = dimension_of("log_softmax", x.shape(), dim);
   Tensor y = like(x.value());
-  kernel::log_softmax(x.value(), d, y);
+  Tensor ys = lines(y);
+  kernel::log_softmax(lines(x.value()), d, ys);
   return record("log_softmax", {x}, y, /*save=*/{y},
                 [d](const Tensor& dy, Saved saved, const Wants&) -> Tensors {
                   Tensor dx = like(dy, Tag::gradient);
-                  kernel::log_softmax_backward(saved[0], dy, d, dx);
+                  Tensor dxs = lines(dx);
+                  kernel::log_softmax_backward(lines(saved[0]), lines(dy), d, dxs);
                   return {dx};
                 });
 }

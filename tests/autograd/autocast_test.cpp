@@ -167,7 +167,9 @@ TEST_CASE("without autocast types do not mix", "[autocast]") {
         concatenate({x, y});
       },
       "[concatenate] the xs must have one element type, got f32 and bf16");
-  check_throws<DTypeError>([&] { softmax(y); }, "[softmax] x must be f32 or f64, got bf16");
+  check_throws<DTypeError>(
+      [&] { softmax(y); },
+      "[softmax] x must be f32 or f64, got bf16; cast it to f32, or use Autocast, which does");
   CHECK(matmul(y, y).dtype() == DType::bf16);
 }
 

@@ -138,6 +138,15 @@ std::vector<OpCase> parts() {
       {.name = "flatten [2,3,2,2]",
        .function = [](const Vars& x) { return square(flatten(x[0])); },
        .inputs = {uniform({2, 3, 2, 2})}},
+      {.name = "flatten [2,3,2,2] 0 to -2",
+       .function = [](const Vars& x) { return square(flatten(x[0], 0, -2)); },
+       .inputs = {uniform({2, 3, 2, 2})}},
+      {.name = "reshape [2,6] to [-1,4]",
+       .function =
+           [](const Vars& x) {
+             return square(reshape(x[0], {-1, 4}));
+           },
+       .inputs = {uniform({2, 6})}},
   };
 }
 

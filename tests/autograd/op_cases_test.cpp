@@ -211,7 +211,8 @@ TEST_CASE("op cases: without Autocast a row computes with bf16 and f16 or says t
                     tolerance_of(op_case, dtype));
       } catch (const DTypeError& error) {
         CHECK_THAT(error.what(),
-                   Catch::Matchers::EndsWith("must be f32 or f64, got " + std::string(name_of(dtype))));
+                   Catch::Matchers::EndsWith("must be f32 or f64, got " + std::string(name_of(dtype)) +
+                                             "; cast it to f32, or use Autocast, which does"));
       }
     }
   });

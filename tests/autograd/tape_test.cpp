@@ -64,6 +64,25 @@ TEST_CASE("a tape gives the gradients of a chain", "[tape]") {
   CHECK(tape.size() == 0);
 }
 
+TEST_CASE("a variable prints its tensor and whether gradients flow", "[tape]") {
+  const Tensor t = Tensor::from<float>({1, 2}, {2});
+  const auto text = [](const Var& x) {
+    std::ostringstream out;
+    out << x;
+    return out.str();
+  };
+  CHECK(text(t + t) == "tensor([2, 4], f32)");
+  CHECK(text(Var()) == "tensor(undefined)");
+  Parameter p(t.clone(Tag::parameter));
+  CHECK(text(p) == "tensor([1, 2], f32), parameter");
+  Tape tape;
+  CHECK(text(tape.watch(t)) == "tensor([1, 2], f32), on a tape");
+  CHECK(text(p * 2) == "tensor([2, 4], f32), on a tape");
+  CHECK((t + t).numel() == 2);
+  CHECK((t + t).device() == Device::cpu());
+  CHECK(sum(t).item() == 3);
+}
+
 TEST_CASE("gradients of a variable that is used twice are summed", "[tape]") {
   Tape tape;
   const Var x = tape.watch(numbers({3}));

@@ -81,6 +81,37 @@ TEST_CASE("integers are copied like any numbers", "[copy]") {
   CHECK(slice(x, 1, 0, 3, 2).value().to_vector<int>() == std::vector<int>{0, 2, 3, 5});
 }
 
+TEST_CASE("reshape and flatten leave extents open and join a part of the dimensions", "[copy]") {
+  const Var x = some({4, 6, 2});
+  CHECK(reshape(x, {-1}).shape() == Shape{48});
+  CHECK(reshape(x, {8, -1}).shape() == Shape{8, 6});
+  CHECK(reshape(x, {2, -1, 3}).value().shares_storage(x.value()));
+  CHECK(flatten(x, 0, 1).shape() == Shape{24, 2});
+  CHECK(flatten(x, 0, -2).shape() == Shape{24, 2});
+  CHECK(flatten(x, -2, -2).shape() == Shape{4, 6, 2});
+}
+
+TEST_CASE("a scalar has one dimension to flatten and to transpose, and none to cut", "[copy]") {
+  Tape tape;
+  const Var x = tape.watch(Tensor::full({}, 3, DType::f32));
+  CHECK(transpose(x, 0, -1).shape() == Shape{});
+  const Var y = flatten(x, 0);
+  CHECK(y.shape() == Shape{1});
+  tape.backward(y);
+  CHECK(tape.grad(x).shape() == Shape{});
+  CHECK(tape.grad(x).item() == 1);
+  check_throws<ShapeError>([&] { return flatten(x); },
+                           "[flatten] a dimension of x [] must be in [-1,1), got 1");
+  check_throws<ShapeError>([&] { return slice(x, 0, 0, 1); },
+                           "[slice] x must have at least 1 dimension, got []");
+  check_throws<ShapeError>([&] { return split(x, 1); }, "[split] x must have at least 1 dimension, got []");
+  check_throws<ShapeError>(
+      [&] {
+        return concatenate({x, x});
+      },
+      "[concatenate] x must have at least 1 dimension, got []");
+}
+
 TEST_CASE("copies say what does not fit", "[copy]") {
   const Tensor x = some({2, 5});
   check_throws<ShapeError>([&] { return reshape(x, {3}); },
@@ -93,7 +124,7 @@ TEST_CASE("copies say what does not fit", "[copy]") {
   check_throws<ShapeError>([&] { return permute(x, {0}); },
                            "[permute] dims must name each dimension of x [2,5] once, got (0)");
   check_throws<ShapeError>([&] { return transpose(x, 0, 2); },
-                           "[shape] a dimension of [2,5] must be in [-2,2), got 2");
+                           "[transpose] a dimension of x [2,5] must be in [-2,2), got 2");
   check_throws<ShapeError>([&] { return split(x, 2, 1); },
                            "[split] dimension 1 of x [2,5] must divide into 2 equal parts");
   check_throws<ShapeError>([&] { return split(x, 0, 1); },

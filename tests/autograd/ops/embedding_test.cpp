@@ -49,7 +49,7 @@ TEST_CASE("an embedding says what does not fit", "[embedding]") {
       [&] {
         return embedding(indices({0}), Tensor::zeros({5, 2}, DType::i32));
       },
-      "[embedding] x must be f32 or f64, got i32");
+      "[embedding] weight must be f32 or f64, got i32");
   check_throws<ShapeError>([&] { return embedding(indices({0}), Tensor::zeros({5}, DType::f32)); },
                            "[embedding] weight must be [V,D], got [5]");
   const auto padded = [&](std::int64_t row) { return embedding(indices({0}), table, {.padding_idx = row}); };

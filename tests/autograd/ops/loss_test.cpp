@@ -165,9 +165,21 @@ TEST_CASE("mse_loss does not broadcast", "[loss]") {
       "[l1_loss] x and y must have the same shape, got [3,1] and [3]");
 }
 
+TEST_CASE("the softmax of a scalar is 1", "[loss]") {
+  for (const int dim : {0, -1}) {
+    Tape tape;
+    const Var x = tape.watch(Tensor::full({}, 3, DType::f32));
+    const Var y = softmax(x, dim) + 2 * log_softmax(x, dim);
+    CHECK(y.shape() == Shape{});
+    CHECK(y.item() == 1);
+    tape.backward(y);
+    CHECK(tape.grad(x).item() == 0);
+  }
+}
+
 TEST_CASE("softmax says what does not fit", "[loss]") {
   check_throws<ShapeError>([] { return softmax(Tensor::zeros({3}, DType::f32), 1); },
-                           "[shape] a dimension of [3] must be in [-1,1), got 1");
+                           "[softmax] a dimension of x [3] must be in [-1,1), got 1");
   check_throws<DTypeError>([] { return log_softmax(Tensor::zeros({3}, DType::u8)); },
                            "[log_softmax] x must be f32 or f64, got u8");
 }

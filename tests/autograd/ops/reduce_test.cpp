@@ -29,8 +29,22 @@ TEST_CASE("argmax drops the last dimension", "[reduce]") {
         return argmax(Tensor::zeros({2, 2}, DType::i64));
       },
       "[argmax] x must be f32, f64, bf16 or f16, got i64");
-  check_throws<ShapeError>([] { return argmax(Tensor::zeros({}, DType::f32)); },
-                           "[shape] a dimension of [] must be in [0,0), got -1");
+  CHECK(argmax(Tensor::full({}, 3, DType::f32)).shape() == Shape{});
+  CHECK(argmax(Tensor::full({}, 3, DType::f32)).item() == 0);
+}
+
+TEST_CASE("a scalar has one dimension to reduce", "[reduce]") {
+  Tape tape;
+  const Var x = tape.watch(Tensor::full({}, 3, DType::f32));
+  CHECK(sum(x, {0}).item() == 3);
+  CHECK(mean(x, {-1}, true).shape() == Shape{});
+  tape.backward(sum(x, {-1}));
+  CHECK(tape.grad(x).item() == 1);
+  check_throws<ShapeError>(
+      [&] {
+        return sum(x, {0, -1});
+      },
+      "[sum] dims must name at least one dimension of x [], and each once, got (0, -1)");
 }
 
 TEST_CASE("reductions say which dimensions they take", "[reduce]") {

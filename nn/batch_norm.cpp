@@ -9,8 +9,9 @@ BatchNorm2d::BatchNorm2d(std::int64_t channels, const BatchNorm2dOptions& option
   if (!(options.eps > 0)) fail<ArgumentError>("batch_norm2d", "eps must be above 0, got {}", options.eps);
   if (!(options.momentum >= 0 && options.momentum <= 1))
     fail<ArgumentError>("batch_norm2d", "momentum must be in [0,1], got {}", options.momentum);
-  weight_ = Parameter(Tensor::full({channels}, 1, DType::f32, Tag::parameter));
-  bias_ = Parameter(Tensor::zeros({channels}, DType::f32, Tag::parameter));
+  if (options.affine) weight_ = Parameter(Tensor::ones({channels}, DType::f32, Tag::parameter));
+  if (options.affine && options.bias)
+    bias_ = Parameter(Tensor::zeros({channels}, DType::f32, Tag::parameter));
   running_mean_ = Tensor::zeros({channels}, DType::f32, Tag::buffer);
   running_var_ = Tensor::full({channels}, 1, DType::f32, Tag::buffer);
   num_batches_tracked_ = Tensor::zeros({}, DType::i64, Tag::buffer);

@@ -7,6 +7,8 @@ namespace retrace {
 struct BatchNorm2dOptions {
   double eps = 1e-5;      ///< added to the variance
   double momentum = 0.1;  ///< running = (1 - momentum) running + momentum batch
+  bool affine = true;     ///< with a weight
+  bool bias = true;       ///< and, if so, a bias
 };
 
 /// y = weight (x - mean) / sqrt(var + eps) + bias for each channel, with the batch's statistics in training
@@ -24,8 +26,8 @@ class BatchNorm2d final : public Module {
   Var then_relu(const Var& x);
   void members(Members& m) override;
 
-  Parameter& weight() { return weight_; }                         ///< gamma, [C]
-  Parameter& bias() { return bias_; }                             ///< beta, [C]
+  Parameter& weight() { return weight_; }                         ///< gamma, [C]; undefined without one
+  Parameter& bias() { return bias_; }                             ///< beta, [C]; undefined without one
   Tensor& running_mean() { return running_mean_; }                ///< of the means, [C]
   Tensor& running_var() { return running_var_; }                  ///< of the unbiased variances, [C]
   Tensor& num_batches_tracked() { return num_batches_tracked_; }  ///< training batches so far, [] i64

@@ -3,6 +3,6 @@
 
 namespace retrace {
 
-Var Flatten::forward(const Var& x) { return flatten(x, start_dim_); }
+Var Flatten::forward(const Var& x) { return flatten(x, start_dim_, end_dim_); }
 
 }  // namespace retrace

@@ -3,16 +3,17 @@
 
 namespace retrace {
 
-/// Joins the dimensions from start_dim on into one: by default, [N, C, H, W] -> [N, C H W].
+/// Joins the dimensions from start_dim to end_dim into one: by default, [N, C, H, W] -> [N, C H W].
 class Flatten final : public Module {
  public:
-  /// start_dim: the first of the dimensions that are joined; it counts from the end where it is negative.
-  explicit Flatten(int start_dim = 1) : start_dim_(start_dim) {}
+  /// The first and the last of the dimensions that are joined; a negative one counts from the end.
+  explicit Flatten(int start_dim = 1, int end_dim = -1) : start_dim_(start_dim), end_dim_(end_dim) {}
   Var forward(const Var& x) override;
 
  private:
   std::shared_ptr<Module> copy() const override { return std::make_shared<Flatten>(*this); }
   int start_dim_;
+  int end_dim_;
 };
 
 }  // namespace retrace

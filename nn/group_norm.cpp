@@ -31,7 +31,7 @@ GroupNorm::GroupNorm(std::int64_t num_groups, std::int64_t channels, const Group
   if (!(eps_ > 0)) fail<ArgumentError>("group_norm", "eps must be above 0, got {}", eps_);
   if (!options.affine) return;
   weight_ = Parameter(Tensor::full({channels}, 1, DType::f32, Tag::parameter));
-  bias_ = Parameter(Tensor::zeros({channels}, DType::f32, Tag::parameter));
+  if (options.bias) bias_ = Parameter(Tensor::zeros({channels}, DType::f32, Tag::parameter));
 }
 
 Var GroupNorm::forward(const Var& x) {

@@ -38,7 +38,8 @@ class LayerNorm final : public Module {
 /// How a `GroupNorm` normalises, and what it owns.
 struct GroupNormOptions {
   double eps = 1e-5;   ///< added to the variance
-  bool affine = true;  ///< with weight and bias
+  bool affine = true;  ///< with a weight
+  bool bias = true;    ///< and, if so, a bias
 };
 
 /// y = weight (x - mean) / sqrt(var + eps) + bias, with a mean and a variance for each group of channels of

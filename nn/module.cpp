@@ -134,7 +134,9 @@ Var Module::onto(Var& residual, Sign sign, const Var& x) {
 Var Module::forward_onto(Var&, Sign, const Var& x) { return forward(x); }
 
 Var Module::forward(const Var&) {
-  fail<NotImplementedError>("module", "a module that is called with one input must override forward");
+  fail<NotImplementedError>("module",
+                            "a module that overrides forward_all is called with a list, as module(Vars{{x1, "
+                            "x2}}); one that takes one tensor must override forward");
 }
 
 Vars Module::forward_all(const Vars& xs) {

@@ -4,6 +4,7 @@
 #include <retrace/core/scope.h>
 #include <retrace/core/shape_rules.h>
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -138,5 +139,12 @@ class ModuleScope {
   std::optional<Scope> scope_;
   std::optional<detail::Guard> running_;
 };
+
+/// A module behind the shared pointer that containers and couplings hold. Its options may stand in braces,
+/// which std::make_shared does not take: `shared(Conv2d(2, 2, {.kernel = 3}))`.
+template <std::derived_from<Module> M>
+std::shared_ptr<M> shared(M module) {
+  return std::make_shared<M>(std::move(module));
+}
 
 }  // namespace retrace

@@ -8,13 +8,19 @@
 
 namespace retrace {
 
+/// Can be part of a Sequential: a module, or a shared pointer to one.
+template <class M>
+concept ModuleOrPointer = std::derived_from<M, Module> || std::convertible_to<M, std::shared_ptr<Module>>;
+
 /// Modules one behind the other, named "0", "1", ... or as the user says; without any, y = x.
 class Sequential final : public Module {
  public:
   Sequential() = default;
-  /// `Sequential(std::make_shared<Linear>(2, 8), std::make_shared<Tanh>(), ...)`.
-  template <std::derived_from<Module>... Ms>
-  explicit Sequential(std::shared_ptr<Ms>... modules) {
+  /// `Sequential{Linear(2, 8), Tanh(), ...}`, with shared pointers in the place of modules that something
+  /// else holds, too. In braces, because C++ makes the modules there in order; in parentheses their order,
+  /// and so which of two layers draws its weights first, is the compiler's choice.
+  template <ModuleOrPointer... Ms>
+  explicit Sequential(Ms... modules) {
     (append(std::move(modules)), ...);
   }
   /// Under names of the user's. Throws what `append` throws.
@@ -25,6 +31,16 @@ class Sequential final : public Module {
   Sequential& append(std::shared_ptr<Module> module);
   /// The same under a name as given.
   Sequential& append(std::string name, std::shared_ptr<Module> module);
+  /// The same for a module that nothing else holds: `append(Linear(2, 8))`.
+  template <std::derived_from<Module> M>
+  Sequential& append(M module) {
+    return append(shared(std::move(module)));
+  }
+  /// The same under a name as given.
+  template <std::derived_from<Module> M>
+  Sequential& append(std::string name, M module) {
+    return append(std::move(name), shared(std::move(module)));
+  }
 
   std::size_t size() const { return modules_.size(); }  ///< how many there are
   /// The module at a position. Throws ArgumentError out of range.

@@ -25,7 +25,8 @@ Rewound rewind_by_recomputing(Tensors y, const Tensors& dy, const Undo& undo, co
 
 Var InvertibleModule::inverse(const Var&) {
   fail<NotImplementedError>("inverse",
-                            "an invertible module that is inverted with one input must override inverse");
+                            "a module that overrides inverse_all is inverted with a list, as "
+                            "inverse_all({{y1, y2}}); one that takes one tensor must override inverse");
 }
 
 Vars InvertibleModule::inverse_all(const Vars& ys) {

@@ -91,6 +91,29 @@ TEST_CASE("batch norm's tensors have PyTorch's names", "[batch_norm]") {
   CHECK(norm(Var(Tensor::full({1, 3, 1, 2}, 1, DType::f64))).dtype() == DType::f64);
 }
 
+TEST_CASE("a batch norm without a bias or a weight", "[batch_norm]") {
+  const bool training = GENERATE(true, false);
+  BatchNorm2d whole(2);
+  BatchNorm2d unbiased(2, {.bias = false});
+  BatchNorm2d plain(2, {.affine = false});
+  CHECK(unbiased.parameters().size() == 1);
+  CHECK(plain.parameters().empty());
+  CHECK_FALSE(unbiased.bias().defined());
+  const auto run = [&](BatchNorm2d& norm) {
+    norm.train(training);
+    Tape tape;
+    const Var x = tape.watch(images());
+    const Var y = square(norm.then_relu(x)) + norm(x);
+    tape.backward(sum(y));
+    return std::pair(y.value().to_vector<float>(), tape.grad(x).to_vector<float>());
+  };
+  const auto expected = run(whole);
+  CHECK(run(unbiased) == expected);
+  CHECK(run(plain) == expected);
+  CHECK(unbiased.weight().grad().to_vector<float>() == whole.weight().grad().to_vector<float>());
+  CHECK(plain.clone()->named_buffers().size() == 3);
+}
+
 TEST_CASE("batch norms that do not exist", "[batch_norm]") {
   CHECK_THROWS_AS(BatchNorm2d(0), ArgumentError);
   CHECK_THROWS_WITH(BatchNorm2d(0), "[batch_norm2d] there must be at least 1 channel, got 0");

@@ -66,6 +66,9 @@ TEST_CASE("a group norm normalises groups of channels", "[group_norm]") {
   check_values((*norm.clone())(Var(x)), {-1, -1.0 / 3, 2.0 / 3, 2, 0, 0, 0, 0});
   GroupNorm plain(1, 2, {.affine = false});
   CHECK(names_of(plain).empty());
+  GroupNorm unbiased(1, 2, {.bias = false});
+  CHECK(names_of(unbiased) == Names{"weight"});
+  check_values(unbiased(Var(Tensor::from<float>({1, 3}, {1, 2}))), {-1, 1});
   norm.to(DType::f64);
   CHECK(norm(Var(x.to(DType::f64, Tag::data))).dtype() == DType::f64);
 }

@@ -250,7 +250,9 @@ TEST_CASE("modules with several inputs, and none", "[module]") {
   CHECK(ys[0].value().item() == 2);
   CHECK(ys[1].value().item() == 1);
   CHECK_THROWS_AS(swap(Var(a)), NotImplementedError);
-  CHECK_THROWS_WITH(swap(Var(a)), "[module] a module that is called with one input must override forward");
+  CHECK_THROWS_WITH(swap(Var(a)),
+                    "[module] a module that overrides forward_all is called with a list, as module(Vars{x1, "
+                    "x2}); one that takes one tensor must override forward");
 
   Layer layer;
   CHECK(layer(Vars{a}).front().value().item() == Approx(std::tanh(1.0)));

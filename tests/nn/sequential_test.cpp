@@ -1,9 +1,13 @@
 #include <retrace/core/error.h>
+#include <retrace/core/random.h>
 #include <retrace/nn/activation.h>
 #include <retrace/nn/batch_norm.h>
 #include <retrace/nn/conv2d.h>
+#include <retrace/nn/embedding.h>
 #include <retrace/nn/flatten.h>
+#include <retrace/nn/group_norm.h>
 #include <retrace/nn/linear.h>
+#include <retrace/nn/pool.h>
 #include <retrace/nn/sequential.h>
 
 #include "../support/catch.h"
@@ -51,6 +55,37 @@ TEST_CASE("a sequence may be named, nested and extended after a call", "[sequent
   const Var y = net(x);
   CHECK(y.shape() == Shape{3, 5});
   CHECK(path_of(ledger().alive(Tag::activation).back().scope) == "head");
+}
+
+TEST_CASE("a sequence takes modules themselves, made in order, and shared ones", "[sequential]") {
+  manual_seed(3);
+  const auto common = std::make_shared<Tanh>();
+  auto net = shared(Sequential{Linear(2, 3, {.bias = false}), common, Linear(3, 1)});
+  net->append(Sequential{ReLU(), common}).append("last", LeakyReLU(0.5)).append(net->clone());
+  CHECK(net->size() == 6);
+  CHECK((*net)[1] == common);
+  CHECK(parameter_names(*net) ==
+        Names{"0.weight", "2.weight", "2.bias", "5.0.weight", "5.2.weight", "5.2.bias"});
+  manual_seed(3);
+  Linear first(2, 3, {.bias = false});
+  CHECK(net->parameters()[0]->value().to_vector<float>() == first.weight().value().to_vector<float>());
+}
+
+TEST_CASE("layers with options in braces can be shared", "[sequential]") {
+  const std::vector<std::shared_ptr<Module>> layers = {
+      shared(Conv2d(2, 2, {.kernel = 3})),
+      shared(Linear(2, 2, {.bias = false})),
+      shared(BatchNorm2d(2, {.momentum = 0.5})),
+      shared(GroupNorm(1, 2, {.eps = 1})),
+      shared(LayerNorm({2, 3}, {.bias = false})),
+      shared(Embedding(3, 2, {.padding_idx = 0})),
+      shared(MaxPool2d({.kernel = {2, 3}})),
+      shared(AvgPool2d({.kernel = 2, .stride = 1})),
+      shared(AdaptiveAvgPool2d({2, 3})),
+      shared(GELU({.approximate = GeluApproximation::tanh})),
+      shared(Flatten(0, 1)),
+  };
+  for (const std::shared_ptr<Module>& layer : layers) CHECK(layer.use_count() == 1);
 }
 
 TEST_CASE("a sequence without modules gives what it gets", "[sequential]") {

@@ -310,6 +310,7 @@ TEST_CASE("a module that lacks its inverse says so", "[wrapper]") {
   OneWay one_way;
   const Var y = uniform({3, 4}, 1);
   CHECK_THROWS_WITH(one_way.inverse(y),
-                    "[inverse] an invertible module that is inverted with one input must override inverse");
+                    "[inverse] a module that overrides inverse_all is inverted with a list, as "
+                    "inverse_all({y1, y2}); one that takes one tensor must override inverse");
   CHECK_THROWS_WITH(one_way.inverse_all({y, y}), "[inverse] this module's inverse takes 1 input, got 2");
 }

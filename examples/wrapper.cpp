@@ -9,9 +9,7 @@ using namespace retrace;
 
 int main() {
   // [readme]
-  auto F = std::make_shared<Sequential>(
-      std::make_shared<Conv2d>(5, 5, Conv2dLayerOptions{.kernel = 3, .padding = 1}),
-      std::make_shared<BatchNorm2d>(5), std::make_shared<ReLU>());
+  auto F = shared(Sequential{Conv2d(5, 5, {.kernel = 3, .padding = 1}), BatchNorm2d(5), ReLU()});
   auto coupling = std::make_shared<AdditiveCoupling>(F);  // G is a copy of F
   if (!is_invertible_module(*coupling, Shape{2, 10, 8, 8})) return 1;
 

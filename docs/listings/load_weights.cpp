@@ -11,9 +11,9 @@ namespace {
 // [network]
 Sequential make_network() {
   Sequential network;
-  network.append("conv", std::make_shared<Conv2d>(3, 8, Conv2dLayerOptions{.kernel = 3, .padding = 1}));
-  network.append("norm", std::make_shared<BatchNorm2d>(8));
-  network.append("relu", std::make_shared<ReLU>());
+  network.append("conv", Conv2d(3, 8, {.kernel = 3, .padding = 1}));
+  network.append("norm", BatchNorm2d(8));
+  network.append("relu", ReLU());
   return network;
 }
 // [/network]

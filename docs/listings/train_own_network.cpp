@@ -15,9 +15,8 @@ namespace {
 // [network]
 /// The F of a coupling, on half of its channels.
 std::shared_ptr<Module> branch(std::int64_t channels) {
-  return std::make_shared<Sequential>(
-      std::make_shared<Conv2d>(channels, channels, Conv2dLayerOptions{.kernel = 3, .padding = 1}),
-      std::make_shared<BatchNorm2d>(channels), std::make_shared<ReLU>());
+  return shared(
+      Sequential{Conv2d(channels, channels, {.kernel = 3, .padding = 1}), BatchNorm2d(channels), ReLU()});
 }
 
 /// Images [N, C, H, W] -> logits [N, classes].
@@ -26,10 +25,9 @@ std::shared_ptr<Module> make_network(const Dataset& data, std::int64_t width, in
   for (int i = 0; i < depth; ++i) blocks.push_back(std::make_shared<AdditiveCoupling>(branch(width / 2)));
   auto chain = std::make_shared<InvertibleSequence>(std::move(blocks));
   return std::make_shared<Sequential>(
-      std::make_shared<Conv2d>(data.image_shape()[0], width, Conv2dLayerOptions{.kernel = 3, .padding = 1}),
-      std::make_shared<InvertibleModuleWrapper>(std::move(chain)),  // keeps the last block's output alone
-      std::make_shared<AdaptiveAvgPool2d>(1), std::make_shared<Flatten>(),
-      std::make_shared<Linear>(width, data.classes()));
+      Conv2d(data.image_shape()[0], width, {.kernel = 3, .padding = 1}),
+      InvertibleModuleWrapper(std::move(chain)),  // keeps the last block's output alone
+      AdaptiveAvgPool2d(1), Flatten(), Linear(width, data.classes()));
 }
 // [/network]
 

@@ -11,9 +11,8 @@ namespace {
 // The example of docs/from-memcnn.md.
 // [from-memcnn]
 std::shared_ptr<Module> operation(std::int64_t channels) {
-  return std::make_shared<Sequential>(
-      std::make_shared<Conv2d>(channels, channels, Conv2dLayerOptions{.kernel = 3, .padding = 1}),
-      std::make_shared<BatchNorm2d>(channels), std::make_shared<ReLU>());
+  return shared(
+      Sequential{Conv2d(channels, channels, {.kernel = 3, .padding = 1}), BatchNorm2d(channels), ReLU()});
 }
 
 bool minimal_example() {

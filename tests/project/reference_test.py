@@ -41,6 +41,20 @@ class Reference(unittest.TestCase):
         names = check_reference.documented_names(inventory("retrace::Kernel<void(Args...)>::operator()", "retrace::operator<<", "a b"))
         self.assertEqual(names, {"retrace::Kernel::operator()", "retrace::operator<<", "ab"})
 
+    def test_each_row_of_the_differences_has_a_test(self):
+        rows = re.findall(r"^\| ([^|]+) \|", (cases.ROOT / "docs" / "reference" / "pytorch.md").read_text(), re.M)
+        test = (cases.ROOT / "tests" / "nn" / "pytorch_differences_test.cpp").read_text()
+        self.assertEqual(rows, re.findall(r'^TEST_CASE\("differs from PyTorch: ([^"]*)"', test, re.M))
+
+    def test_each_operation_has_a_row_of_errors(self):
+        """tests/autograd/op_errors_test.cpp has a row for each function of autograd/ops/*.h that returns a Var, Vars or a Tensor."""
+        declared = set()
+        for header in (cases.ROOT / "autograd" / "ops").glob("*.h"):
+            if header.relative_to(cases.ROOT).as_posix() in check_includes.public_headers(cases.ROOT):
+                declared |= set(re.findall(r"^(?:Var|Vars|Tensor) (\w+)\(", header.read_text(), re.M))
+        rows = set(re.findall(r'(?:binary\(|unary\(|\{)"(\w+)",', (cases.ROOT / "tests" / "autograd" / "op_errors_test.cpp").read_text()))
+        self.assertEqual(declared - {"conv2d_onto"} - rows, set())
+
     def test_each_public_header_is_on_one_page(self):
         shown = []
         for page in (cases.ROOT / "docs" / "reference").glob("*.md"):

@@ -186,7 +186,7 @@ void convert(Module& module, Target target) {
 }  // namespace
 
 void Module::to(DType dtype) {
-  if (!is_float(dtype)) fail_not_float("module", dtype);
+  if (!is_float(dtype)) fail<DTypeError>("module", "dtype must be f32, f64, bf16 or f16, got {}", dtype);
   convert(*this, dtype);
 }
 

@@ -64,4 +64,7 @@ TEST_CASE("logits and labels that do not fit", "[metrics]") {
                     "[accuracy] k must be in [1,3] for 3 classes, got 0");
   CHECK_THROWS_WITH(accuracy(logits, Tensor::zeros({4}, DType::i64), 4),
                     "[accuracy] k must be in [1,3] for 3 classes, got 4");
+  CHECK_THROWS_AS(count_correct(labels, labels), DTypeError);
+  CHECK_THROWS_WITH(count_correct(labels, labels),
+                    "[count_correct] logits must be f32, f64, bf16 or f16, got i64");
 }

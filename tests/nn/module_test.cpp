@@ -180,6 +180,7 @@ TEST_CASE("parameters and floating-point buffers are converted", "[module]") {
   }
   CHECK(net.parameters()[2]->value().to_vector<double>() == std::vector<double>{5, 5});
   CHECK_THROWS_AS(net.to(DType::i32), DTypeError);
+  CHECK_THROWS_WITH(net.to(DType::i32), "[module] dtype must be f32, f64, bf16 or f16, got i32");
 }
 
 TEST_CASE("gradients of all parameters are forgotten", "[module]") {

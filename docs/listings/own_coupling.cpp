@@ -29,14 +29,14 @@ class ScaledCoupling final : public Coupling {
   // [/class]
 
   // [recorded]
-  Var half_step(Module& m, const Var& target, const Var& source, Direction direction) override {
+  Var half_step(const Branch& m, const Var& target, const Var& source, Direction direction) override {
     const Var r = m(source);
     return direction == Direction::forward ? c_ * target + r : (target - r) / c_;
   }
   // [/recorded]
 
   // [in-place]
-  Tensor half_step(Module& m, Tensor target, const Tensor& source, Direction direction) override {
+  Tensor half_step(const Branch& m, Tensor target, const Tensor& source, Direction direction) override {
     return step(std::move(target), m(Var(source)).value(), direction);
   }
 
@@ -55,7 +55,7 @@ class ScaledCoupling final : public Coupling {
   // [/in-place]
 
   // [rewind]
-  void rewind_half_step(Module& m, Stream& target, Stream& source, Direction direction) override {
+  void rewind_half_step(const Branch& m, Stream& target, Stream& source, Direction direction) override {
     const bool forward = direction == Direction::forward;
     Tape tape;
     const Var v = tape.watch(source.value);

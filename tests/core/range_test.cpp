@@ -16,19 +16,19 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 TEST_CASE("a range contains its bounds if they are included, and no NaN or infinity", "[range]") {
   constexpr RealRange part = RealRange::at_least(0).below(1);
-  STATIC_CHECK(part.contains(0));
-  STATIC_CHECK(part.contains(0.999));
-  STATIC_CHECK_FALSE(part.contains(1));
-  STATIC_CHECK_FALSE(part.contains(-1e-300));
-  STATIC_CHECK_FALSE(part.contains(kNan));
-  STATIC_CHECK(RealRange::above(0).contains(1e-300));
-  STATIC_CHECK_FALSE(RealRange::above(0).contains(0));
-  STATIC_CHECK(RealRange::above(0).at_most(1).contains(1));
+  STATIC_REQUIRE(part.contains(0));
+  STATIC_REQUIRE(part.contains(0.999));
+  STATIC_REQUIRE_FALSE(part.contains(1));
+  STATIC_REQUIRE_FALSE(part.contains(-1e-300));
+  STATIC_REQUIRE_FALSE(part.contains(kNan));
+  STATIC_REQUIRE(RealRange::above(0).contains(1e-300));
+  STATIC_REQUIRE_FALSE(RealRange::above(0).contains(0));
+  STATIC_REQUIRE(RealRange::above(0).at_most(1).contains(1));
   for (const RealRange range : {RealRange{}, RealRange::at_least(0), RealRange::above(0)})
     for (const double value : {kInf, -kInf, kNan}) CHECK_FALSE(range.contains(value));
-  STATIC_CHECK(RealRange{}.contains(std::numeric_limits<double>::max()));
-  STATIC_CHECK(IntRange::at_least(1).contains(std::numeric_limits<std::int64_t>::max()));
-  STATIC_CHECK_FALSE(IntRange::at_least(1).contains(0));
+  STATIC_REQUIRE(RealRange{}.contains(std::numeric_limits<double>::max()));
+  STATIC_REQUIRE(IntRange::at_least(1).contains(std::numeric_limits<std::int64_t>::max()));
+  STATIC_REQUIRE_FALSE(IntRange::at_least(1).contains(0));
 }
 
 TEST_CASE("a range in words", "[range]") {

@@ -1,4 +1,5 @@
 #include <retrace/cli/progress.h>
+#include <retrace/core/convert.h>
 #include <retrace/core/format.h>
 
 #include <sys/ioctl.h>
@@ -29,7 +30,7 @@ std::string bar(double part) {
 
 /// `3:25`, `1:02:03`.
 std::string clock_text(double seconds) {
-  const auto total = static_cast<std::int64_t>(seconds);
+  const auto total = convert_to<std::int64_t>(seconds);
   if (total >= 3600) return fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
   return fmt::format("{}:{:02}", total / 60, total % 60);
 }

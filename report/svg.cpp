@@ -1,3 +1,4 @@
+#include <retrace/core/convert.h>
 #include <retrace/core/file.h>
 #include <retrace/core/format.h>
 #include <retrace/report/check.h>
@@ -128,7 +129,7 @@ std::string curve(const Timeline& timeline, const Scale& scale, const Colours& c
   const auto columns = static_cast<std::size_t>(2 * (kRight - kLeft)) + 1;
   std::vector<std::int64_t> most(columns, 0);
   const auto column = [&](double seconds) {
-    return std::min(static_cast<std::size_t>(2 * (scale.x(seconds) - kLeft)), columns - 1);
+    return std::min(convert_to<std::size_t>(2 * (scale.x(seconds) - kLeft)), columns - 1);
   };
   for (std::size_t p = 0; p < timeline.points.size(); ++p) {
     const auto& point = timeline.points[p];

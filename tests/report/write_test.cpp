@@ -63,3 +63,14 @@ TEST_CASE("the rows of a CSV file follow the ledger", "[report]") {
   CHECK(csv.find(",\"forward\",\"tanh\",0,0,0,0,1024,0,0,0,") != std::string::npos);
   CHECK(csv.find(",\"backward\",\"tanh\",0,0,0,0,") != std::string::npos);
 }
+
+TEST_CASE("names that are not UTF-8 are reported", "[report]") {
+  const test::TemporaryFolder folder;
+  const MemoryReport report{.title = "a\x1b\xff", .recordings = {recording_named("b\x1b\xff")}};
+  for (const auto& write : {&write_html, &write_svg, &write_csv, &write_trace})
+    CHECK_NOTHROW(write(folder / "file", report));
+  write_svg(folder / "picture.svg", report);
+  CHECK(read_file(folder / "picture.svg").find(R"(<title>a\x1b\xff</title>)") != std::string::npos);
+  write_trace(folder / "trace.json", report);
+  CHECK(read_file(folder / "trace.json").find("b\\u001b\xef\xbf\xbd") != std::string::npos);
+}

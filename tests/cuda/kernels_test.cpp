@@ -356,7 +356,7 @@ TEST_CASE("numbers at the edges are those of the CPU", "[cuda]") {
     compare({x, Tensor::from<std::int64_t>({1, 0}, {2})}, 1e-6, [](const Tensors& in) {
       Tensor y = like(in[0]);
       kernel::log_softmax(in[0], 1, y);
-      Tensor loss = like(in[0], {2});
+      Tensor loss = like(in[0], Shape{2});
       kernel::cross_entropy(in[0], in[1], Tensor(), 0.25, -100, 1, loss);
       Tensor dx = like(in[0]);
       kernel::cross_entropy_backward(in[0], in[1], Tensor(), 0.25, -100, 1, loss, dx);
@@ -374,7 +374,7 @@ TEST_CASE("numbers at the edges are those of the CPU", "[cuda]") {
         Tensor none;
         kernel::batch_norm_training(in[0], in[1], in[2], 0.1, 1e-5, false, running_mean, running_var, mean,
                                     rstd, y, none);
-        Tensor group_y = like(in[0], {1, 3, 1});
+        Tensor group_y = like(in[0], Shape{1, 3, 1});
         kernel::group_norm(in[0].reshape({1, 3, 1}), Tensor(), Tensor(), 1, 1e-5, mean, rstd, group_y);
         return Tensors{running_mean, running_var, y, group_y};
       });
@@ -422,7 +422,7 @@ TEST_CASE("mse_loss on the GPU is the CPU's", "[cuda][loss]") {
       INFO(n << ' ' << name_of(dtype));
       const Tensors inputs{uniform({n})(dtype), uniform({n}, -1, 1, 2)(dtype), uniform({n}, -1, 1, 3)(dtype)};
       compare(inputs, tolerance_of(dtype) / 4, [n](const Tensors& in) {
-        Tensor mean = like(in[0], {});
+        Tensor mean = like(in[0], Shape{});
         kernel::mse_loss(in[0], in[1], static_cast<double>(n), mean);
         Tensor each = like(in[0]);
         kernel::mse_loss(in[0], in[1], 1, each);

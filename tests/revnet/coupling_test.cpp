@@ -218,7 +218,7 @@ TEST_CASE("an affine coupling that lost its input says so", "[coupling]") {
   Tape tape;
   const Var leaf = tape.watch(x.clone(Tag::activation));
   const Var y = wrapped(leaf);
-  check_throws<InvertibilityError>([&] { tape.backward(sum(y)); }, text);
+  CHECK_THROWS_WITH(tape.backward(sum(y)), text);
   CHECK_THROWS_AS(leaf.value().to_vector<double>(), ReleasedError);
 }
 

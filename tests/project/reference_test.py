@@ -31,6 +31,12 @@ def inventory(*names):
     return b"# Sphinx inventory version 2\n# Project: x\n# Version:\n# zlib\n" + zlib.compress("\n".join(lines).encode())
 
 
+def is_detail(header):
+    """Whether all that a header declares is in the namespace `detail`, which the reference leaves out."""
+    namespaces = re.findall(r"^namespace (\S+) \{", (cases.ROOT / header).read_text(), re.M)
+    return namespaces != [] and set(namespaces) == {"retrace::detail"}
+
+
 class Reference(unittest.TestCase):
     def test_public_names(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +65,7 @@ class Reference(unittest.TestCase):
         shown = []
         for page in (cases.ROOT / "docs" / "reference").glob("*.md"):
             shown += re.findall(r"^```\{doxygenfile\} (\S+)$", page.read_text(), re.M)
-        self.assertEqual(sorted(shown), sorted(check_includes.public_headers(cases.ROOT)))
+        self.assertEqual(sorted(shown), sorted(header for header in check_includes.public_headers(cases.ROOT) if not is_detail(header)))
 
 
 cases.main("reference")

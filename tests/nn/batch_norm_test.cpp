@@ -1,4 +1,4 @@
-#include <retrace/autograd/ops/activation.h>
+#include <retrace/autograd/ops.h>
 #include <retrace/core/error.h>
 #include <retrace/nn/batch_norm.h>
 

@@ -1,4 +1,5 @@
 #include <retrace/nn/optimizer.h>
+#include <retrace/nn/sequential.h>
 #include <retrace/revnet/adapters.h>
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/reversible_block.h>

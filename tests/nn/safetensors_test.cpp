@@ -122,7 +122,8 @@ TEST_CASE("broken headers are rejected", "[safetensors]") {
   for (const char* text : {"", "{", "{\"a\":", "{}x", "\xff\xff", "{\"\xff\":1}"}) {
     write_file_atomically(folder / "bad", file_with(text));
     CHECK_THROWS_AS(load_tensors(folder / "bad"), FormatError);
-    CHECK_THROWS_WITH(load_tensors(folder / "bad"), Catch::Matchers::ContainsSubstring("its header must be JSON: "));
+    CHECK_THROWS_WITH(load_tensors(folder / "bad"),
+                      Catch::Matchers::ContainsSubstring("its header must be JSON: "));
   }
 }
 

@@ -86,10 +86,10 @@ TEST_CASE("[P40] couplings and factors are invertible for every seed, wrapped or
 // MemCNN wraps anything and fails at the first call.
 TEST_CASE("[P40] wrapping a module without an inverse does not compile", "[P40]") {
   CHECK(complaints_of_wrapping("AdditiveCoupling").empty());
-  CHECK_THAT(
-      complaints_of_wrapping("Conv2d"),
-      Catch::Matchers::ContainsSubstring("InvertibleModuleWrapper needs a module with an inverse: derive it from "
-                                "retrace::InvertibleModule"));
+  CHECK_THAT(complaints_of_wrapping("Conv2d"),
+             Catch::Matchers::ContainsSubstring(
+                 "InvertibleModuleWrapper needs a module with an inverse: derive it from "
+                 "retrace::InvertibleModule"));
 }
 
 TEST_CASE("[P41] shared outputs are invertible, with a warning", "[P41]") {

@@ -1,6 +1,7 @@
 #include <retrace/revnet/networks.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "../support/catch.h"
 #include "modules.h"
@@ -10,18 +11,31 @@ using namespace retrace::test;
 
 namespace {
 
+/// Moves every number of an f32 tensor up or down to the next one; 0 moves none.
+void nudge(Tensor x, std::uint64_t seed) {
+  if (seed == 0) return;
+  float* values = x.mutable_data<float>();
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    const bool down = uniform_at({.seed = seed, .stream = 9}, static_cast<std::uint64_t>(i)) < 0.5F;
+    values[i] = std::nextafter(values[i], down ? -INFINITY : INFINITY);
+  }
+}
+
 /// The gradients of one step of the whole network on `batch` images of 32 x 32; few, because f64 is slow.
-std::vector<Named<Tensor>> gradients_of(std::string_view name, Policy policy, DType dtype,
-                                        std::int64_t batch) {
+/// Weights and images are nudged.
+std::vector<Named<Tensor>> gradients_of(std::string_view name, Policy policy, DType dtype, std::int64_t batch,
+                                        std::uint64_t nudged = 0) {
   manual_seed(42);
   ResidualNetwork network(network_options(name));
+  for (const auto& [path, parameter] : network.named_parameters()) nudge(parameter->value(), nudged);
   network.to(dtype);  // drawn in f32: the same weights for both types
   network.set_policy(policy);
   Tensor labels({batch}, DType::i64);
   for (std::int64_t i = 0; i < batch; ++i) labels.mutable_data<std::int64_t>()[i] = i % 10;
-  const Tensor images = uniform({batch, 3, 32, 32}, 1).to(dtype, Tag::data);
+  const Tensor images = uniform({batch, 3, 32, 32}, 1);
+  nudge(images, nudged);
   Tape tape;
-  tape.backward(cross_entropy(network(Var(images)), labels));
+  tape.backward(cross_entropy(network(Var(images.to(dtype, Tag::data))), labels));
   std::vector<Named<Tensor>> result;
   for (const auto& [path, parameter] : network.named_parameters())
     result.emplace_back(path, parameter->grad().clone(Tag::data));
@@ -34,26 +48,40 @@ Tensors tensors_of(const std::vector<Named<Tensor>>& named) {
   return tensors;
 }
 
-/// Every gradient of the reversible run against the stored one, the stem's included: in f64 within 1e-9 of
-/// its norm, in f32 within three times what the stored run itself is away from f64.
+/// How far f32 takes each gradient of the stored run from the exact one: the most of five runs, four of them
+/// nudged in the last place. One run alone says little: where a ReLU's input is nearly 0, its rounding
+/// decides, and a gradient is then hundreds of times as far away as where no decision flips.
+std::vector<double> roundings(std::string_view name, std::int64_t batch,
+                              const std::vector<Named<Tensor>>& exact) {
+  std::vector<double> most(exact.size());
+  for (std::uint64_t nudged = 0; nudged < 5; ++nudged) {
+    const auto run = gradients_of(name, Policy::stored, DType::f32, batch, nudged);
+    for (std::size_t i = 0; i < exact.size(); ++i)
+      most[i] = std::max(most[i], distance(run[i].second, exact[i].second));
+  }
+  return most;
+}
+
+/// Every gradient of the reversible run against the stored one, the stem's included. In f64, where no
+/// decision flips, within 1e-9 of its norm: a rounding of 1e-16 for each of some 1e3 operations in a row,
+/// which a network magnifies by 1e3 at most. In f32 within three times the stored run's own rounding: the
+/// largest of five such runs and of five others differ by less than two.
 void check_network(std::string_view name, std::int64_t batch) {
   const auto exact = gradients_of(name, Policy::stored, DType::f64, batch);
   const auto reversible = gradients_of(name, Policy::reversible, DType::f64, batch);
-  const auto stored_f32 = gradients_of(name, Policy::stored, DType::f32, batch);
   const auto reversible_f32 = gradients_of(name, Policy::reversible, DType::f32, batch);
+  const std::vector<double> rounding = roundings(name, batch, exact);
   CHECK(exact.front().first == "conv1.weight");
   const double whole = norm(tensors_of(exact));
   double whole_rounding = 0;
-  for (std::size_t i = 0; i < exact.size(); ++i)
-    whole_rounding = std::hypot(whole_rounding, distance(stored_f32[i].second, exact[i].second));
+  for (const double each : rounding) whole_rounding = std::hypot(whole_rounding, each);
   for (std::size_t i = 0; i < exact.size(); ++i) {
     const auto& [path, gradient] = exact[i];
     INFO(name << " " << path);
     const double own = norm({gradient});
     const bool is_zero = own <= 1e-12 * whole;
     CHECK(distance(reversible[i].second, gradient) <= 1e-9 * (is_zero ? whole : own));
-    const double rounding = distance(stored_f32[i].second, gradient);
-    CHECK(distance(reversible_f32[i].second, gradient) <= 3 * (is_zero ? whole_rounding : rounding));
+    CHECK(distance(reversible_f32[i].second, gradient) <= 3 * (is_zero ? whole_rounding : rounding[i]));
   }
 }
 

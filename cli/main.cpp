@@ -4,6 +4,7 @@
 #include <retrace/cli/eval.h>
 #include <retrace/cli/exit.h>
 #include <retrace/cli/explain.h>
+#include <retrace/cli/help.h>
 #include <retrace/cli/info.h>
 #include <retrace/cli/names.h>
 #include <retrace/cli/recipes.h>
@@ -335,6 +336,7 @@ std::string complaint(const CLI::App& program, const CLI::App& command, const CL
 
 int run(int argc, char** argv) {
   CLI::App program("retrace: reversible networks that forget their activations and get them back", "retrace");
+  program.formatter(std::make_shared<HelpFormatter>());  // commands inherit it
   program.require_subcommand(1);
   program.set_version_flag("--version", "retrace " RETRACE_VERSION, "print the version and exit");
   program.footer("`retrace help COMMAND` tells more. Begin with `retrace demo`.");

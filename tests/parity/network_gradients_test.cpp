@@ -1,3 +1,4 @@
+#include <retrace/core/random.h>
 #include <retrace/revnet/networks.h>
 
 #include <algorithm>

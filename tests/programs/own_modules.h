@@ -100,7 +100,7 @@ class Checkpointed final : public Container {
   Checkpointed(Children children, bool stored) : Container(std::move(children)), stored_(stored) {}
   Var forward(const Var& x) override {
     if (!stored_) return checkpoint(shared_child(0), x);
-    child(0).name_children();
+    const ModuleScope scope(child(0));
     return child(0).forward_all({x}).front();
   }
 

@@ -35,11 +35,11 @@ class Jitter final : public InvertibleModule {
   Var forward(const Var& x) override { return forward_all({x}).front(); }
   Var inverse(const Var& y) override { return inverse_all({y}).front(); }
   Vars forward_all(const Vars& x) override {
-    fn_->name_children();
+    const ModuleScope scope(*fn_);
     return fn_->forward_all(with_noise(x));
   }
   Vars inverse_all(const Vars& y) override {
-    fn_->name_children();
+    const ModuleScope scope(*fn_);
     return dynamic_cast<InvertibleModule&>(*fn_).inverse_all(with_noise(y));
   }
   void members(Members& m) override { m.module("", fn_); }

@@ -377,7 +377,7 @@ Vars run_statement(const Statement& statement, Vars inputs, const Modules& modul
   }
   if (statement.kind == "checkpoint") {
     if (!variant.stored) return checkpoint(module, inputs);
-    module->name_children();
+    const ModuleScope scope(*module);
     return module->forward_all(inputs);
   }
   return inputs.size() == 1 ? Vars{(*module)(inputs[0])} : (*module)(inputs);

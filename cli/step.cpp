@@ -46,7 +46,7 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
   result.after_forward_bytes = counter.live();
   result.forward_seconds = watch.lap();
   if (!std::isfinite(result.loss))
-    fail<DivergedError>("train", "the loss must be finite, got {} at step {}", result.loss, number);
+    fail<DivergedError>("train", "the loss must be finite, got {} at step {}", std::abs(result.loss), number);
   tape.backward(extras.scaler == nullptr ? loss : extras.scaler->scale(loss));
   cuda::synchronize(device);
   result.backward_seconds = watch.lap();

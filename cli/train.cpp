@@ -254,7 +254,8 @@ void Training::step(std::int64_t number, const Batch& batch) {
 Evaluation Training::test(std::int64_t number) {
   const Evaluation test = evaluate(*network_, test_loader_);
   if (!std::isfinite(test.loss))
-    fail<DivergedError>("train", "the test loss must be finite, got {} after step {}", test.loss, number);
+    fail<DivergedError>("train", "the test loss must be finite, got {} after step {}", std::abs(test.loss),
+                        number);
   result_.test_accuracy = test.accuracy;
   progress_.say(fmt::format("step {}: test accuracy {:.2f} %, test loss {:.4f}", number, 100 * test.accuracy,
                             test.loss));
@@ -265,8 +266,8 @@ Evaluation Training::test(std::int64_t number) {
 std::optional<std::string> Training::fault() {
   if (const auto name = first_not_finite(training_state(*network_, *optimizer_, scaler_)))
     return fmt::format("{} is not finite", *name);
-  const Autocast off(std::nullopt);  // f16 may overflow where f32 does not
-  const double loss = evaluate(*network_, probe_).loss;
+  const Autocast off(std::nullopt);                                // f16 may overflow where f32 does not
+  const double loss = std::abs(evaluate(*network_, probe_).loss);  // a NaN without its sign
   if (!std::isfinite(loss)) return fmt::format("the loss on the first test images is {}", loss);
   return std::nullopt;
 }

@@ -37,17 +37,16 @@ struct Unit {
 };
 
 constexpr std::int64_t kKilo = 1000;
+constexpr std::int64_t kMega = 1000 * kKilo;
+constexpr std::int64_t kGiga = 1000 * kMega;
 constexpr std::int64_t kKibi = 1024;
-constexpr std::array kUnits = {Unit{"", 1},
-                               Unit{"b", 1},
-                               Unit{"kb", kKilo},
-                               Unit{"mb", kKilo* kKilo},
-                               Unit{"gb", kKilo* kKilo* kKilo},
-                               Unit{"tb", kKilo* kKilo* kKilo* kKilo},
-                               Unit{"kib", kKibi},
-                               Unit{"mib", kKibi* kKibi},
-                               Unit{"gib", kKibi* kKibi* kKibi},
-                               Unit{"tib", kKibi* kKibi* kKibi* kKibi}};
+constexpr std::int64_t kMebi = 1024 * kKibi;
+constexpr std::int64_t kGibi = 1024 * kMebi;
+constexpr std::array kUnits = {Unit{"", 1},        Unit{"b", 1},
+                               Unit{"kb", kKilo},  Unit{"mb", kMega},
+                               Unit{"gb", kGiga},  Unit{"tb", 1000 * kGiga},
+                               Unit{"kib", kKibi}, Unit{"mib", kMebi},
+                               Unit{"gib", kGibi}, Unit{"tib", 1024 * kGibi}};
 
 std::optional<std::int64_t> bytes_in(const std::string& text) {
   const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());

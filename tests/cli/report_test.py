@@ -3,7 +3,9 @@
 import collections
 import csv
 import json
+import os
 import re
+import subprocess
 import xml.etree.ElementTree as xml
 
 import program
@@ -174,6 +176,24 @@ class Size(program.Case):
         folder = self.folder / "no"
         self.fails(1, f"[bench] {folder}/x.csv must be in a folder that is there, but {folder} is none", "bench", "memory", *SMALL,
                    "--csv", folder / "x.csv")
+
+
+class Places(program.Case):
+    def test_what_is_no_file_is_written_into(self):
+        """Links stay, and so do the device and the pipe that they lead to."""
+        real, csv_link, svg_link = (self.folder / name for name in ("real.csv", "link.csv", "link.svg"))
+        real.write_text("old")
+        csv_link.symlink_to(real.name)
+        svg_link.symlink_to("/dev/null")
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+            self.succeeds("bench", "memory", *SMALL, "--batch", 2, "--steps", 1, "--policy", "stored", "--csv", csv_link, "--svg", svg_link,
+                          "--trace", pipe)
+            self.assertIn("traceEvents", json.loads(reader.communicate(timeout=60)[0]))
+        self.assertTrue(csv_link.is_symlink() and svg_link.is_symlink() and pipe.is_fifo())
+        self.assertTrue(real.read_text().startswith("recording,"), real.read_text()[:80])
+        self.assertTrue(svg_link.is_char_device())
 
 
 program.cases.main("cli-report")

@@ -118,6 +118,12 @@ class Signals(program.Case):
         self.assertEqual(process.wait(timeout=60), 0)
         self.assertEqual(len(log_of(run)), 100)
 
+    def test_a_lock_that_cannot_be_made(self):
+        run = self.folder / "run"
+        (run / ".lock").mkdir(parents=True)
+        self.fails(1, f"[train] the folder {run} must be writable, but making its lock failed: Is a directory\n",
+                   *self.train(run, "--steps", 1))
+
     def test_a_folder_has_one_run_at_a_time(self):
         run = self.folder / "run"
         command = [*SMALL[:-2], "--batch", 16, "--steps", 100_000, "--checkpoint-every", 10]

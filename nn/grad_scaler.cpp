@@ -64,7 +64,9 @@ void GradScaler::update() {
   if (unscaled_.empty())
     fail<GradientError>(kName,
                         "update must come after a step or an unscale_, got neither since the last update");
-  if (!overflown_.empty()) {
+  const bool overflow = !overflown_.empty();
+  end_iteration();
+  if (overflow) {
     const double smaller = scale_ * options_.backoff_factor;
     if (smaller < kLeastScale)
       fail<GradientError>(kName,
@@ -77,7 +79,6 @@ void GradScaler::update() {
     if (std::isfinite(static_cast<float>(grown))) scale_ = grown;
     growth_tracker_ = 0;
   }
-  end_iteration();
 }
 
 void GradScaler::update(double new_scale) {

@@ -49,7 +49,6 @@ class Usage(program.Case):
 
     def test_networks_that_cannot_be(self):
         self.fails(2, "channels must list the stem's and each stage's", "info", "--blocks", "3,3")
-        self.fails(2, "at least 1, got 3,0,3", "info", "--blocks", "3,0,3")
         self.fails(2, "even number of channels", "info", "--channels", "5,5,8,8")
         for command in (["bench", "memory"], ["explain"]):
             self.fails(2, "policy reversible needs", *command, "--network", "resnet32", "--policy", "reversible")
@@ -100,14 +99,17 @@ class Usage(program.Case):
 
     def test_the_help_states_the_ranges(self):
         text = " ".join(self.succeeds("train", "--help").split())
-        for part in ("--batch N [100] images in a batch, at least 1", "probability, in [0,1), in front of", "learning rate, at least 0 (default"):
+        for part in ("images in a batch, at least 1", "probability, in [0,1), in front of", "learning rate, at least 0 (default"):
             self.assertIn(part, text)
 
     def test_a_batch_larger_than_the_data(self):
-        self.fails(2, "[train] --batch must be at most 40, the training images of mnist, got 41\n",
-                   *self.train(self.folder / "run", "--batch", 41))
+        command = self.train(self.folder / "run", "--steps", 1)
+        batch = command.index("--batch") + 1
+        command[batch] = 41
+        self.fails(2, "[train] --batch must be at most 40, the training images of mnist, got 41\n", *command)
         self.assertFalse((self.folder / "run").exists())
-        self.succeeds(*self.train(self.folder / "run", "--batch", 40))
+        command[batch] = 40
+        self.succeeds(*command)
 
     def test_sizes(self):
         run = self.folder / "run"

@@ -22,10 +22,10 @@ class Data(program.Case):
 
     def test_other_names_and_kinds_of_files(self):
         write_mnist(self.folder)
-        self.succeeds(*self.train_on())
+        self.succeeds(*self.train_on("--batch", 8))
         for path in list(self.folder.glob("*-ubyte")):
             path.rename(path.with_name(path.name.replace("-idx", ".idx")))
-        self.succeeds(*self.train_on("--resume"))
+        self.succeeds(*self.train_on("--batch", 8, "--resume"))
         images = self.folder / "train-images.idx3-ubyte"
         whole = images.read_bytes()
         for content, text in ((gzip.compress(whole), "got 0x1f8b0800; it looks like gzip-compressed; gunzip unpacks it\n"),

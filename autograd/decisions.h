@@ -69,9 +69,9 @@ class DecisionCounter {
 /// One decision that an operation takes: the operation lets its kernel write `computed()`, and saves
 /// `settled()` for its derivative.
 /// ```cpp
-/// Decision decision("relu", needs_gradient(x), {.shape = ..., .dtype = DType::u8, .elements = x.numel()},
-/// device); kernel::relu(x.value(), y, decision.computed()); return record("relu", {x}, y,
-/// /*save=*/{decision.settled()}, derivative);
+/// Decision decision("relu", needs_gradient(x), form, x.device());
+/// kernel::relu(x.value(), y, decision.computed());
+/// return record("relu", {x}, y, /*save=*/{decision.settled()}, derivative);
 /// ```
 /// The value y is computed as always, also in a replay: it is continuous where the decision changes, so that
 /// it is right up to the rounding of x either way. An operation whose value jumps there computes it from

@@ -20,6 +20,9 @@ BLOCK = re.compile(r"^( *)/// ```cpp\n(.*?)^ *///(?: ```)$", re.M | re.S)
 
 # What stands around the example of each header: the names that it uses.
 AROUND = {
+    "autograd/decisions.h": ("template <class Derivative>\n"
+                             "Var relu_as(const Var& x, Tensor y, const Decision::Form& form, Derivative derivative) {", "}"),
+    "core/range.h": ("void check() {", "}"),
     "nn/data/dataset.h": ("void draw(std::int64_t i, std::span<std::uint8_t> pixels);", ""),
     "nn/data/loader.h": ("void run(const std::filesystem::path& folder, void (*learn)(const Batch&)) {", "}"),
     "nn/grad_scaler.h": ("void step(Tape& tape, GradScaler& scaler, Optimizer& optimizer, const Var& loss) {", "}"),

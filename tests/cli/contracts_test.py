@@ -122,7 +122,7 @@ class Train(program.Case):
         self.assertAlmostEqual(result["loss"], log[-1]["test_loss"], delta=1e-6)  # in other batches
         self.assertEqual((result["network"], result["data"], result["images"]), ("tiny", "mnist", 40))
         self.assertEqual(sorted(p.name for p in run.iterdir()),
-                         ["checkpoint-000005.safetensors", "checkpoint-000010.safetensors", "log.jsonl", "model.safetensors"])
+                         [".lock", "checkpoint-000005.safetensors", "checkpoint-000010.safetensors", "log.jsonl", "model.safetensors"])
 
     def test_threads_and_progress_change_no_bit(self):
         runs = [self.folder / "one", self.folder / "two"]

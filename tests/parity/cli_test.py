@@ -26,7 +26,10 @@ class P53(program.Case):
     def run_recipe(self, recipe, *arguments):
         """(the options that the run says it had, its log)."""
         out = self.folder / f"run{len(list(self.folder.glob('run*')))}"
-        self.train(out)  # writes the data
+        data = self.folder / "data"
+        if not data.exists():
+            data.mkdir()
+            program.write_mnist(data, images=100)  # a batch of the recipes
         self.succeeds("train", "--recipe", recipe, "--recipes", self.write(), "--data-dir", self.folder / "data", *self.SMALL,
                       *arguments, "--out", out)
         return read_safetensors(out / "model.safetensors")[1], log_of(out)
@@ -83,11 +86,11 @@ class P53(program.Case):
 class P54(program.Case):
     def test_a_nan_stops_the_training_and_names_its_step(self):
         run = self.folder / "run"
-        done = program.call(*self.train(run, "--lr", "1e30", "--steps", 20, "--checkpoint-every", 1))
+        done = program.call(*self.train(run, "--lr", "1e30", "--steps", 20))
         self.assertEqual(done.returncode, 1)
         finite = log_of(run)
         self.assertLess(len(finite), 19)
-        self.assertRegex(done.stderr, rf"\Aretrace: \[train\] the loss must be finite, got -?(nan|inf) at step {len(finite) + 1}\n\Z")
+        self.assertRegex(done.stderr, rf"\Aretrace: \[train\] the loss must be finite, got (nan|inf) at step {len(finite) + 1}; ")
         self.assertFalse((run / "model.safetensors").exists())
 
     def test_the_first_step(self):
@@ -96,7 +99,7 @@ class P54(program.Case):
         dtype, shape, numbers = tensors["fc.bias"]
         tensors["fc.bias"] = (dtype, shape, [float("nan"), *numbers[1:]])
         program.write_safetensors(broken, tensors)
-        self.fails(1, "[train] the loss must be finite, got nan at step 1\n",
+        self.fails(1, "[train] the loss must be finite, got nan at step 1; there is no checkpoint yet",
                    *self.train(self.folder / "nan", "--steps", 3, "--weights", broken))
 
 

@@ -1,6 +1,7 @@
 #pragma once
 // All of retrace, but for headers that say why they are not here.
 #include <retrace/autograd/autocast.h>
+#include <retrace/autograd/decisions.h>
 #include <retrace/autograd/gradient_check.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/record.h>

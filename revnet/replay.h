@@ -45,8 +45,7 @@ class ReplayState {
   DrawLog draws_;
   std::optional<DecisionLog> decisions_;
   std::vector<std::uint64_t> noted_;
-  std::vector<const Storage*>
-      overwritten_;  // training buffers that forward wrote after an operation had read them
+  std::vector<const Storage*> overwritten_;  // buffers in training that forward read, then wrote
 };
 
 /// The constants, of which the wanted ones are watched on a new local tape, go through `f`; then backward

@@ -119,7 +119,8 @@ TEST_CASE("losses are scaled and gradients clipped on a GPU as on the CPU", "[cu
 }
 
 TEST_CASE("a network trains on the GPU's kernels as on the CPU, in the same bytes", "[cuda][training]") {
-  const Policy policy = GENERATE(Policy::stored, Policy::checkpoint, Policy::reversible);
+  const Policy policy =
+      GENERATE(Policy::stored, Policy::checkpoint, Policy::reversible, Policy::reversible_masks);
   const std::optional<Device> found = gpu_or_skip();
   if (!found) return;
   const Run cpu = train(Device::cpu(), policy);

@@ -1,4 +1,7 @@
+#include <retrace/nn/activation.h>
+#include <retrace/nn/batch_norm.h>
 #include <retrace/nn/conv2d.h>
+#include <retrace/nn/sequential.h>
 #include <retrace/revnet/is_invertible.h>
 
 #include <functional>
@@ -30,12 +33,19 @@ std::shared_ptr<Module> conv(std::int64_t channels) {
   return std::make_shared<Conv2d>(channels, channels, Conv2dLayerOptions{.kernel = 3, .padding = 1});
 }
 
-/// Couplings of 16 channels whose F and G are convolutions.
-std::shared_ptr<InvertibleModule> couplings(int depth) {
+/// Couplings of 16 channels whose F and G are convolutions, with batch norm and ReLU in f32.
+std::shared_ptr<InvertibleModule> couplings(int depth, DType dtype = DType::f32) {
   manual_seed(1);
   std::vector<std::shared_ptr<InvertibleModule>> blocks;
-  for (int b = 0; b < depth; ++b) blocks.push_back(std::make_shared<AdditiveCoupling>(conv(8)));
-  return std::make_shared<InvertibleSequence>(std::move(blocks));
+  for (int b = 0; b < depth; ++b) {
+    std::shared_ptr<Module> F = conv(8);
+    if (dtype == DType::f32)
+      F = std::make_shared<Sequential>(F, std::make_shared<BatchNorm2d>(8), std::make_shared<ReLU>());
+    blocks.push_back(std::make_shared<AdditiveCoupling>(F));
+  }
+  auto module = std::make_shared<InvertibleSequence>(std::move(blocks));
+  module->to(dtype);
+  return module;
 }
 
 const Shape kShape{20, 16, 16, 16};
@@ -50,8 +60,7 @@ Functions shift(double a, double error) {
 TEST_CASE("a correct module is invertible at the defaults, whatever its rounding", "[is_invertible]") {
   for (const int depth : {1, 6}) {
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-      const auto module = couplings(depth);
-      module->to(dtype);
+      const auto module = couplings(depth, dtype);
       const InvertibilityReport report = is_invertible_module(*module, kShape, {.dtype = dtype});
       INFO(depth << " in " << name_of(dtype) << ": " << report.worst_error);
       CHECK(report.invertible);

@@ -163,8 +163,9 @@ TEST_CASE("names lead to networks, and unknown ones to the list", "[networks]") 
   CHECK_THROWS_WITH(network_options("revnet39"),
                     "[network] the name must be one of resnet32, resnet110, resnet164, revnet38, revnet110, "
                     "revnet164, tiny, got 'revnet39' (did you mean 'revnet38'?)");
-  CHECK_THROWS_WITH(policy_from_name("reverse"),
-                    "[policy] the name must be one of stored, checkpoint, reversible, reversible-masks, got 'reverse'");
+  CHECK_THROWS_WITH(
+      policy_from_name("reverse"),
+      "[policy] the name must be one of stored, checkpoint, reversible, reversible-masks, got 'reverse'");
   CHECK(policy_from_name("checkpoint") == Policy::checkpoint);
   ResidualNetwork network(with_blocks("revnet38", 1));
   CHECK(network.named_parameters()[3].first == "stage1.0.F.conv1.weight");

@@ -149,7 +149,7 @@ class Wrong(Steps):
 
     def test_use(self):
         self.fails(2, "[network] the name must be one of", *self.command(network=["--network", "revnet39"]))
-        self.fails(2, "lr must be", *self.command("--lr", "-1"))
+        self.fails(2, "--lr: must be at least 0, got -1", *self.command("--lr", "-1"))
         self.fails(2, "policy reversible needs a network with reversible blocks",
                    *self.command("--policy", "reversible", network=["--network", "resnet32"]))
         self.fails(2, "--names", *self.command("--names", "torch"))

@@ -9,6 +9,7 @@
 #include <retrace/autograd/tape.h>
 #include <retrace/core/error.h>
 #include <retrace/nn/batch_norm.h>
+#include <retrace/nn/clip_grad.h>
 #include <retrace/nn/init.h>
 #include <retrace/nn/optimizer.h>
 
@@ -190,4 +191,11 @@ TEST_CASE("differs from PyTorch: a NaN spreads further in large 3 x 3 convolutio
   };
   CHECK(nans(Conv2dAlgorithm::direct) == 8 * 9);
   CHECK(nans(Conv2dAlgorithm::automatic) > 8 * 9);
+}
+
+TEST_CASE("differs from PyTorch: an infinite norm makes all gradients NaN", "[pytorch]") {
+  Parameter p(some({2}));
+  p.accumulate_grad(Tensor::from<float>({1, std::numeric_limits<float>::infinity()}, {2}));
+  CHECK(std::isinf(clip_grad_norm({&p}, 1)));
+  for (const float g : p.grad().to_vector<float>()) CHECK(std::isnan(g));
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <bit>
 #include <compare>
 #include <cstddef>
@@ -31,7 +32,7 @@ class BlockCache {
     if (bytes <= kSizesInDoubling * kUnit || bytes >= kLarge) return bytes;
     const auto below = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(bytes - 1)));
     const std::int64_t step = below / kSizesInDoubling;
-    return (bytes + step - 1) / step * step;
+    return std::min((bytes + step - 1) / step * step, kLarge - kUnit);  // the last class is a small one, too
   }
   /// What to ask the system for when a large block does not fit anywhere. Pages of it that no block ever
   /// covered take no physical memory, and blocks don't join across the ends of segments, so it is large.

@@ -110,7 +110,7 @@ TEST_CASE("small blocks share size classes, eight in each doubling", "[allocator
   CHECK(BlockCache::held_bytes(1088) == 1152);
   CHECK(BlockCache::held_bytes(1152) == 1152);
   CHECK(BlockCache::held_bytes(2048) == 2048);
-  CHECK(BlockCache::held_bytes(kUnit - 64) == kUnit);
+  CHECK(BlockCache::held_bytes(kUnit - 64) == kUnit - 64);  // not kUnit, from which blocks are large
   CHECK(BlockCache::held_bytes(kUnit + 64) == kUnit + 64);
   for (std::int64_t bytes = 64; bytes < kUnit; bytes += 64) {
     REQUIRE(BlockCache::held_bytes(bytes) >= bytes);
@@ -119,4 +119,7 @@ TEST_CASE("small blocks share size classes, eight in each doubling", "[allocator
   BlockCache cache;
   cache.put(place(0), 1088);
   CHECK(cache.take(1152) == place(0));
+  const std::int64_t below = kUnit - 15 * 1024;  // of the last class
+  cache.put(place(1), BlockCache::held_bytes(below));
+  CHECK(cache.take(below) == place(1));
 }

@@ -187,10 +187,12 @@ class Places(program.Case):
         svg_link.symlink_to("/dev/null")
         pipe = self.folder / "pipe"
         os.mkfifo(pipe)
-        with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
-            self.succeeds("bench", "memory", *SMALL, "--batch", 2, "--steps", 1, "--policy", "stored", "--csv", csv_link, "--svg", svg_link,
-                          "--trace", pipe)
-            self.assertIn("traceEvents", json.loads(reader.communicate(timeout=60)[0]))
+        reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+        for cleanup in (reader.stdout.close, reader.wait, reader.kill):  # the last one first
+            self.addCleanup(cleanup)
+        self.succeeds("bench", "memory", *SMALL, "--batch", 2, "--steps", 1, "--policy", "stored", "--csv", csv_link, "--svg", svg_link,
+                      "--trace", pipe)
+        self.assertIn("traceEvents", json.loads(reader.communicate(timeout=30)[0]))
         self.assertTrue(csv_link.is_symlink() and svg_link.is_symlink() and pipe.is_fifo())
         self.assertTrue(real.read_text().startswith("recording,"), real.read_text()[:80])
         self.assertTrue(svg_link.is_char_device())

@@ -172,7 +172,10 @@ class Generator final : public Source {
         roots.push_back(live.value);
     }
     if (roots.empty()) return;
-    for (std::int64_t n = random_.chance(0.25) ? 2 : 1; n > 0; --n) {
+    // a reversible stage allows one backward
+    const bool once = std::any_of(program_.modules.begin(), program_.modules.end(),
+                                  [](const ModuleSpec& spec) { return spec.kind == "Stage"; });
+    for (std::int64_t n = !once && random_.chance(0.25) ? 2 : 1; n > 0; --n) {
       std::vector<Value> pass = {random_.chance(0.7) ? roots.back() : random_.choose(roots)};
       while (random_.chance(0.4) && pass.size() < 3) {
         const Value& more = random_.choose(roots);

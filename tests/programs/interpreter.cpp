@@ -238,7 +238,7 @@ class Run {
     Vars roots;
     Tensors dys;
     for (const Var& y : run_statement(statement, leaves, modules_, variant_)) {
-      if (y.constant()) continue;
+      if (y.place().tape == 0) continue;
       roots.push_back(y);
       dys.push_back(Tensor::full(y.shape(), 0.5, DType::f64, Tag::gradient));
     }
@@ -270,7 +270,7 @@ class Run {
     for (const Value& value : program_.passes[pass]) {
       const Var& y =
           values_[static_cast<std::size_t>(value.statement)][static_cast<std::size_t>(value.output)];
-      if (y.constant()) continue;  // all that it depends on is frozen
+      if (y.place().tape == 0) continue;  // a parameter itself, or all that it depends on is frozen
       roots.push_back(y);
       outcome.roots.push_back(
           name_of(static_cast<std::size_t>(value.statement), static_cast<std::size_t>(value.output), step));

@@ -41,6 +41,11 @@ double distance(const Numbers& a, const Numbers& b) {
   return result;
 }
 
+/// What the library refuses in words, because it cannot be right, and the stored run does not meet.
+bool is_refusal(const std::string& error) {
+  return error.find("random numbers must be drawn once under each name") != std::string::npos;
+}
+
 std::string where_they_differ(const Numbers& got, const Numbers& expected) {
   std::size_t worst = 0;
   for (std::size_t i = 0; i < std::min(got.size(), expected.size()); ++i)
@@ -77,6 +82,10 @@ class Check {
     try {
       return run_program(program_, variant, true, {}, constants);
     } catch (const std::exception& error) {
+      if (!variant.stored && is_refusal(error.what())) {
+        verdict_.gradients_checked = verdict_.differences_checked = false;
+        return std::nullopt;
+      }
       found("throws in " + who, fmt::format("{} throws: {}", who, error.what()));
       return std::nullopt;
     }
@@ -172,18 +181,6 @@ class Check {
     return (above - objective(displacement)) / (2 * h);
   }
 
-  /// The derivative along a direction, with an estimate of its error; none where a kink is near.
-  std::optional<std::pair<double, double>> difference(const Displacement& displacement, double scale) {
-    for (const double h : {1e-3, 1e-5, 3e-7}) {
-      const double coarse = slope(displacement, 2 * h);
-      const double fine = slope(displacement, h);
-      const double rounding = 4e-16 * (stored_->magnitude + 1) / h * 30;
-      const double error = std::abs(coarse - fine) + rounding;
-      if (error <= 1e-4 * scale) return std::pair((4 * fine - coarse) / 3, error);
-    }
-    return std::nullopt;
-  }
-
   void compare_with_differences() {
     if (program_.passes.empty() || !has_true_derivative(program_)) {
       verdict_.differences_checked = false;
@@ -213,16 +210,33 @@ class Check {
         scale = std::max(scale, std::abs(gradient.numbers[i] * direction[i]));
       }
     }
-    const auto measured = difference(displacement, scale + stored_->magnitude);
-    if (!measured) {
-      verdict_.differences_checked = false;
-      return;
+    compare_slopes(displacement, name, expected, scale);
+  }
+
+  /// Compares with steps that get smaller: near a kink only small ones give the derivative, and where none
+  /// does, there is nothing to compare.
+  void compare_slopes(const Displacement& displacement, const std::string& name, double expected,
+                      double scale) {
+    std::string disagreement;
+    for (const double h : {1e-3, 1e-5, 3e-7}) {
+      const double coarse = slope(displacement, 2 * h);
+      const double fine = slope(displacement, h);
+      const double rounding = 1e-14 * (stored_->magnitude + 1) / h;
+      const double error = std::abs(coarse - fine) + rounding;
+      const double best = (4 * fine - coarse) / 3;
+      if (error > 1e-4 * (scale + stored_->magnitude)) {
+        disagreement.clear();
+        continue;
+      }
+      if (std::abs(expected - best) <= 10 * error + 1e-9 * scale) return;
+      disagreement =
+          fmt::format("along {}: the stored tape gives {:.12g}, differences give {:.12g} +- {:.2g}", name,
+                      expected, best, error);
     }
-    const auto [slope, error] = *measured;
-    if (std::abs(expected - slope) > 10 * error + 1e-9 * scale)
-      found("derivative",
-            fmt::format("along {}: the stored tape gives {:.12g}, differences give {:.12g} +- {:.2g}", name,
-                        expected, slope, error));
+    if (disagreement.empty())
+      verdict_.differences_checked = false;
+    else
+      found("derivative", disagreement);
   }
 
   const Program& program_;

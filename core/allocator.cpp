@@ -164,13 +164,15 @@ std::byte* Allocator::take_cached(std::int64_t bytes, Lifetime lifetime) {
 /// segment, as large as the system gives it.
 void Allocator::grow(std::int64_t bytes, Lifetime lifetime) {
   const bool roomy = bytes >= BlockCache::kLarge && ledger_.budget() == 0;
-  std::int64_t size = roomy ? std::max(bytes, segment_bytes()) : BlockCache::held_bytes(bytes);
+  const std::int64_t least = BlockCache::held_bytes(bytes);
+  std::int64_t size = roomy ? std::max(least, segment_bytes()) : least;
   std::byte* data = obtain(size);
-  while (data == nullptr && size > bytes) data = obtain(size = std::max(bytes, size / 2));
+  while (data == nullptr && size > least) data = obtain(size = std::max(least, size / 2));
   if (data == nullptr) return;
   ledger_.add_cached(size);
   forbid(data, size);
-  cache_.put(data, size, lifetime);
+  const bool small = bytes < BlockCache::kLarge;  // belongs to the list of its class, even if that is kLarge
+  cache_.put(data, small ? bytes : size, lifetime);
 }
 
 void Allocator::fail_out_of_memory(std::int64_t bytes) {

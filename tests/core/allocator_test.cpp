@@ -66,3 +66,18 @@ TEST_CASE("3,000 steps of random shapes leave a bounded cache", "[allocator]") {
   allocator().flush();
   CHECK(ledger().cached() == 0);
 }
+
+TEST_CASE("blocks of every size around a class are given and taken back", "[allocator]") {
+  allocator().flush();
+  for (std::int64_t bytes = 512; bytes <= 2 * BlockCache::kLarge; bytes *= 2)
+    for (const std::int64_t size : {bytes - 64, bytes - 1, bytes, bytes + 1, bytes + bytes / 2 + 64}) {
+      const Block block = allocator().allocate(size, Tag::activation);
+      CHECK(block.bytes == block_bytes(size));
+      allocator().deallocate(block);
+      const Block again = allocator().allocate(size, Tag::activation);
+      CHECK(again.data == block.data);
+      allocator().deallocate(again);
+    }
+  allocator().flush();
+  CHECK(ledger().cached() == 0);
+}

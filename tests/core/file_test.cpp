@@ -276,8 +276,8 @@ TEST_CASE("files that cannot be read are named with the reason", "[file]") {
   CHECK_THROWS_WITH(
       read_file(missing),
       "[read_file] " + missing + " must be read, but opening it failed: No such file or directory");
-  CHECK_THROWS_WITH(read_file(folder.path()), "[read_file] " + folder.path().string() +
-                                                  " must be read, but reading it failed: Is a directory");
+  CHECK_THROWS_WITH(read_file(folder.path()),
+                    "[read_file] " + folder.path().string() + " must be a regular file");
 }
 
 TEST_CASE("only regular files are read, and none is waited for", "[file]") {

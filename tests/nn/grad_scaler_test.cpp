@@ -170,10 +170,10 @@ TEST_CASE("a scaler goes on from its state", "[grad_scaler]") {
   state = scaler.state();
   state[4].second = Tensor::full({}, -1, DType::f64);
   check_throws<ArgumentError>([&] { other.load_state(state); },
-                              "[GradScaler] growth_tracker must be in [0,2000), got -1");
+                              "[GradScaler] growth_tracker must be in [0,3), got -1");
   state[4].second = Tensor::from<std::int64_t>({std::numeric_limits<std::int64_t>::max()}, {});
   check_throws<ArgumentError>([&] { other.load_state(state); },
-                              "[GradScaler] growth_tracker must be in [0,2000), got 9223372036854775807");
+                              "[GradScaler] growth_tracker must be in [0,3), got 9223372036854775807");
   state[4].first = "tracker";
   check_throws<ArgumentError>([&] { other.load_state(state); },
                               "[GradScaler] the state must have 'growth_tracker', got 'tracker'");

@@ -1,4 +1,3 @@
-#include <retrace/nn/optimizer.h>
 #include <retrace/nn/sequential.h>
 #include <retrace/revnet/adapters.h>
 #include <retrace/revnet/checkpoint.h>
@@ -9,7 +8,6 @@
 
 #include "../support/catch.h"
 #include "../support/throws.h"
-#include "modules.h"
 
 using namespace retrace;
 using retrace::test::check_throws;

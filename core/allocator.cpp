@@ -171,8 +171,7 @@ void Allocator::grow(std::int64_t bytes, Lifetime lifetime) {
   if (data == nullptr) return;
   ledger_.add_cached(size);
   forbid(data, size);
-  const bool small = bytes < BlockCache::kLarge;  // belongs to the list of its class, even if that is kLarge
-  cache_.put(data, small ? bytes : size, lifetime);
+  cache_.put(data, size, lifetime);
 }
 
 void Allocator::fail_out_of_memory(std::int64_t bytes) {

@@ -45,7 +45,7 @@ class Hostile(program.Case):
 
     def test_a_network_larger_than_its_file(self):
         for metadata in ({"blocks": "100000,2,2"}, {"channels": "4,4,8,100000"}, {"classes": "1000000"}):
-            self.fails(1, "[weights] the file's tensors must hold the ", *self.weights(**metadata))
+            self.fails(1, " parameters of the network in its metadata, got ", *self.weights(**metadata))
         self.fails(1, "the network must have at most 2^59 parameters", *self.weights(blocks="9223372036854775807,2,2"))
 
     def test_metadata_that_is_none_of_ours(self):

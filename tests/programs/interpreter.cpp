@@ -162,6 +162,7 @@ class Run {
 
   void run_step(int step, Outcome& outcome) {
     values_.assign(program_.statements.size(), {});
+    tape_spent_ = false;
     Tape tape;
     {
       std::optional<Autocast> autocast;
@@ -180,7 +181,7 @@ class Run {
     note_watched(step, tape, outcome);
     if (program_.passes.empty()) return;
     note_values_afterwards(step, outcome);
-    if (!outcome.roots.empty()) outcome.still_saved += tape.saved_bytes();
+    if (tape_spent_) outcome.still_saved += tape.saved_bytes();
   }
 
   void run_one(std::size_t s, int step, Tape& tape, Outcome& outcome) {
@@ -283,6 +284,7 @@ class Run {
       dys.push_back(std::move(dy));
     }
     if (!backward_ || roots.empty()) return;
+    tape_spent_ = pass + 1 == program_.passes.size();
     const BackwardOptions options{.retain = pass + 1 < program_.passes.size()};
     const auto backward = [&] {
       if (roots.size() == 1 && roots[0].shape().rank() == 0)
@@ -349,6 +351,7 @@ class Run {
   std::vector<Numbers> origins_{};
   std::vector<std::size_t> last_use_{};
   std::vector<bool> rounded_{};
+  bool tape_spent_ = false;  // the last backward of the step has run
   std::vector<Vars> values_{};
 };
 

@@ -34,7 +34,7 @@ constexpr std::array kFormats = {NamedFormat{"cifar10", 3, 32, 10}, NamedFormat{
 template <class T>
 void add_policy(CLI::App& app, T& policy, const std::string& help) {
   app.add_option("--policy", policy, help)
-      ->check(one_of({kAuto, "stored", "checkpoint", "reversible"}))
+      ->check(one_of({kAuto, "stored", "checkpoint", "reversible", "reversible-masks"}))
       ->delimiter(',')
       ->capture_default_str()
       ->type_name("POLICY");

@@ -128,7 +128,7 @@ class Usage(program.Case):
                 ("these were not expected: --bathc 5; did you mean --batch? (see retrace train --help)", ["train", "--out", "x", "--bathc", "5"]),
                 ("these were not expected: --bathc=5; did you mean --batch? (see retrace train --help)", ["train", "--out", "x", "--bathc=5"]),
                 ("these were not expected: memori; did you mean memory? (see retrace bench --help)", ["bench", "memori"]),
-                ("--policy: must be one of auto, stored, checkpoint, reversible, got 'stord' (did you mean 'stored'?) "
+                ("--policy: must be one of auto, stored, checkpoint, reversible, reversible-masks, got 'stord' (did you mean 'stored'?) "
                  "(see retrace check --help)", ["check", "--policy", "stord"]),
                 ("--optimizer: must be one of sgd, adam, adamw, rmsprop, got 'adma' (did you mean 'adam'?) (see retrace train --help)",
                  ["train", "--out", "x", "--optimizer", "adma"])):

@@ -2,7 +2,6 @@
 #include <retrace/autograd/record.h>
 #include <retrace/core/random.h>
 
-#include <algorithm>
 #include <bit>
 #include <functional>
 #include <numeric>
@@ -18,19 +17,21 @@ struct LogInUse {
   const DecisionLog* replay;
 };
 
-thread_local std::vector<LogInUse> logs;  // the innermost last
+thread_local detail::GuardStack<LogInUse> logs;
 thread_local int counters = 0;
 thread_local DecisionCounts counted;
 
 /// The innermost replay's decision that fits; empty if there is none.
 SavedTensor find_kept(DecisionLog::Key key, const Decision::Form& form, Device device) {
-  for (auto log = logs.rbegin(); log != logs.rend(); ++log) {
-    const SavedTensor* kept = log->replay == nullptr ? nullptr : log->replay->find(key);
-    if (kept != nullptr && kept->tensor.defined() && kept->tensor.shape() == form.shape &&
-        kept->tensor.dtype() == form.dtype && kept->tensor.device() == device)
-      return *kept;
-  }
-  return {};
+  SavedTensor found;
+  logs.find([&](const LogInUse& log) {
+    const SavedTensor* kept = log.replay == nullptr ? nullptr : log.replay->find(key);
+    const bool fits = kept != nullptr && kept->tensor.defined() && kept->tensor.shape() == form.shape &&
+                      kept->tensor.dtype() == form.dtype && kept->tensor.device() == device;
+    if (fits) found = *kept;
+    return fits;
+  });
+  return found;
 }
 
 /// The key of the next decision in the current scope: that of a scope inside of it, whose name no module has
@@ -42,7 +43,7 @@ DecisionLog::Key next_key() {
 }
 
 bool recording() {
-  return std::any_of(logs.begin(), logs.end(), [](const LogInUse& log) { return log.record != nullptr; });
+  return logs.find([](const LogInUse& log) { return log.record != nullptr; });
 }
 
 /// Elements with a bit that differs, in any of the rows of a mask.
@@ -87,15 +88,10 @@ std::vector<SavedTensor> DecisionLog::saved() const {
   return all;
 }
 
-RecordDecisions::RecordDecisions(DecisionLog& log) { logs.push_back({.record = &log, .replay = nullptr}); }
+RecordDecisions::RecordDecisions(DecisionLog& log) : guard_(logs.push({.record = &log, .replay = nullptr})) {}
 
-RecordDecisions::~RecordDecisions() { logs.pop_back(); }
-
-ReplayDecisions::ReplayDecisions(const DecisionLog& log) {
-  logs.push_back({.record = nullptr, .replay = &log});
-}
-
-ReplayDecisions::~ReplayDecisions() { logs.pop_back(); }
+ReplayDecisions::ReplayDecisions(const DecisionLog& log)
+    : guard_(logs.push({.record = nullptr, .replay = &log})) {}
 
 DecisionCounter::DecisionCounter() : before_(counted) { ++counters; }
 
@@ -107,7 +103,7 @@ DecisionCounts DecisionCounter::counts() const {
 
 Decision::Decision(std::string_view op, bool needed, const Form& form, Device device)
     : op_(op), needed_(needed), elements_(form.elements) {
-  if (!logs.empty()) {
+  if (logs.top() != nullptr) {
     key_ = next_key();
     needed_ = needed_ || recording();
     kept_ = find_kept(key_, form, device);
@@ -129,8 +125,10 @@ Tensor Decision::settled() {
     computed_ = Tensor();
   }
   if (settled.defined())
-    for (const LogInUse& log : logs)
+    logs.find([&](const LogInUse& log) {
       if (log.record != nullptr) log.record->keep(key_, detail::note_contents(op_, {settled}).front());
+      return false;
+    });
   return settled;
 }
 

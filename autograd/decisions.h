@@ -1,5 +1,6 @@
 #pragma once
 #include <retrace/autograd/hook.h>
+#include <retrace/core/guard.h>
 
 #include <cstdint>
 #include <map>
@@ -39,18 +40,18 @@ class DecisionLog {
 class RecordDecisions {
  public:
   explicit RecordDecisions(DecisionLog& log);  ///< must outlive this object
-  ~RecordDecisions();
-  RecordDecisions(const RecordDecisions&) = delete;
-  RecordDecisions& operator=(const RecordDecisions&) = delete;
+
+ private:
+  detail::Guard guard_;
 };
 
 /// While it exists, derivatives recorded on this thread use the decisions of a log.
 class ReplayDecisions {
  public:
   explicit ReplayDecisions(const DecisionLog& log);  ///< must outlive this object
-  ~ReplayDecisions();
-  ReplayDecisions(const ReplayDecisions&) = delete;
-  ReplayDecisions& operator=(const ReplayDecisions&) = delete;
+
+ private:
+  detail::Guard guard_;
 };
 
 /// While it exists, replays on this thread also take each kept decision again and compare.

@@ -398,9 +398,38 @@ def bridge():
     return p
 
 
+def untrusted_files():
+    p = Picture(720, 200, "A file from elsewhere is checked before anything is built from it")
+    steps = [("file", "a regular one"), ("read_file", "does not wait"), ("reader", "each length checked"), ("sizes", "file and network"), ("network", "built last")]
+    for i, (name, what) in enumerate(steps):
+        p.box(16 + 140 * i, 40, 128, 50, name, sub=what)
+        if i:
+            p.line((4 + 140 * i, 65), (16 + 140 * i, 65))
+        if 0 < i < 4:
+            p.line((80 + 140 * i, 90), (80 + 140 * i, 130))
+    p.box(156, 130, 408, 44, "Error", "gone", sub="one printable line, whatever the names in the file are")
+    return p
+
+
+def random_programs():
+    p = Picture(720, 220, "A random program runs twice, and both runs must agree")
+    p.box(16, 84, 100, 50, "seed", sub="printed")
+    p.box(146, 84, 130, 50, "program", sub="a graph, as data")
+    p.line((116, 109), (146, 109))
+    p.box(330, 30, 150, 50, "as written", sub="activations come back")
+    p.box(330, 138, 150, 50, "stored", sub="nothing is released")
+    p.line((276, 109), (303, 109), (303, 55), (330, 55))
+    p.line((303, 109), (303, 163), (330, 163))
+    p.line((480, 55), (508, 55), (508, 102), (534, 102))
+    p.line((480, 163), (508, 163), (508, 116), (534, 116))
+    p.box(534, 84, 170, 50, "compare", sub="or shrink, and print")
+    p.text(360, 212, "Values, buffers and random numbers bit for bit; gradients up to rounding, and against differences.", "small quiet")
+    return p
+
+
 def dependencies():
     p = Picture(720, 270, "Which folder uses which library")
-    rows = [("core", [("Eigen", "core/cpu: matrix products"), ("OpenMP", "core/cpu: loops"), ("{fmt}", "core/format.h: messages")]),
+    rows = [("core", [("Eigen", "core/cpu: matrix products"), ("OpenMP", "core/cpu: vectors"), ("{fmt}", "core/format.h: messages")]),
             ("nn", [("nlohmann-json", "headers of weights"), ("zlib", "data sets")]),
             ("cuda", [("CUDA, cuBLAS, cuDNN", "where they are installed")]),
             ("cli, tests", [("CLI11", "options"), ("Catch2", "tests")])]
@@ -428,7 +457,7 @@ def non_goals():
     return p
 
 
-PICTURES = [layers, words, tape, dispatch, memory, reversibility, precision, convolution, fusion, cuda, bridge, dependencies, non_goals, drift]
+PICTURES = [layers, words, tape, dispatch, memory, reversibility, precision, convolution, fusion, cuda, bridge, untrusted_files, random_programs, dependencies, non_goals, drift]
 
 
 def main():

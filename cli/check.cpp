@@ -116,9 +116,10 @@ void print(const CheckOptions& options, const Findings& findings) {
     fmt::print("  running statistics after a step, bit for bit: {}{}\n", verdict(p.different_buffers.empty()),
                p.different_buffers.empty() ? "" : " (" + p.different_buffers.front() + ", ...)");
     if (is_reversible(p.policy))
-      fmt::print("  decisions (of ReLU and the like) of the first step: {} of {} differ on rebuilt values: {}\n",
-                 p.decisions.flipped, p.decisions.compared,
-                 p.policy == Policy::reversible ? "these are used" : "forward's are used");
+      fmt::print(
+          "  decisions (of ReLU and the like) of the first step: {} of {} differ on rebuilt values: {}\n",
+          p.decisions.flipped, p.decisions.compared,
+          p.policy == Policy::reversible ? "these are used" : "forward's are used");
   }
   fmt::print("\n{}\n", findings.passed() ? "All within tolerance." : "Something is out of tolerance.");
 }

@@ -79,8 +79,8 @@ class Ledger {
   std::int64_t live(TagSet tags = TagSet::all()) const;  ///< bytes that are allocated now
   /// Bytes ever allocated, under the tag that they had then.
   std::int64_t total(TagSet tags = TagSet::all()) const;
-  /// Bytes that the allocator got from the system and no tensor uses: freed blocks, kept for later, and what size
-  /// classes add to small blocks.
+  /// Bytes that the allocator got from the system and no tensor uses: freed blocks, kept for later, and what
+  /// size classes add to small blocks.
   std::int64_t cached() const;
   /// What of those tags is allocated now.
   std::vector<AllocationRecord> alive(TagSet tags = TagSet::all()) const;

@@ -36,9 +36,9 @@ struct TapeEvent {
 /// that ends before its tapes is no longer called.
 class TapeObserver {
  public:
-  TapeObserver() = default;
+  TapeObserver() : self_(this, [](TapeObserver*) {}) {}
   /// A copy observes no tape.
-  TapeObserver(const TapeObserver&) {}
+  TapeObserver(const TapeObserver&) : TapeObserver() {}
   /// Goes on observing the tapes that it observed.
   TapeObserver& operator=(const TapeObserver&) { return *this; }
   virtual ~TapeObserver() = default;
@@ -47,7 +47,7 @@ class TapeObserver {
 
  private:
   friend class Tape;
-  std::shared_ptr<TapeObserver> self_{this, [](TapeObserver*) {}};  // tapes hold it weakly
+  std::shared_ptr<TapeObserver> self_;  // tapes hold it weakly
 };
 
 /// How `Tape::backward` walks.

@@ -177,23 +177,26 @@ Tensors Parallel::retreat(Tensors y) {
   return y;
 }
 
-Rewound Parallel::rewind(Tensors y, Tensors dy) {
+template <class Step>
+Rewound Parallel::run_back(Tensors y, Tensors dy, const Step& step) {
   for_each(y.size(), [&](InvertibleModule& fn, std::size_t i) {
-    Rewound back = fn.rewind(only(std::exchange(y[i], Tensor())), only(std::exchange(dy[i], Tensor())));
+    Rewound back = step(fn, only(std::exchange(y[i], Tensor())), only(std::exchange(dy[i], Tensor())));
     y[i] = std::move(back.x.front());
     dy[i] = std::move(back.dx.front());
   });
   return {std::move(y), std::move(dy)};
 }
 
-Rewound Parallel::rewind_inverse(Tensors x, Tensors dx) {
-  for_each(x.size(), [&](InvertibleModule& fn, std::size_t i) {
-    Rewound back =
-        fn.rewind_inverse(only(std::exchange(x[i], Tensor())), only(std::exchange(dx[i], Tensor())));
-    x[i] = std::move(back.x.front());
-    dx[i] = std::move(back.dx.front());
+Rewound Parallel::rewind(Tensors y, Tensors dy) {
+  return run_back(std::move(y), std::move(dy), [](InvertibleModule& fn, Tensors t, Tensors dt) {
+    return fn.rewind(std::move(t), std::move(dt));
   });
-  return {std::move(x), std::move(dx)};
+}
+
+Rewound Parallel::rewind_inverse(Tensors x, Tensors dx) {
+  return run_back(std::move(x), std::move(dx), [](InvertibleModule& fn, Tensors t, Tensors dt) {
+    return fn.rewind_inverse(std::move(t), std::move(dt));
+  });
 }
 
 }  // namespace retrace

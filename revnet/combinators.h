@@ -68,6 +68,8 @@ class Parallel final : public InvertibleModule {
   std::shared_ptr<Module> copy() const override { return std::make_shared<Parallel>(*this); }
   template <class Step>
   void for_each(std::size_t tensors, const Step& step);
+  template <class Step>
+  Rewound run_back(Tensors y, Tensors dy, const Step& step);
 
   std::vector<std::shared_ptr<InvertibleModule>> modules_;
 };

@@ -25,8 +25,9 @@ struct AgainstStored {
   ///< is that of the f64 run, or of all gradients for one that is zero in exact arithmetic
   std::vector<Comparison> losses{};              ///< of each step: |loss - loss_stored|
   std::vector<std::string> different_buffers{};  ///< running statistics that are not bit-equal after a step
-  /// Of a reversible policy, in the first step: how many decisions (of ReLUs and the like) come out otherwise
-  /// on rebuilt values than in forward. `reversible` uses them, `reversible-masks` uses forward's.
+  /// Decisions of the first step under a reversible policy: how many decisions (of ReLUs and the like) come
+  /// out otherwise on rebuilt values than in forward. `reversible` uses them, `reversible-masks` uses
+  /// forward's.
   DecisionCounts decisions{};
 };
 

@@ -43,7 +43,7 @@ struct RunChoice {
 CLI::Option* add_network_options(CLI::App& app, NetworkChoice& choice);
 void add_data_options(CLI::App& app, DataChoice& choice);
 void add_run_options(CLI::App& app, RunChoice& choice);
-/// Those of these that other commands have, too: --threads, --budget, --device.
+/// Options of add_run_options that other commands share: --threads, --budget, --device.
 void add_threads_option(CLI::App& app, int& threads);
 void add_budget_option(CLI::App& app, std::int64_t& budget);
 void add_device_option(CLI::App& app, std::string& device);

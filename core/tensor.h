@@ -111,7 +111,7 @@ class Tensor {
 
   /// The same bytes under another shape. Throws ShapeError when the number of elements differs.
   Tensor reshape(const Shape& shape) const { return with_shape(shape); }
-  /// The same bytes under `extents`, one of which may be -1: it is what the others leave.
+  /// Returns this tensor's bytes under `extents`, one of which may be -1: it is what the others leave.
   Tensor reshape(std::initializer_list<std::int64_t> extents) const { return with_shape(extents); }
   /// Rows [begin, end) of dimension 0, sharing the bytes. Throws ShapeError out of range.
   Tensor slice(std::int64_t begin, std::int64_t end) const;

@@ -30,14 +30,14 @@ class Sequential final : public Module {
   /// pointer, for a module that is or contains this one, and for a name that is empty, contains a '.', or is
   /// taken.
   Sequential& append(std::shared_ptr<Module> module);
-  /// The same under a name as given.
+  /// Appends a module under the given name.
   Sequential& append(std::string name, std::shared_ptr<Module> module);
-  /// The same for a module that nothing else holds: `append(Linear(2, 8))`.
+  /// Appends a module that nothing else holds: `append(Linear(2, 8))`.
   template <std::derived_from<Module> M>
   Sequential& append(M module) {
     return append(shared(std::move(module)));
   }
-  /// The same under a name as given.
+  /// Appends a module under the given name.
   template <std::derived_from<Module> M>
   Sequential& append(std::string name, M module) {
     return append(std::move(name), shared(std::move(module)));

@@ -21,7 +21,8 @@ struct InvertibilityOptions {
 struct InvertibilityReport {
   bool invertible = false;  ///< the answer
   double worst_error = 0;   ///< largest absolute difference, of x and of y
-  /// The same of a copy in f64, on the same inputs; absent if it was not needed or did not run.
+  /// Largest absolute difference of a copy in f64, on the same inputs; absent if it was not needed or did not
+  /// run.
   std::optional<double> worst_error_f64{};
   /// The difference is beyond the tolerance by rounding alone: in f64 it is smaller by about as much as f64's
   /// roundings are (on a logarithmic scale closer to that than to 1).

@@ -14,7 +14,7 @@ namespace retrace {
 
 /// The same elements under another shape.
 Var reshape(const Var& x, const Shape& shape);
-/// The same elements under `extents`, one of which may be -1: it is what the others leave.
+/// Returns x's elements under `extents`, one of which may be -1: it is what the others leave.
 Var reshape(const Var& x, std::initializer_list<std::int64_t> extents);
 /// Dimensions from start_dim to end_dim become one, by default [N, C, H, W] -> [N, C H W]; [] -> [1].
 Var flatten(const Var& x, int start_dim = 1, int end_dim = -1);

@@ -109,8 +109,8 @@ inline Moments moments_around(double rounded, const TwoSums& centered, double co
   return {rounded + rest, variance < 0 ? 0 : variance};  // a NaN stays one
 }
 
-/// The same in double from the start, for values whose squares or sum T does not hold. `for_each` calls its
-/// argument with each of the `count` values.
+/// Computes the moments in double from the start, for values whose squares or sum T does not hold. `for_each`
+/// calls its argument with each of the `count` values.
 template <class ForEach>
 Moments moments_in_double(const ForEach& for_each, double count) {
   double sum = 0;

@@ -1,5 +1,6 @@
 #include "../support/catch.h"
 #include "../support/random_tensor.h"
+#include "../support/rounding.h"
 
 #include <retrace/core/cpu/conv2d_traffic.h>
 #include <retrace/core/kernels.h>
@@ -40,9 +41,42 @@ void for_each_product(const Case& c, const F& f) {
           }
 }
 
-std::vector<double> zeros(const Shape& shape) {
-  return std::vector<double>(static_cast<std::size_t>(shape.numel()));
+/// How much more Winograd's algorithms round than the sum of the products. For one dimension let A, B and G
+/// be the matrices of Y = A^T [(G w) * (B^T d)], of rows a, b and g: independent roundings grow by sum_i
+/// a_ki^2 |b_i|^2 |g_i|^2 / 3 for output k, where the sum has 3 products. For two, the standard deviation
+/// grows by as much. It is largest, 7.1, for the outer outputs of F(4, 3); F(4, 2) has 4.7, and the gradients
+/// of filters have less.
+constexpr double kWinogradGrowth = 7.125;
+
+double growth(const Case& c, DType dtype) {
+  const bool many = std::min(c.w[0], c.w[1]) >= 8 && c.w[2] == 3 && c.w[3] == 3;  // Winograd takes no fewer
+  return dtype == DType::f32 && many && c.options.algorithm == Conv2dAlgorithm::automatic ? kWinogradGrowth
+                                                                                          : 1;
 }
+
+/// What a convolution and its derivatives add up.
+struct Sums {
+  using Numbers = std::vector<RoundedSum>;
+  Numbers y, with_bias, dx, dw;
+
+  Sums(const Case& c, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dy)
+      : y(static_cast<std::size_t>(dy.numel())),
+        dx(static_cast<std::size_t>(x.numel())),
+        dw(static_cast<std::size_t>(w.numel())) {
+    const std::vector<double> xs = x.to_vector<double>();
+    const std::vector<double> ws = w.to_vector<double>();
+    const std::vector<double> dys = dy.to_vector<double>();
+    for_each_product(c, [&](std::size_t out, std::size_t in, std::size_t weight) {
+      y[out] += Rounded{xs[in]} * Rounded{ws[weight]};
+      dx[in] += Rounded{dys[out]} * Rounded{ws[weight]};
+      dw[weight] += Rounded{dys[out]} * Rounded{xs[in]};
+    });
+    with_bias = y;
+    const std::vector<double> b = bias.to_vector<double>();
+    const auto plane = static_cast<std::size_t>(dy.shape().numel_after(1));
+    for (std::size_t i = 0; i < y.size(); ++i) with_bias[i] += Rounded{b[i / plane % b.size()]};
+  }
+};
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> all{
@@ -174,28 +208,13 @@ TEST_CASE("conv2d and its derivatives are the sums of their products", "[conv2d]
   const Tensor dy = random_tensor(shape, dtype, 4);
   const Results r = run(c, x, w, bias, dy);
 
-  std::vector<double> y = zeros(shape);
-  std::vector<double> dx = zeros(c.x);
-  std::vector<double> dw = zeros(c.w);
-  const std::vector<double> xs = x.to_vector<double>();
-  const std::vector<double> ws = w.to_vector<double>();
-  const std::vector<double> dys = dy.to_vector<double>();
-  for_each_product(c, [&](std::size_t out, std::size_t in, std::size_t weight) {
-    y[out] += xs[in] * ws[weight];
-    dx[in] += dys[out] * ws[weight];
-    dw[weight] += dys[out] * xs[in];
-  });
-  const std::vector<double> b = bias.to_vector<double>();
-  const auto plane = static_cast<std::size_t>(shape.numel_after(1));
-  std::vector<double> with_bias = y;
-  for (std::size_t i = 0; i < y.size(); ++i) with_bias[i] += b[i / plane % b.size()];
-
-  CHECK(relative_error(r.y, with_bias) < tolerance(dtype));
-  CHECK(relative_error(r.dx, dx) < tolerance(dtype));
-  CHECK(relative_error(r.dw, dw) < tolerance(dtype));
+  const Sums sums(c, x, w, bias, dy);
+  CHECK(part_of_allowed(r.y, sums.with_bias, growth(c, dtype)) <= 1);
+  CHECK(part_of_allowed(r.dx, sums.dx, growth(c, dtype)) <= 1);
+  CHECK(part_of_allowed(r.dw, sums.dw, growth(c, dtype)) <= 1);
   Tensor plain = like(dy);
   kernel::conv2d(x, w, Tensor(), c.options, {}, plain);
-  CHECK(relative_error(plain, y) < tolerance(dtype));
+  CHECK(part_of_allowed(plain, sums.y, growth(c, dtype)) <= 1);
 }
 
 TEST_CASE("conv2d onto a residual has the bits of conv2d and a sum", "[conv2d]") {
@@ -432,29 +451,26 @@ TEST_CASE("conv2d gives an image the same bits in every batch", "[conv2d]") {
   }
 }
 
-TEST_CASE("conv2d rounds less with algorithm direct, which all three kernels heed", "[conv2d]") {
+TEST_CASE("conv2d adds up the products with algorithm direct, which all three kernels heed", "[conv2d]") {
   const Case automatic = GENERATE(Case{{4, 32, 16, 16}, {32, 32, 3, 3}, {.padding = 1}},
                                   Case{{4, 32, 16, 16}, {64, 32, 3, 3}, {.stride = 2, .padding = 1}});
   Case direct = automatic;
   direct.options.algorithm = Conv2dAlgorithm::direct;
-  const Tensor x = random_tensor(automatic.x, DType::f64, 1);
-  const Tensor w = random_tensor(automatic.w, DType::f64, 2);
-  const Tensor dy = random_tensor(conv2d_shape(automatic.x, automatic.w, automatic.options), DType::f64, 3);
-  const auto f32 = [&](const Case& c) {
-    const auto to = [](const Tensor& t) { return t.to(DType::f32, Tag::data); };
-    return run(c, to(x), to(w), Tensor(), to(dy));
-  };
-  const Results exact = run(direct, x, w, Tensor(), dy);
-  const Results fast = f32(automatic);
-  const Results plain = f32(direct);
-  CHECK(relative_error(plain.y, exact.y.to_vector<double>()) < 1e-6);
-  CHECK(relative_error(plain.dx, exact.dx.to_vector<double>()) < 1e-6);
-  CHECK(relative_error(plain.dw, exact.dw.to_vector<double>()) < 1e-6);
-  CHECK(relative_error(fast.y, exact.y.to_vector<double>()) < 2e-6);
-  CHECK(relative_error(fast.dx, exact.dx.to_vector<double>()) < 2e-6);
-  CHECK(relative_error(fast.dw, exact.dw.to_vector<double>()) < 2e-6);
+  const Tensor x = random_tensor(automatic.x, DType::f32, 1);
+  const Tensor w = random_tensor(automatic.w, DType::f32, 2);
+  const Tensor dy = random_tensor(conv2d_shape(automatic.x, automatic.w, automatic.options), DType::f32, 3);
+  const Results fast = run(automatic, x, w, Tensor(), dy);
+  const Results plain = run(direct, x, w, Tensor(), dy);
+  const Sums sums(direct, x, w, Tensor::zeros({w.shape()[0]}, DType::f32), dy);
+  CHECK(part_of_allowed(plain.y, sums.y) <= 1);
+  CHECK(part_of_allowed(plain.dx, sums.dx) <= 1);
+  CHECK(part_of_allowed(plain.dw, sums.dw) <= 1);
   CHECK_FALSE(bit_equal(fast.y, plain.y));
   CHECK_FALSE(bit_equal(fast.dx, plain.dx));
   CHECK_FALSE(bit_equal(fast.dw, plain.dw));
-  CHECK(bit_equal(run(automatic, x, w, Tensor(), dy).y, exact.y));
+  const auto wide = [&](const Case& c) {
+    const auto to = [](const Tensor& t) { return t.to(DType::f64, Tag::data); };
+    return run(c, to(x), to(w), Tensor(), to(dy)).y;
+  };
+  CHECK(bit_equal(wide(automatic), wide(direct)));
 }

@@ -90,16 +90,19 @@ TEST_CASE("uniform numbers have the moments of their distribution", "[random]") 
   Tensor x({200001}, DType::f32);
   kernel::uniform({.seed = 1, .stream = 1}, -1, 3, x);
   const Moments moments = moments_of(x);
-  CHECK(std::abs(moments.mean - 1) < 0.01);
-  CHECK(std::abs(moments.variance - 16.0 / 12) < 0.02);
+  // Five standard errors. The fourth moment of a uniform distribution is 9/5 of the variance's square.
+  const double variance = 16.0 / 12;
+  CHECK(std::abs(moments.mean - 1) < 5 * std::sqrt(variance / 200001));
+  CHECK(std::abs(moments.variance - variance) < 5 * variance * std::sqrt((9.0 / 5 - 1) / 200001));
 }
 
 TEST_CASE("normal numbers have the moments of their distribution", "[random]") {
   Tensor x({200001}, DType::f64);
   kernel::normal({.seed = 1, .stream = 1}, 0.5, 2, x);
   const Moments moments = moments_of(x);
-  CHECK(std::abs(moments.mean - 0.5) < 0.02);
-  CHECK(std::abs(moments.variance - 4) < 0.06);
+  // Five standard errors, here and below.
+  CHECK(std::abs(moments.mean - 0.5) < 5 * 2 / std::sqrt(200001.0));
+  CHECK(std::abs(moments.variance - 4) < 5 * 4 * std::sqrt(2.0 / 200001));
   std::int64_t within = 0;
   double product = 0;  // of neighbours, which come from one pair of uniform numbers
   const std::vector<double> values = x.to_vector<double>();
@@ -107,8 +110,8 @@ TEST_CASE("normal numbers have the moments of their distribution", "[random]") {
     within += std::abs(values[i] - 0.5) < 2;
     if (i % 2 == 1) product += (values[i] - 0.5) * (values[i - 1] - 0.5);
   }
-  CHECK(std::abs(static_cast<double>(within) / 200001 - 0.6827) < 0.005);
-  CHECK(std::abs(product / 100000 / 4) < 0.02);
+  CHECK(std::abs(static_cast<double>(within) / 200001 - 0.6827) < 5 * std::sqrt(0.6827 * 0.3173 / 200001));
+  CHECK(std::abs(product / 100000 / 4) < 5 / std::sqrt(100000.0));
 }
 
 TEST_CASE("f32 numbers are f64 numbers, rounded", "[random]") {

@@ -1,5 +1,6 @@
 #include "../support/catch.h"
 #include "../support/random_tensor.h"
+#include "../support/rounding.h"
 
 #include <retrace/core/kernels.h>
 #include <retrace/core/memory.h>
@@ -268,7 +269,7 @@ TEST_CASE("convolutions of bf16 and f16 compute in f32, a few images at a time",
     kernel::conv2d_backward_weight(dy, x, options, dw);
     CHECK(bit_equal(y, type.rounded(y_exact)));
     CHECK(bit_equal(dx, type.rounded(dx_exact)));
-    CHECK(relative_error(dw, dw_exact.to_vector<double>()) < 0x1p-8);  // sums of another order
+    CHECK(roundings(dw, dw_exact) <= 1.5);  // one, and less than half of one for f32's sums of another order
     return workspace.peak();
   };
   run({3, 4, 8, 8}, {6, 4, 3, 3}, same);

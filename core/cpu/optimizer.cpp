@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 namespace retrace {
@@ -186,19 +189,22 @@ kernel::Magnitudes magnitudes_cpu(const Tensor& x) {
   std::atomic<double> largest = 0;
   visit_any_float("magnitudes", x.dtype(), [&]<class T>(TypeTag<T>) {
     using V = Compute<T>;
+    using Bits = std::conditional_t<sizeof(V) == 4, std::uint32_t, std::uint64_t>;
+    // The bits of |x| are in the order of |x|, and a NaN's above all. A minimum of floats would not do:
+    // compilers start it with the largest finite number.
+    constexpr Bits infinite = std::bit_cast<Bits>(std::numeric_limits<V>::infinity());
     const T* from = x.data<T>();
     parallel_for(x.numel(), kGrain, [=, &smallest, &largest](std::int64_t begin, std::int64_t end) {
-      V low = std::numeric_limits<V>::infinity();
-      V high = 0;
+      Bits low = infinite;
+      Bits high = 0;
 #pragma omp simd reduction(min : low) reduction(max : high)
       for (std::int64_t i = begin; i < end; ++i) {
-        const V v = std::abs(static_cast<V>(from[i]));
-        const V size = v <= std::numeric_limits<V>::max() ? v : std::numeric_limits<V>::infinity();
-        low = size < low ? size : low;
-        high = size > high ? size : high;
+        const Bits size = std::min(std::bit_cast<Bits>(std::abs(static_cast<V>(from[i]))), infinite);
+        low = std::min(low, size);
+        high = std::max(high, size);
       }
-      improve(smallest, static_cast<double>(low), std::less<>());
-      improve(largest, static_cast<double>(high), std::greater<>());
+      improve(smallest, std::bit_cast<V>(low), std::less<>());
+      improve(largest, std::bit_cast<V>(high), std::greater<>());
     });
   });
   return {smallest, largest};

@@ -11,8 +11,10 @@
 #include <thread>
 
 #include "../support/catch.h"
+#include "../support/rounding.h"
 
 using namespace retrace;
+using test::roundings;
 
 namespace {
 
@@ -58,8 +60,8 @@ TEST_CASE("a tape gives the gradients of a chain", "[tape]") {
   tape.backward(sum(tanh(x) * x));
   for (std::size_t i = 0; i < 2; ++i) {
     const double v = x.value().to_vector<double>()[i];
-    CHECK(tape.grad(x).to_vector<double>()[i] ==
-          Approx(std::tanh(v) + v * (1 - std::tanh(v) * std::tanh(v))));
+    const double expected = std::tanh(v) + v * (1 - std::tanh(v) * std::tanh(v));
+    CHECK(roundings(tape.grad(x).to_vector<double>()[i], expected, DType::f64) <= 20);
   }
   CHECK(tape.size() == 0);
 }

@@ -1,11 +1,14 @@
 #include "../../support/catch.h"
 #include "../../support/random_tensor.h"
+#include "../../support/rounding.h"
 #include "../../support/saved.h"
 
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
 #include <retrace/core/error.h>
 #include <retrace/core/memory.h>
+
+#include <cmath>
 
 using namespace retrace;
 using namespace retrace::test;
@@ -36,8 +39,9 @@ Tensor some(const Shape& shape, DType dtype = DType::f64) { return random_tensor
 TEST_CASE("batch_norm moves its running statistics as PyTorch does", "[batch_norm]") {
   Layer layer(1);
   layer(Tensor::from<double>({1, 2, 3, 6}, {4, 1}), {.momentum = 0.5});
-  CHECK(layer.mean.item() == Approx(1.5));           // 0.5 * 0 + 0.5 * 3
-  CHECK(layer.var.item() == Approx(0.5 + 7.0 / 3));  // 0.5 * 1 + 0.5 * (4 + 1 + 0 + 9) / 3
+  CHECK(layer.mean.item() == 1.5);  // 0.5 * 0 + 0.5 * 3
+  // 0.5 * 1 + 0.5 * (4 + 1 + 0 + 9) / 3
+  CHECK(roundings(layer.var.item(), 0.5 + 7.0 / 3, DType::f64) <= 4);
 }
 
 TEST_CASE("batch_norm leaves its running statistics alone in evaluation and in a replay", "[batch_norm]") {
@@ -209,8 +213,8 @@ TEST_CASE("batch_norm_relu says what does not fit in its own name", "[batch_norm
 TEST_CASE("batch_norm of values whose squares f32 does not hold", "[batch_norm]") {
   Layer layer(1, DType::f32);
   const Var y = layer(Tensor::from<float>({1e20F, 1e20F, 0}, {3, 1}));
-  CHECK(relative_error(y.value(), {2 * std::sqrt(0.5), 2 * std::sqrt(0.5), -2 * std::sqrt(2)}) < 1e-6);
-  CHECK(layer.mean.item() == Approx(0.1 * 2e20 / 3));
+  CHECK(roundings(y.value(), {2 * std::sqrt(0.5), 2 * std::sqrt(0.5), -2 * std::sqrt(2)}) <= 8);
+  CHECK(roundings(layer.mean.item(), 0.1 * 2e20 / 3, DType::f32) <= 4);
 }
 
 TEST_CASE("batch_norm's running mean of an infinite value is infinite", "[batch_norm]") {
@@ -231,5 +235,5 @@ TEST_CASE("batch_norm_relu lets a NaN's gradient pass, as relu does", "[batch_no
   const Var x = tape.watch(Tensor::full(shape, std::numeric_limits<double>::quiet_NaN(), dtype));
   tape.backward(batch_norm_relu(x, layer.gamma, layer.beta, layer.mean, layer.var, {.training = false}),
                 Tensor::full(shape, 1, dtype));
-  CHECK(tape.grad(x).to_vector<double>()[0] == Approx(2).epsilon(1e-5));  // gamma / sqrt(1 + eps)
+  CHECK(roundings(tape.grad(x).to_vector<double>()[0], 2 / std::sqrt(1 + 1e-5), dtype) <= 6);
 }

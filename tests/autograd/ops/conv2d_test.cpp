@@ -1,5 +1,6 @@
 #include "../../support/catch.h"
 #include "../../support/random_tensor.h"
+#include "../../support/rounding.h"
 #include "../../support/saved.h"
 
 #include <retrace/autograd/autocast.h>
@@ -81,7 +82,7 @@ TEST_CASE("conv2d adds its gradient to the one that is there, in its memory wher
   const Tensor expected = (Var(some(shape)) * 6 + Var(gradient(false))).value();
   const Counter counter(Tag::gradient);
   const Tensor sum = gradient(true);
-  CHECK(relative_error(sum, expected.to_vector<double>()) < 1e-6);
+  CHECK(roundings(sum, expected) <= 4);
   CHECK(counter.total() < 4 * sum.bytes());  // of z, h, x and the small ones of w; none for a sum
 }
 

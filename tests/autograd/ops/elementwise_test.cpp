@@ -1,5 +1,6 @@
 #include "../../support/catch.h"
 #include "../../support/random_tensor.h"
+#include "../../support/rounding.h"
 #include "../../support/saved.h"
 #include "../../support/throws.h"
 
@@ -127,7 +128,7 @@ TEST_CASE("a quotient's gradients are finite where they can be", "[elementwise]"
   const Var x = tape.watch(Tensor::full({}, 1e-30, DType::f32));
   const Var y = tape.watch(Tensor::full({}, 1e-20, DType::f32));
   tape.backward(x / y, Tensor::full({}, 1e20, DType::f32));
-  CHECK(tape.grad(y).item() == Approx(-1e30).epsilon(1e-6));
+  CHECK(roundings(tape.grad(y).item(), -1e30, DType::f32) <= 7);  // of x, y and dy, and of four operations
 }
 
 TEST_CASE("gradients of bf16 and f16 round once", "[elementwise]") {

@@ -1,10 +1,13 @@
 #include "../../support/catch.h"
 #include "../../support/random_tensor.h"
+#include "../../support/rounding.h"
 #include "../../support/saved.h"
 #include "../../support/throws.h"
 
 #include <retrace/autograd/ops.h>
 #include <retrace/autograd/tape.h>
+
+#include <cmath>
 
 using namespace retrace;
 using namespace retrace::test;
@@ -20,9 +23,9 @@ Tensor some(const Shape& shape, DType dtype = DType::f64) { return random_tensor
 TEST_CASE("the groups may be all channels or each, and the batch does not matter", "[group_norm]") {
   const Tensor x = some({3, 6, 5});
   const Tensor whole = layer_norm(x.reshape({3, 30}), {30}).value();
-  CHECK(relative_error(group_norm(x, 1).value(), whole.to_vector<double>()) < 1e-14);
+  CHECK(roundings(group_norm(x, 1).value(), whole) <= 30);  // of sums of 30
   const Tensor each = layer_norm(x, {5}).value();
-  CHECK(relative_error(group_norm(x, 6).value(), each.to_vector<double>()) < 1e-14);
+  CHECK(roundings(group_norm(x, 6).value(), each) <= 30);
   CHECK(bit_equal(group_norm(x.slice(1, 2), 2).value(), group_norm(x, 2).value().slice(1, 2)));
 }
 
@@ -30,9 +33,9 @@ TEST_CASE("a normalised row far from 0 keeps its digits", "[group_norm]") {
   Tensor x = some({1, 4096}, DType::f32);
   for (float& v : x.mutable_values<float>()) v += 1e4F;
   const Tensor wide = x.to(DType::f64, Tag::data);
-  // The sums are exact enough that what is left is the mean's own rounding to f32.
-  CHECK(relative_error(layer_norm(x, {4096}).value(), layer_norm(wide, {4096}).value().to_vector<double>()) <
-        1e-3);
+  // The sums are exact enough that what is left is the mean's own rounding to f32: one of 1e4 is 1e4 of the
+  // largest deviation, which is 1.
+  CHECK(roundings(layer_norm(x, {4096}).value(), layer_norm(wide, {4096}).value()) <= 1.01e4);
 }
 
 TEST_CASE("norms save what their wanted gradients need", "[group_norm]") {
@@ -129,10 +132,9 @@ TEST_CASE("values whose squares f32 does not hold are normalised", "[group_norm]
     return Tensors{y.value(), tape.grad(leaf), group_norm(x.to(dtype, Tag::data), 1).value()};
   };
   const Tensors exact = run(DType::f64);
-  CHECK(relative_error(exact[0], {std::sqrt(0.5), std::sqrt(0.5), -std::sqrt(2)}) < 1e-14);
+  CHECK(roundings(exact[0], {std::sqrt(0.5), std::sqrt(0.5), -std::sqrt(2)}) <= 8);
   const Tensors got = run(DType::f32);
-  for (std::size_t i = 0; i < got.size(); ++i)
-    CHECK(relative_error(got[i], exact[i].to_vector<double>()) < 1e-6);
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(roundings(got[i], exact[i]) <= 12);
 }
 
 TEST_CASE("a group of one value has no gradient, whatever eps is", "[group_norm]") {

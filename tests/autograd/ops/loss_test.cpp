@@ -1,5 +1,6 @@
 #include "../../support/catch.h"
 #include "../../support/random_tensor.h"
+#include "../../support/rounding.h"
 #include "../../support/throws.h"
 
 #include <retrace/autograd/ops.h>
@@ -22,7 +23,7 @@ TEST_CASE("cross entropy is the mean of -log softmax", "[loss]") {
   const Tensor x = random_tensor({3, 5}, DType::f64, 1);
   const std::vector<double> logs = log_softmax(x).value().to_vector<double>();
   const double expected = -(logs[2] + logs[5 + 0] + logs[10 + 4]) / 3;
-  CHECK(cross_entropy(x, labels({2, 0, 4})).value().item() == Approx(expected).epsilon(1e-14));
+  CHECK(roundings(cross_entropy(x, labels({2, 0, 4})).value().item(), expected, DType::f64) <= 10);
 }
 
 TEST_CASE("cross entropy of huge logits is finite", "[loss]") {
@@ -72,7 +73,7 @@ TEST_CASE("label smoothing keeps its inputs and an infinite logit harms no other
   const Var x = tape.watch(Tensor::from<double>({0, -INFINITY, 1, 1}, {2, 2}));
   const Var y = cross_entropy(x, labels({0, 1}), {.reduction = Reduction::none});
   CHECK(y.value().to_vector<double>()[0] == 0);
-  CHECK(y.value().to_vector<double>()[1] == Approx(std::log(2)));
+  CHECK(roundings(y.value().to_vector<double>()[1], std::log(2), DType::f64) <= 4);
   CHECK(tape.saved_bytes() == 4 * 8 + 2 * 8);
 }
 
@@ -115,11 +116,12 @@ TEST_CASE("binary cross entropy keeps the digits of a small loss and its gradien
   const Var x = tape.watch(Tensor::from<float>({20, -20}, {2}));
   const Var y =
       binary_cross_entropy_with_logits(x, Tensor::from<float>({1, 0}, {2}), {.reduction = Reduction::sum});
-  CHECK(y.value().item() == Approx(2 * std::log1p(std::exp(-20.0))).epsilon(1e-6));
+  CHECK(roundings(y.value().item(), 2 * std::log1p(std::exp(-20.0)), DType::f32) <= 8);
   tape.backward(y);
   const std::vector<double> gradient = tape.grad(x).to_vector<double>();
-  CHECK(gradient[0] == Approx(-std::exp(-20.0)).epsilon(1e-6));
-  CHECK(gradient[1] == Approx(std::exp(-20.0)).epsilon(1e-6));
+  const double slope = std::exp(-20.0) / (1 + std::exp(-20.0));
+  CHECK(roundings(gradient[0], -slope, DType::f32) <= 8);
+  CHECK(roundings(gradient[1], slope, DType::f32) <= 8);
 }
 
 TEST_CASE("binary cross entropy says what does not fit", "[loss]") {
@@ -189,13 +191,13 @@ TEST_CASE("what is small beside large logits is not rounded away", "[loss]") {
   Tape tape;
   const Var x = tape.watch(Tensor::full({1, 2}, 1e15, dtype));
   const Var loss = cross_entropy(x, labels({1}));
-  CHECK(loss.value().item() == Approx(std::log(2)).epsilon(1e-7));
+  CHECK(roundings(loss.value().item(), std::log(2), dtype) <= 4);
   tape.backward(loss);
   CHECK(tape.grad(x).to_vector<double>() == std::vector<double>{0.5, -0.5});
   for (const double v : log_softmax(x.value()).value().to_vector<double>())
-    CHECK(v == Approx(-std::log(2)).epsilon(1e-7));
+    CHECK(roundings(v, -std::log(2), dtype) <= 4);
   const Var smoothed = cross_entropy(x.value(), labels({1}), {.label_smoothing = 0.5});
-  CHECK(smoothed.value().item() == Approx(std::log(2)).epsilon(1e-7));
+  CHECK(roundings(smoothed.value().item(), std::log(2), dtype) <= 4);
 }
 
 TEST_CASE("mse_loss rounds once: no product, quotient or sum of f16 on the way", "[loss]") {
@@ -219,7 +221,7 @@ TEST_CASE("mse_loss rounds once: no product, quotient or sum of f16 on the way",
     off += dx[i] == -dy[i] ? 0 : 1;
   }
   CHECK(off == 0);
-  CHECK(loss.value().item() == Approx(sum / kElements).epsilon(0x1.01p-11));
+  CHECK(roundings(loss.value().item(), sum / kElements, DType::f16) <= 1 + 0x1p-8);  // f16's, and f32's
   // A difference whose square f16 does not hold.
   const Tensor large = Tensor::from<double>({300, 0, 0, 0}, {4}).to(DType::f16, Tag::data);
   CHECK(mse_loss(large, Tensor::zeros({4}, DType::f16)).value().item() == 22496);  // of 22500 the nearest

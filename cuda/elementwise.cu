@@ -80,7 +80,7 @@ struct SquareBackward {
   static constexpr const char* kName = "square";
   template <class V>
   __device__ V operator()(V x, V dy) const {
-    return dy * (2 * x);
+    return 2 * (dy * x);
   }
 };
 struct SqrtBackward {

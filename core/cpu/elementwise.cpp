@@ -180,7 +180,7 @@ void sqrt_cpu(const Tensor& x, Tensor& y) {
 
 void square_backward_cpu(const Tensor& x, const Tensor& dy, Tensor& dx) {
   visit_any_float("square", x.dtype(), [&]<class T>(TypeTag<T>) {
-    map<T>(x, dy, dx, [](auto v, auto d) { return d * (2 * v); });
+    map<T>(x, dy, dx, [](auto v, auto d) { return 2 * (d * v); });
   });
 }
 

@@ -131,6 +131,11 @@ TEST_CASE("a quotient's gradients are finite where they can be", "[elementwise]"
   CHECK(roundings(tape.grad(y).item(), -1e30, DType::f32) <= 7);  // of x, y and dy, and of four operations
 }
 
+TEST_CASE("a square's gradient is finite where it can be", "[elementwise]") {
+  // 2 x alone is infinite in f32.
+  CHECK(at([](const Var& x) { return square(x); }, 3e38, 1e-10).dx == Approx(6e28).epsilon(1e-6));
+}
+
 TEST_CASE("gradients of bf16 and f16 round once", "[elementwise]") {
   const DType dtype = GENERATE(DType::bf16, DType::f16);
   CAPTURE(name_of(dtype));

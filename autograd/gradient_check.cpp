@@ -1,7 +1,9 @@
 #include <retrace/autograd/gradient_check.h>
 #include <retrace/autograd/tape.h>
 #include <retrace/core/fail.h>
+#include <retrace/core/not_null.h>
 #include <retrace/core/random.h>
+#include <retrace/core/range.h>
 
 #include <algorithm>
 #include <cmath>
@@ -38,7 +40,8 @@ class Contraction {
 
   Contraction(std::string_view op, const CheckedFunction& f, const Tensors& inputs,
               std::vector<Parameter*> parameters, std::uint64_t seed)
-      : f_(f), parameters_(std::move(parameters)), scope_(current_scope()) {
+      : f_(f), parameters_(none_null(op, "parameter", std::move(parameters))), scope_(current_scope()) {
+    if (!f) fail<ArgumentError>(op, "the function must not be empty");
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       inputs_.push_back(inputs[i].clone(Tag::data));
       if (is_float(inputs[i].dtype())) add_leaf(op, fmt::format("input {}", i), inputs_.back());
@@ -144,6 +147,8 @@ double fitted_slope(const std::vector<double>& steps, const std::vector<double>&
 
 GradientCheck check_gradient(const CheckedFunction& f, const Tensors& inputs,
                              const GradientCheckOptions& options) {
+  RealRange::above(0).check("check_gradient", "step", options.step);
+  RealRange::at_least(0).check("check_gradient", "tolerance", options.tolerance);
   Contraction contraction("check_gradient", f, inputs, options.parameters, options.seed);
   GradientCheck result{.worst_error = 0, .tolerance = options.tolerance, .report = {}};
   std::int64_t checked = 0;
@@ -169,6 +174,9 @@ GradientCheck check_gradient(const CheckedFunction& f, const Tensors& inputs,
 }
 
 TaylorTest taylor_test(const CheckedFunction& f, const Tensors& inputs, const TaylorTestOptions& options) {
+  RealRange::above(0).check("taylor_test", "step", options.step);
+  RealRange{}.check("taylor_test", "slope", options.slope);
+  IntRange::at_least(1).check("taylor_test", "halvings", options.halvings);
   Contraction contraction("taylor_test", f, inputs, options.parameters, options.seed);
   std::vector<Contraction::Leaf>& leaves = contraction.leaves();
   std::vector<std::vector<double>> directions;

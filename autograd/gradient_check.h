@@ -41,7 +41,8 @@ struct GradientCheck {
 /// is compared with what the tape computes. Floating-point inputs are watched, integer ones are constants.
 /// Every evaluation runs as a replay (the same random numbers, no running statistics), only the recorded one
 /// does not. Inputs must keep a distance of h from kinks. Throws DTypeError for f32 inputs or parameters:
-/// differences in f32 tell nothing.
+/// differences in f32 tell nothing. Throws ArgumentError for an empty function, a null parameter and options
+/// out of range.
 GradientCheck check_gradient(const CheckedFunction& f, const Tensors& inputs,
                              const GradientCheckOptions& options = {});
 

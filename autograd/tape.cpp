@@ -3,6 +3,7 @@
 #include <retrace/autograd/tape.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/not_null.h>
 #include <retrace/core/random.h>
 
 #include <atomic>
@@ -112,7 +113,7 @@ Vars Tape::attach(const Vars& inputs, Tensors outputs, std::unique_ptr<TapeHook>
             .inputs = {},
             .first_output = static_cast<std::int64_t>(values_.size()),
             .output_count = outputs.size(),
-            .hook = std::move(hook)};
+            .hook = not_null("attach", "the hook", std::move(hook))};
   node.inputs.reserve(inputs.size());
   for (const Var& x : inputs) {
     if (x.place().tape != 0) check_usable(node.hook->name(), x);

@@ -7,6 +7,7 @@
 #include <retrace/core/kernels.h>
 
 #include <cmath>
+#include <limits>
 
 using namespace retrace;
 using test::check_throws;
@@ -142,4 +143,24 @@ TEST_CASE("differences in f32 are refused", "[gradient_check]") {
   check_throws<DTypeError>(
       [&] { return taylor_test(f, {numbers({1})}, {.parameters = {&weight}}); },
       "[taylor_test] parameter 0 must be f64, because differences in f32 tell nothing, got f32");
+}
+
+TEST_CASE("a check without a function, a parameter or a step is refused", "[gradient_check]") {
+  const auto f = [](const Vars& x) { return square(x[0]); };
+  const Tensors x = {numbers({1})};
+  check_throws<ArgumentError>([&] { return check_gradient(nullptr, x); },
+                              "[check_gradient] the function must not be empty");
+  check_throws<ArgumentError>([&] { return taylor_test(f, x, {.parameters = {nullptr}}); },
+                              "[taylor_test] no parameter may be null");
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  check_throws<ArgumentError>([&] { return check_gradient(f, x, {.step = 0}); },
+                              "[check_gradient] step must be above 0, got 0");
+  check_throws<ArgumentError>([&] { return check_gradient(f, x, {.tolerance = kInf}); },
+                              "[check_gradient] tolerance must be finite, got inf");
+  check_throws<ArgumentError>([&] { return taylor_test(f, x, {.step = std::nan("")}); },
+                              "[taylor_test] step must be above 0, got nan");
+  check_throws<ArgumentError>([&] { return taylor_test(f, x, {.halvings = 0}); },
+                              "[taylor_test] halvings must be at least 1, got 0");
+  check_throws<ArgumentError>([&] { return taylor_test(f, x, {.slope = -kInf}); },
+                              "[taylor_test] slope must be finite, got -inf");
 }

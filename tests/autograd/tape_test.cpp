@@ -578,6 +578,14 @@ TEST_CASE("after a backward that failed, no watched tensor shows a part of its g
                     "[grad] a variable must be of a tape whose backward did not fail, but this one's did");
 }
 
+TEST_CASE("a node has a hook", "[tape]") {
+  Tape tape;
+  const Var x = tape.watch(numbers({1}));
+  CHECK_THROWS_AS(tape.attach({x}, {numbers({2})}, nullptr), ArgumentError);
+  CHECK_THROWS_WITH(tape.attach({x}, {numbers({2})}, nullptr), "[attach] the hook must not be null");
+  CHECK(tape.size() == 0);
+}
+
 TEST_CASE("undefined tensors are not watched and not differentiated", "[tape]") {
   Tape tape;
   CHECK_THROWS_AS(tape.watch(Tensor()), ArgumentError);

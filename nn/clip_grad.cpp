@@ -1,10 +1,12 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
+#include <retrace/core/not_null.h>
 #include <retrace/nn/clip_grad.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 namespace retrace {
 
@@ -13,9 +15,9 @@ namespace {
 constexpr double kNormEps = 1e-6;
 
 /// The gradients that exist. Throws before anything is changed when one is not to be trusted.
-Tensors gradients_of(const std::vector<Parameter*>& parameters) {
+Tensors gradients_of(std::string_view op, const std::vector<Parameter*>& parameters) {
   Tensors gradients;
-  for (const Parameter* parameter : parameters)
+  for (const Parameter* parameter : none_null(op, "parameter", parameters))
     if (parameter->grad().defined()) gradients.push_back(parameter->grad());
   return gradients;
 }
@@ -43,7 +45,7 @@ double norm_of(const Tensors& gradients) {
 double clip_grad_norm(const std::vector<Parameter*>& parameters, double max_norm) {
   if (!(max_norm >= 0))
     fail<ArgumentError>("clip_grad_norm", "max_norm must be at least 0, got {}", max_norm);
-  Tensors gradients = gradients_of(parameters);
+  Tensors gradients = gradients_of("clip_grad_norm", parameters);
   const double norm = norm_of(gradients);
   const double scale =
       std::isfinite(norm) ? max_norm / (norm + kNormEps) : std::numeric_limits<double>::quiet_NaN();
@@ -55,7 +57,8 @@ double clip_grad_norm(const std::vector<Parameter*>& parameters, double max_norm
 void clip_grad_value(const std::vector<Parameter*>& parameters, double limit) {
   if (!(limit >= 0)) fail<ArgumentError>("clip_grad_value", "limit must be at least 0, got {}", limit);
   Tensor no_mask;
-  for (Tensor& gradient : gradients_of(parameters)) kernel::clamp(gradient, -limit, limit, gradient, no_mask);
+  for (Tensor& gradient : gradients_of("clip_grad_value", parameters))
+    kernel::clamp(gradient, -limit, limit, gradient, no_mask);
 }
 
 }  // namespace retrace

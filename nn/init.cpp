@@ -14,6 +14,7 @@ namespace {
 double bound_of(double std) { return std::sqrt(3.0) * std; }
 
 double he_std(const Tensor& w, Fan fan, double negative_slope) {
+  RealRange{}.check("init", "negative_slope", negative_slope);
   const Fans fans = fans_of(w.shape());
   return std::sqrt(2 / (1 + negative_slope * negative_slope) /
                    static_cast<double>(fan == Fan::in ? fans.in : fans.out));

@@ -47,6 +47,8 @@ double StepLR::operator()(std::int64_t step) const {
 double MultiStepLR::operator()(std::int64_t step) const {
   check("MultiStepLR", step, warmup, lr);
   check_factor("MultiStepLR", gamma);
+  for (const std::int64_t milestone : milestones)
+    IntRange::at_least(0).check("MultiStepLR", "a milestone", milestone);
   const auto passed =
       std::ranges::count_if(milestones, [&](std::int64_t milestone) { return milestone <= step; });
   return lr * risen(step, warmup) * std::pow(gamma, static_cast<double>(passed));

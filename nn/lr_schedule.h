@@ -27,7 +27,7 @@ struct MultiStepLR {
   double gamma = 0.1;                      ///< what a fall multiplies the rate by
   std::int64_t warmup = 0;                 ///< steps, in which the rate also falls
 
-  /// Throws ArgumentError for a negative step or warmup.
+  /// Throws ArgumentError for a negative step, warmup or milestone.
   double operator()(std::int64_t step) const;
 };
 

@@ -77,6 +77,8 @@ TEST_CASE("limits and gradients that cannot be used", "[clip_grad]") {
   CHECK_THROWS_WITH(clip_grad_norm({&p}, -1), "[clip_grad_norm] max_norm must be at least 0, got -1");
   CHECK_THROWS_AS(clip_grad_value({&p}, -1), ArgumentError);
   CHECK_THROWS_WITH(clip_grad_value({&p}, -1), "[clip_grad_value] limit must be at least 0, got -1");
+  CHECK_THROWS_WITH(clip_grad_norm({&p, nullptr}, 0.5), "[clip_grad_norm] no parameter may be null");
+  CHECK_THROWS_WITH(clip_grad_value({&p, nullptr}, 0.5), "[clip_grad_value] no parameter may be null");
   WithGrad bad({1});
   bad.invalidate_grad("backward failed in conv2d");
   CHECK_THROWS_AS(clip_grad_norm({&p, &bad}, 0.5), GradientError);

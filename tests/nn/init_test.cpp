@@ -127,6 +127,9 @@ TEST_CASE("distributions that do not exist", "[init]") {
   CHECK_THROWS_AS(init::normal(w, 0, -1), ArgumentError);
   CHECK_THROWS_WITH(init::normal(w, std::nan("")), "[init] a mean must be finite, got nan");
   CHECK_THROWS_WITH(init::normal(w, 0, -1), "[init] a standard deviation must be at least 0, got -1");
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const auto he : {&init::he_normal, &init::he_uniform})
+    CHECK_THROWS_WITH(he(w, init::Fan::in, kInf), "[init] negative_slope must be finite, got inf");
   Tensor labels({2, 2}, DType::i64);
   CHECK_THROWS_AS(init::uniform(labels, 0, 1), DTypeError);
   Tensor vector({2}, DType::f32);

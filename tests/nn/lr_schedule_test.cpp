@@ -72,6 +72,8 @@ TEST_CASE("steps out of range", "[lr_schedule]") {
   CHECK_THROWS_AS(MultiStepLR{}(-1), ArgumentError);
   CHECK_THROWS_WITH(MultiStepLR{}(-1), "[MultiStepLR] step must be at least 0, got -1");
   CHECK_THROWS_WITH((MultiStepLR{.warmup = -2}(0)), "[MultiStepLR] warmup must be at least 0, got -2");
+  CHECK_THROWS_WITH((MultiStepLR{.milestones = {3, -1}}(0)),
+                    "[MultiStepLR] a milestone must be at least 0, got -1");
   CHECK_THROWS_AS(CosineLR{}(-1), ArgumentError);
   CHECK_THROWS_WITH(CosineLR{}(-1), "[CosineLR] step must be at least 0, got -1");
   CHECK_THROWS_WITH((CosineLR{.steps = 0}(0)), "[CosineLR] steps must be at least 1, got 0");

@@ -2,6 +2,7 @@
 #include <retrace/core/not_null.h>
 #include <retrace/revnet/invertible.h>
 #include <retrace/revnet/replay.h>
+#include <retrace/revnet/reversal.h>
 
 namespace retrace {
 
@@ -25,6 +26,12 @@ Rewound rewind_by_recomputing(Tensors y, const Tensors& dy, const Undo& undo, co
 }  // namespace
 
 Inverse::Inverse(std::shared_ptr<InvertibleModule> fn) : fn_(not_null("Inverse", "fn", std::move(fn))) {}
+
+void check_rewound(std::string_view op, const Rewound& back) {
+  if (back.x.size() != back.dx.size())
+    fail<GradientError>(op, "a rewind must bring back one gradient for each input, got {} for {}",
+                        back.dx.size(), back.x.size());
+}
 
 Var InvertibleModule::inverse(const Var&) {
   fail<NotImplementedError>("inverse",

@@ -1,6 +1,7 @@
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/random.h>
+#include <retrace/core/range.h>
 #include <retrace/revnet/is_invertible.h>
 #include <retrace/revnet/replay.h>
 #include <retrace/revnet/wrapper.h>
@@ -174,6 +175,8 @@ InvertibilityReport is_invertible_module(const Module& module_in, const std::vec
                                          const InvertibilityOptions& options) {
   if (test_input_shapes.empty())
     fail<ArgumentError>("is_invertible_module", "there must be at least one input shape, got none");
+  RealRange::at_least(0).check("is_invertible_module", "atol", options.atol);
+  RealRange::at_least(0).check("is_invertible_module", "rtol", options.rtol);
   InvertibilityReport report;
   const std::shared_ptr<InvertibleModule> module = copy_of(module_in);
   if (module == nullptr) {

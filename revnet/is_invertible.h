@@ -35,7 +35,8 @@ struct InvertibilityReport {
 
 /// Tries on random inputs, uniform in [0, 1), whether inverse(forward(x)) = x and forward(inverse(y)) = y.
 /// Takes any module and looks inside an InvertibleModuleWrapper. Works on a copy: no parameter, running
-/// statistic or random number of the program changes. Throws ArgumentError without shapes.
+/// statistic or random number of the program changes. Throws ArgumentError without shapes,
+/// and unless the tolerances are finite and at least 0.
 ///
 /// MemCNN's tolerance (atol, and 1e-5 of each number) is less than what rounding does to some correct modules
 /// in f32, and to all in bf16 and f16. So what is beyond it is looked at again in f64. The answer stays yes,

@@ -172,6 +172,9 @@ Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& 
   Vars roots;
   Tensors gradients;
   Vars y = f(leaves);
+  if (y.size() != dy.size())
+    fail<GradientError>("replay", "a module must have as many outputs as in forward, got {} for {}", y.size(),
+                        dy.size());
   for (std::size_t i = 0; i < y.size(); ++i) {
     if (!dy[i].defined() || y[i].place().tape == 0) continue;
     roots.push_back(std::move(y[i]));

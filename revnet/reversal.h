@@ -28,4 +28,7 @@ struct ReversalOptions {
 Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& x,
                     const ReversalOptions& options);
 
+/// Throws GradientError unless a rewind brought back one gradient for each input.
+void check_rewound(std::string_view op, const Rewound& back);
+
 }  // namespace retrace

@@ -2,6 +2,7 @@
 #include <retrace/revnet/checkpoint.h>
 #include <retrace/revnet/coupling.h>
 #include <retrace/revnet/replay.h>
+#include <retrace/revnet/reversal.h>
 #include <retrace/revnet/sequence.h>
 
 #include <utility>
@@ -106,8 +107,10 @@ Rewound InvertibleSequence::walk_with_gradients(Tensors y, Tensors dy, bool from
     const Tensor gradient = std::exchange(state.dx.front(), Tensor());
     state.dx = gradient.defined() ? coupling->split(gradient) : Tensors(2);
   }
-  for_each_block(from_the_back,
-                 [&](const auto& block) { state = step(block, std::move(state.x), std::move(state.dx)); });
+  for_each_block(from_the_back, [&](const auto& block) {
+    state = step(block, std::move(state.x), std::move(state.dx));
+    check_rewound("InvertibleSequence", state);
+  });
   if (!cut) return state;
   state.x = {coupling->join(std::exchange(state.x, {}))};
   state.dx = {coupling->join(std::exchange(state.dx, {}))};

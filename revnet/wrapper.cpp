@@ -98,6 +98,7 @@ Tensors ReverseHook::get_back(Tensors dy, const BackwardPass& pass) {
     return Tensors(x_.size());
   }
   Rewound back = fn_->rewind(take_outputs(pass.retain), std::move(dy));
+  check_rewound(name_, back);
   restore(std::move(back.x));
   return std::move(back.dx);
 }
@@ -117,6 +118,9 @@ Tensors ReverseHook::inputs() const {
 
 /// Puts what was rebuilt into the storage that forward released, so that whoever saved it finds it again.
 void ReverseHook::restore(Tensors x) {
+  if (x.size() != x_.size())
+    fail<InvertibilityError>(name_, "{} inputs of forward must be computed back, got {}", x_.size(),
+                             x.size());
   for (std::size_t i = 0; i < x_.size(); ++i) {
     if (!is_released(x_[i])) continue;
     Tensor source = x[i].unique() ? std::move(x[i]) : x[i].clone(x_[i].tensor.storage().tag());

@@ -5,6 +5,7 @@
 #include <retrace/revnet/is_invertible.h>
 
 #include <functional>
+#include <limits>
 
 #include "../support/catch.h"
 #include "modules.h"
@@ -124,4 +125,15 @@ TEST_CASE("a module that bf16 does not run in says why", "[is_invertible]") {
   const InvertibilityReport report = is_invertible_module(module, Shape{4}, {.dtype = DType::bf16});
   CHECK_FALSE(report);
   CHECK(report.errors == std::vector<std::string>{"[add] y must be bf16 as x is, got f32"});
+}
+
+TEST_CASE("tolerances are finite and not negative", "[is_invertible]") {
+  const Functions module([](const Var& x) { return x + 1; }, [](const Var& y) { return y - 1; });
+  const auto try_with = [&](const InvertibilityOptions& options) {
+    return is_invertible_module(module, Shape{4}, options);
+  };
+  CHECK_THROWS_AS(try_with({.atol = -1}), ArgumentError);
+  CHECK_THROWS_WITH(try_with({.atol = -1}), "[is_invertible_module] atol must be at least 0, got -1");
+  CHECK_THROWS_WITH(try_with({.rtol = std::numeric_limits<double>::infinity()}),
+                    "[is_invertible_module] rtol must be finite, got inf");
 }

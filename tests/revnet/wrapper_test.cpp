@@ -1,5 +1,8 @@
 #include <retrace/nn/optimizer.h>
+#include <retrace/revnet/sequence.h>
 #include <retrace/revnet/wrapper.h>
+
+#include <string>
 
 #include "../support/catch.h"
 #include "modules.h"
@@ -313,4 +316,66 @@ TEST_CASE("a module that lacks its inverse says so", "[wrapper]") {
                     "[inverse] a module that overrides inverse_all is inverted with a list, as "
                     "inverse_all({y1, y2}); one that takes one tensor must override inverse");
   CHECK_THROWS_WITH(one_way.inverse_all({y, y}), "[inverse] this module's inverse takes 1 input, got 2");
+}
+
+TEST_CASE("a rewind that brings back too few or too many tensors is an error", "[wrapper]") {
+  /// y_i = 2 x_i, whose rewind has other numbers of inputs and gradients.
+  class Miscounting final : public InvertibleModule {
+   public:
+    Miscounting(std::size_t inputs, std::size_t gradients) : inputs_(inputs), gradients_(gradients) {}
+    Vars forward_all(const Vars& x) override { return {x[0] * 2, x[1] * 2}; }
+    Vars inverse_all(const Vars& y) override { return {y[0] / 2, y[1] / 2}; }
+    Rewound rewind(Tensors y, Tensors dy) override {
+      Rewound back = InvertibleModule::rewind(std::move(y), std::move(dy));
+      back.x.resize(inputs_, back.x.front());
+      back.dx.resize(gradients_, back.dx.front());
+      return back;
+    }
+
+   private:
+    std::shared_ptr<Module> copy() const override { return std::make_shared<Miscounting>(*this); }
+    std::size_t inputs_;
+    std::size_t gradients_;
+  };
+  /// As above, whose forward has more outputs in a replay.
+  class Growing final : public InvertibleModule {
+   public:
+    Vars forward_all(const Vars& x) override {
+      return Recomputing::active() ? Vars{x[0] * 2, x[1] * 2, x[0]} : Vars{x[0] * 2, x[1] * 2};
+    }
+    Vars inverse_all(const Vars& y) override { return {y[0] / 2, y[1] / 2}; }
+
+   private:
+    std::shared_ptr<Module> copy() const override { return std::make_shared<Growing>(*this); }
+  };
+  const auto run = [](const std::shared_ptr<InvertibleModule>& module) {
+    Tape tape;
+    const Var x1 = tanh(tape.watch(uniform({3}, 1)));
+    const Var x2 = tanh(tape.watch(uniform({3}, 2)));
+    const Vars y = InvertibleModuleWrapper(module)(Vars{x1, x2});
+    tape.backward(sum(y[0] * y[1]));
+  };
+  const auto in_sequence = [](std::size_t inputs, std::size_t gradients) {
+    return std::make_shared<InvertibleSequence>(std::vector<std::shared_ptr<InvertibleModule>>{
+        std::make_shared<Miscounting>(2, 2), std::make_shared<Miscounting>(inputs, gradients)});
+  };
+  run(in_sequence(2, 2));
+  for (const auto& [inputs, gradients] : {std::pair(2, 1), {2, 3}, {1, 2}, {3, 2}, {0, 2}}) {
+    const std::string text = "a rewind must bring back one gradient for each input, got " +
+                             std::to_string(gradients) + " for " + std::to_string(inputs);
+    CHECK_THROWS_AS(run(std::make_shared<Miscounting>(inputs, gradients)), GradientError);
+    CHECK_THROWS_WITH(run(std::make_shared<Miscounting>(inputs, gradients)),
+                      "[InvertibleModuleWrapper] " + text);
+    CHECK_THROWS_WITH(run(in_sequence(inputs, gradients)), "[InvertibleSequence] " + text);
+  }
+  for (const std::size_t count : {1, 3}) {
+    const auto module = std::make_shared<Miscounting>(count, count);
+    CHECK_THROWS_AS(run(module), InvertibilityError);
+    CHECK_THROWS_WITH(
+        run(module),
+        "[InvertibleModuleWrapper] 2 inputs of forward must be computed back, got " + std::to_string(count));
+  }
+  CHECK_THROWS_AS(run(std::make_shared<Growing>()), GradientError);
+  CHECK_THROWS_WITH(run(std::make_shared<Growing>()),
+                    "[replay] a module must have as many outputs as in forward, got 3 for 2");
 }

@@ -11,6 +11,7 @@
 #include "module_generator.h"
 #include "modules.h"
 #include "ops.h"
+#include "statements.h"
 
 namespace retrace::fuzz {
 
@@ -100,6 +101,8 @@ class Generator final : public Source {
   }
 
   void add_call() {
+    if (random_.chance(0.05)) return add_lookup();
+    if (random_.chance(0.12)) return add_call_of_two();
     const std::optional<Value> x =
         value([](const Shape& shape) { return shape.rank() >= 2 && shape.rank() <= 4; });
     if (!x) return;
@@ -125,9 +128,37 @@ class Generator final : public Source {
     finish(std::move(statement), releases);
   }
 
+  /// Vectors of a table.
+  void add_lookup() {
+    const std::int64_t vectors = random_.integer(2, 5);
+    finish({.kind = "lookup",
+            .numbers = {static_cast<double>(random_.integer(1, 99)), static_cast<double>(vectors),
+                        random_.chance(0.5) ? 1.0 : 0.0},
+            .module = modules_.table(vectors)},
+           false);
+  }
+
+  /// A call of a module with two streams.
+  void add_call_of_two() {
+    const std::optional<Value> x =
+        value([](const Shape& shape) { return shape.rank() >= 2 && shape.rank() <= 4; });
+    if (!x) return;
+    const Shape half = find(*x).var.shape();
+    const std::optional<Value> y = value([&](const Shape& shape) { return shape == half; });
+    Statement statement{.kind = "call", .inputs = {*x, *y == *x && random_.chance(0.7) ? input(half) : *y}};
+    const double kind = random_.unit();
+    if (kind < 0.3)
+      statement.kind = "inverse";
+    else if (kind < 0.5)
+      statement.kind = "checkpoint";
+    statement.module = modules_.two_streams(half);
+    finish(std::move(statement), statement.kind != "checkpoint");
+  }
+
   /// Runs the statement and takes it into the program, if its results are numbers of an ordinary size.
   void finish(Statement statement, bool may_release) {
-    if (random_.chance(0.1)) statement.region = random_.chance(0.5) ? Region::no_tape : Region::inner;
+    if (!statement.inputs.empty() && random_.chance(0.1))
+      statement.region = random_.chance(0.5) ? Region::no_tape : Region::inner;
     Vars inputs;
     for (const Value& value : statement.inputs) inputs.push_back(find(value).var);
     program_.statements.push_back(statement);
@@ -173,8 +204,7 @@ class Generator final : public Source {
     }
     if (roots.empty()) return;
     // a reversible stage allows one backward
-    const bool once = std::any_of(program_.modules.begin(), program_.modules.end(),
-                                  [](const ModuleSpec& spec) { return spec.kind == "Stage"; });
+    const bool once = has("Stage") || has("ResidualNetwork");
     for (std::int64_t n = !once && random_.chance(0.25) ? 2 : 1; n > 0; --n) {
       std::vector<Value> pass = {random_.chance(0.7) ? roots.back() : random_.choose(roots)};
       while (random_.chance(0.4) && pass.size() < 3) {
@@ -185,9 +215,20 @@ class Generator final : public Source {
     }
   }
 
+  bool has(std::string_view kind) const {
+    return std::any_of(program_.modules.begin(), program_.modules.end(),
+                       [&](const ModuleSpec& spec) { return spec.kind == kind; }) ||
+           std::any_of(program_.statements.begin(), program_.statements.end(),
+                       [&](const Statement& statement) { return statement.kind == kind; });
+  }
+
   void choose_options() {
-    program_.steps = random_.chance(0.2) ? 2 : 1;
-    program_.first_step_unused = program_.steps > 1 && random_.chance(0.2);
+    program_.first_step_fails = (has("Bomb") || has("bomb")) && random_.chance(0.7);
+    program_.steps = program_.first_step_fails || random_.chance(0.2) ? 2 : 1;
+    program_.first_step_unused = program_.steps > 1 && !program_.first_step_fails && random_.chance(0.2);
+    if (program_.steps > 1 && random_.chance(0.5))
+      program_.optimizer = static_cast<int>(random_.integer(1, 3));
+    program_.guards_replaced = random_.chance(0.3);
     program_.reseed_before_backward = random_.chance(0.3);
     program_.other_thread = random_.chance(0.15);
     program_.drop_values = random_.chance(0.4);

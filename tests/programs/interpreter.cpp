@@ -3,8 +3,7 @@
 #include <retrace/autograd/autocast.h>
 #include <retrace/autograd/ops.h>
 #include <retrace/core/memory.h>
-#include <retrace/revnet/checkpoint.h>
-#include <retrace/revnet/invertible.h>
+#include <retrace/nn/optimizer.h>
 
 #include <fmt/format.h>
 
@@ -15,7 +14,8 @@
 #include <set>
 #include <thread>
 
-#include "ops.h"
+#include "bomb.h"
+#include "statements.h"
 
 namespace retrace::fuzz {
 
@@ -28,11 +28,6 @@ Numbers numbers_of(const Tensor& x) { return x.to_vector<double>(); }
 /// The gradient's numbers; zeros where there is none.
 Numbers gradient_numbers(const Tensor& gradient, const Shape& shape) {
   return gradient.defined() ? numbers_of(gradient) : Numbers(static_cast<std::size_t>(shape.numel()));
-}
-
-bool writes_parameters(const Program& program) {
-  return std::any_of(program.modules.begin(), program.modules.end(),
-                     [](const ModuleSpec& spec) { return spec.kind == "ActNorm" || spec.kind == "MaxNorm"; });
 }
 
 void in_another_thread(const std::function<void()>& f) {
@@ -61,6 +56,7 @@ class Run {
     find_last_uses();
     find_rounded();
     add_parameters();
+    make_optimizer();
   }
 
   void all(Outcome& outcome) {
@@ -68,15 +64,13 @@ class Run {
       place_parameters(step);
       run_step(step, outcome);
       note_random_state(outcome);
+      if (optimizer_ != nullptr && step + 1 < program_.steps) step_optimizer(step);
     }
-    for (std::size_t p = 0; p < parameters_.size(); ++p) {
-      const auto& [name, parameter] = parameters_[p];
-      if (parameter == nullptr || !parameter->requires_grad()) continue;
-      const Tensor gradient = parameter->has_grad() ? parameter->grad() : Tensor();
-      outcome.gradients.push_back({.name = name,
-                                   .leaf = program_.statements.size() + p,
-                                   .numbers = gradient_numbers(gradient, parameter->shape())});
-    }
+    add_gradients();
+    for (std::size_t p = 0; p < parameters_.size(); ++p)
+      if (!gradients_[p].empty())
+        outcome.gradients.push_back(
+            {.name = parameters_[p].first, .leaf = program_.statements.size() + p, .numbers = gradients_[p]});
     for (std::size_t m = 0; m < modules_.size(); ++m)
       if (modules_[m] != nullptr)
         for (const auto& [name, buffer] : modules_[m]->named_buffers()) {
@@ -130,11 +124,55 @@ class Run {
   void add_parameter(std::string name, Parameter& parameter) {
     parameters_.emplace_back(std::move(name), &parameter);
     origins_.push_back(numbers_of(parameter.value()));
+    gradients_.emplace_back();
   }
 
-  /// Each step has smaller parameters than the one before, as if an optimizer had run.
+  void make_optimizer() {
+    std::vector<Parameter*> trained;
+    for (const auto& [name, parameter] : parameters_)
+      if (parameter->requires_grad()) trained.push_back(parameter);
+    if (program_.optimizer == 0 || trained.empty() || writes_parameters(program_)) return;
+    if (program_.optimizer == 1)
+      optimizer_ = std::make_unique<SGD>(trained, SgdOptions{.lr = 0.05, .momentum = 0.5});
+    else if (program_.optimizer == 2)
+      optimizer_ = std::make_unique<Adam>(trained, AdamOptions{.lr = 0.05});
+    else
+      optimizer_ = std::make_unique<RMSprop>(trained, RmspropOptions{.lr = 0.005});
+  }
+
+  /// Steps along gradients that are the same in each run, so that parameters are.
+  void step_optimizer(int step) {
+    add_gradients();
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      Parameter& parameter = *parameters_[p].second;
+      if (!parameter.requires_grad()) continue;
+      Tensor gradient(parameter.shape(), DType::f64, Tag::gradient);
+      const Displacement direction{.direction = combine(program_.seed, static_cast<std::uint64_t>(step))};
+      std::ranges::copy(direction_of(direction, p, origins_[p].size()),
+                        gradient.mutable_values<double>().begin());
+      parameter.zero_grad();
+      parameter.accumulate_grad(gradient);
+    }
+    optimizer_->step();
+    optimizer_->zero_grad();
+  }
+
+  /// Adds what parameters have accumulated to the program's gradients.
+  void add_gradients() {
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      Parameter* parameter = parameters_[p].second;
+      if (parameter == nullptr || !parameter->requires_grad()) continue;
+      gradients_[p].resize(origins_[p].size());
+      const Numbers more =
+          gradient_numbers(parameter->has_grad() ? parameter->grad() : Tensor(), parameter->shape());
+      for (std::size_t i = 0; i < more.size(); ++i) gradients_[p][i] += more[i];
+    }
+  }
+
+  /// Without an optimizer, each step has smaller parameters than the one before.
   void place_parameters(int step) {
     if ((step == 0 && displacement_.h == 0) || writes_parameters(program_)) return;
+    if (step > 0 && optimizer_ != nullptr) return;
     const double shrink = std::pow(0.9, step);
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
       Parameter* parameter = parameters_[p].second;
@@ -163,12 +201,16 @@ class Run {
   void run_step(int step, Outcome& outcome) {
     values_.assign(program_.statements.size(), {});
     tape_spent_ = false;
-    Tape tape;
+    if (!program_.guards_replaced) tape_.reset();
+    tape_ = std::make_unique<Tape>();
+    Tape& tape = *tape_;
     {
       std::optional<Autocast> autocast;
       if (program_.autocast) autocast.emplace();
       for (std::size_t s = 0; s < program_.statements.size(); ++s)
         if (!program_.statements[s].removed) run_one(s, step, tape, outcome);
+      no_tape_.reset();
+      inner_tape_.reset();
     }
     if (step == 0 && program_.first_step_unused) return;
     if (program_.drop_modules && !variant_.stored) {
@@ -176,6 +218,11 @@ class Run {
       for (std::size_t p = inputs_.size(); p < parameters_.size(); ++p) parameters_[p].second = nullptr;
     }
     if (program_.reseed_before_backward) manual_seed(program_.seed + 1);
+    if (step == 0 && program_.first_step_fails) {
+      if (!variant_.stored) fail_backward(tape, outcome);
+      for (const auto& [name, parameter] : parameters_) parameter->zero_grad();
+      return;
+    }
     for (std::size_t pass = 0; pass < program_.passes.size(); ++pass) run_pass(step, pass, tape, outcome);
     if (!backward_) return;
     note_watched(step, tape, outcome);
@@ -184,12 +231,28 @@ class Run {
     if (tape_spent_) outcome.still_saved += tape.saved_bytes();
   }
 
+  /// A backward with bombs: it throws if a gradient reaches one.
+  void fail_backward(Tape& tape, Outcome outcome) {
+    bombs = {.armed = true};
+    bool failed = false;
+    try {
+      for (std::size_t pass = 0; pass < program_.passes.size(); ++pass) run_pass(0, pass, tape, outcome);
+    } catch (const std::exception&) {
+      if (!bombs.went_off) throw;
+      failed = true;
+    }
+    bombs.armed = false;
+    if (bombs.went_off && !failed) throw std::logic_error("a derivative failed, and backward did not");
+  }
+
   void run_one(std::size_t s, int step, Tape& tape, Outcome& outcome) {
     const Statement& statement = program_.statements[s];
     if (statement.kind == "manual_seed") {
       manual_seed(static_cast<std::uint64_t>(statement.numbers[0]));
       return;
     }
+    if (statement.region != Region::no_tape) no_tape_.reset();
+    if (statement.region != Region::inner) inner_tape_.reset();
     values_[s] = is_input(statement) ? Vars{input(s, tape)} : run_in_region(s);
     for (std::size_t o = 0; o < values_[s].size(); ++o) {
       outcome.values[name_of(s, o, step)] = numbers_of(values_[s][o].value());
@@ -225,15 +288,21 @@ class Run {
     return Vars(results.begin(), results.end());
   }
 
+  /// Whether a guard ends after the next one of its kind was made. In the stored run it ends before.
+  bool guards_replaced() const { return program_.guards_replaced && !variant_.stored; }
+
   Tensors without_tape(const Statement& statement, const Vars& inputs) {
-    const NoTape no_tape;
+    if (!guards_replaced()) no_tape_.reset();
+    no_tape_ = std::make_unique<NoTape>();
     Tensors results;
     for (const Var& y : run_statement(statement, inputs, modules_, variant_)) results.push_back(y.value());
     return results;
   }
 
   Tensors on_inner_tape(const Statement& statement, const Vars& inputs) {
-    Tape tape;
+    if (!guards_replaced()) inner_tape_.reset();
+    inner_tape_ = std::make_unique<Tape>();
+    Tape& tape = *inner_tape_;
     Vars leaves;
     for (const Var& x : inputs) leaves.push_back(tape.watch(x.value().clone(Tag::activation)));
     Vars roots;
@@ -353,38 +422,14 @@ class Run {
   std::vector<bool> rounded_{};
   bool tape_spent_ = false;  // the last backward of the step has run
   std::vector<Vars> values_{};
+  std::vector<Numbers> gradients_{};  // of parameters, over the steps that an optimizer has seen
+  std::unique_ptr<Optimizer> optimizer_{};
+  std::unique_ptr<Tape> tape_{};
+  std::unique_ptr<NoTape> no_tape_{};   // of statements without a tape
+  std::unique_ptr<Tape> inner_tape_{};  // of statements on an inner one
 };
 
 }  // namespace
-
-bool is_input(const Statement& statement) {
-  return statement.kind == "watch" || statement.kind == "constant" || statement.kind == "parameter" ||
-         statement.kind == "frozen";
-}
-
-Tensor make_input(const Program& program, std::size_t statement) {
-  std::vector<std::int64_t> extents(program.statements[statement].numbers.begin(),
-                                    program.statements[statement].numbers.end());
-  Tensor x(Shape(extents), DType::f64, Tag::data);
-  Random random(combine(program.seed, 1000 + statement));
-  for (double& value : x.mutable_values<double>()) value = random.uniform(-1, 1);
-  return x;
-}
-
-Vars run_statement(const Statement& statement, Vars inputs, const Modules& modules, const Variant& variant) {
-  if (statement.module < 0) return op_rows().at(statement.kind).apply(statement, std::move(inputs));
-  const std::shared_ptr<Module>& module = modules[static_cast<std::size_t>(statement.module)];
-  if (statement.kind == "inverse") {
-    auto& invertible = dynamic_cast<InvertibleModule&>(*module);
-    return inputs.size() == 1 ? Vars{invertible.inverse(inputs[0])} : invertible.inverse_all(inputs);
-  }
-  if (statement.kind == "checkpoint") {
-    if (!variant.stored) return checkpoint(module, inputs);
-    const ModuleScope scope(*module);
-    return module->forward_all(inputs);
-  }
-  return inputs.size() == 1 ? Vars{(*module)(inputs[0])} : (*module)(inputs);
-}
 
 Numbers direction_of(const Displacement& displacement, std::size_t leaf, std::size_t size) {
   Numbers direction(size);
@@ -392,14 +437,6 @@ Numbers direction_of(const Displacement& displacement, std::size_t leaf, std::si
   Random random(combine(displacement.direction, leaf));
   for (double& number : direction) number = random.uniform(-1, 1);
   return direction;
-}
-
-bool has_true_derivative(const Program& program) {
-  if (writes_parameters(program)) return false;
-  return std::none_of(program.statements.begin(), program.statements.end(), [](const Statement& statement) {
-    return !statement.removed && ((statement.region == Region::inner && statement.module >= 0) ||
-                                  (statement.kind == "embedding" && statement.numbers[0] >= 0));
-  });
 }
 
 Outcome run_program(const Program& program, const Variant& variant, bool backward,

@@ -58,17 +58,7 @@ struct Constants {
 Outcome run_program(const Program& program, const Variant& variant, bool backward = true,
                     const Displacement& displacement = {}, Constants* constants = nullptr);
 
-/// Runs one statement other than an input or manual_seed.
-Vars run_statement(const Statement& statement, Vars inputs,
-                   const std::vector<std::shared_ptr<Module>>& modules, const Variant& variant);
-/// Whether a statement is an input of the program.
-bool is_input(const Statement& statement);
-/// Numbers of the program's input `statement`.
-Tensor make_input(const Program& program, std::size_t statement);
 /// The direction of a displacement in one leaf.
 Numbers direction_of(const Displacement& displacement, std::size_t leaf, std::size_t size);
-/// Whether it runs in the bounds of what finite differences tell of: no parameter that forward writes, no
-/// parameter that inner tapes differentiate, and no rule that differs from the derivative.
-bool has_true_derivative(const Program& program);
 
 }  // namespace retrace::fuzz

@@ -26,12 +26,13 @@ int ModuleGenerator::add(std::string kind, std::vector<double> numbers, std::vec
                               .numbers = std::move(numbers),
                               .children = std::move(children),
                               .evaluation = random_.chance(0.05),
-                              .frozen = random_.chance(0.05)});
+                              .frozen = random_.chance(0.05),
+                              .zero = zeros_ && random_.chance(0.2)});
   return static_cast<int>(program_.modules.size()) - 1;
 }
 
 int ModuleGenerator::activation() {
-  switch (random_.integer(0, 7)) {
+  switch (random_.integer(0, 8)) {
     case 0:
       return add("ReLU");
     case 1:
@@ -46,6 +47,8 @@ int ModuleGenerator::activation() {
       return add("Dropout", {random_.chance(0.1) ? 0 : random_.uniform(0.1, 0.7)});
     case 6:
       return add("Noise");
+    case 7:
+      return add("Bomb", {number(random_.integer(0, 2))});
     default:
       return add("Tanh");
   }
@@ -153,7 +156,7 @@ int ModuleGenerator::stage(const Shape& shape, int depth) {
   for (std::int64_t n = 0; n < ordinary; ++n) children.push_back(preserving(shape, depth + 1));
   if (ordinary == 0 || random_.chance(0.7))
     for (std::int64_t n = random_.integer(1, 2); n > 0; --n) children.push_back(invertible(shape, depth + 1));
-  return add("Stage", {number(random_.integer(0, 2)), number(ordinary)}, std::move(children));
+  return add("Stage", {number(random_.integer(0, 3)), number(ordinary)}, std::move(children));
 }
 
 int ModuleGenerator::preserving(const Shape& shape, int depth) {
@@ -189,10 +192,14 @@ int ModuleGenerator::coupling(const Shape& shape, int depth) {
   const std::vector<int> dims = even_dimensions(shape);
   const int dim =
       std::count(dims.begin(), dims.end(), 1) > 0 && random_.chance(0.7) ? 1 : random_.choose(dims);
-  const Shape half = shape.with(dim, shape[dim] / 2);
+  return coupling_of_streams(shape.with(dim, shape[dim] / 2), random_.chance(0.2) ? dim - shape.rank() : dim,
+                             depth);
+}
+
+/// A coupling of two streams of that shape, or of their concatenation in `split_dim`.
+int ModuleGenerator::coupling_of_streams(const Shape& half, int split_dim, int depth) {
   const auto implementation = [&] { return random_.chance(0.5) ? -1.0 : number(random_.integer(0, 1)); };
-  std::vector<double> numbers = {implementation(), implementation(),
-                                 number(random_.chance(0.2) ? dim - shape.rank() : dim)};
+  std::vector<double> numbers = {implementation(), implementation(), number(split_dim)};
   if (random_.chance(0.4)) return affine(half, std::move(numbers), depth);
   const int F = keeping(preserving(half, depth + 1));
   const int G = random_.chance(0.3) ? -1 : random_.chance(0.3) ? F : keeping(preserving(half, depth + 1));
@@ -222,19 +229,50 @@ bool ModuleGenerator::draws(int module) const {
 }
 
 int ModuleGenerator::wrapper(const Shape& shape, int depth) {
-  const int fn = invertible(shape, depth + 1);
-  const double preserve = draws(fn) || random_.chance(0.7) ? 1 : 0;
-  const int module =
-      add("InvertibleModuleWrapper", {flag(0.2), flag(0.2), number(random_.integer(2, 4)), preserve}, {fn});
+  const int module = wrap(invertible(shape, depth + 1));
   made_.push_back({module, shape, true});
   return module;
+}
+
+int ModuleGenerator::wrap(int fn) {
+  const double preserve = draws(fn) || random_.chance(0.7) ? 1 : 0;
+  return add("InvertibleModuleWrapper",
+             {flag(0.2), flag(0.2), number(random_.integer(2, 4)), preserve, flag(0.3)}, {fn});
+}
+
+int ModuleGenerator::two_streams(const Shape& half, int depth) {
+  std::vector<int> blocks;
+  switch (depth < kDeepest ? random_.integer(0, 5) : 5) {
+    case 0:
+      return add("Parallel", {}, {invertible(half, depth + 1), invertible(half, depth + 1)});
+    case 1:
+      return add("Inverse", {}, {two_streams(half, depth + 1)});
+    case 2:
+      return wrap(two_streams(half, depth + 1));
+    case 3:
+      for (std::int64_t n = random_.integer(2, 3); n > 0; --n) blocks.push_back(two_streams(half, depth + 1));
+      return add("InvertibleSequence", {}, std::move(blocks));
+    default:
+      return coupling_of_streams(half, 1, depth);
+  }
+}
+
+/// An invertible module on a part of a dimension.
+int ModuleGenerator::on_channels(const Shape& shape, int depth) {
+  const auto dim = static_cast<int>(random_.integer(0, shape.rank() - 1));
+  const std::int64_t begin = random_.integer(0, shape[dim] - 1);
+  const std::int64_t end = random_.integer(begin + 1, shape[dim]);
+  const int fn = invertible(shape.with(dim, end - begin), depth + 1);
+  return add("OnChannels", {number(begin), number(end), number(dim)}, {fn});
 }
 
 int ModuleGenerator::invertible(const Shape& shape, int depth) {
   if (const int old = reused(shape, true); old >= 0) return old;
   const bool can_be_cut = !even_dimensions(shape).empty();
   int module = -1;
-  if (depth > kDeepest || !can_be_cut || random_.chance(0.1)) {
+  if (depth <= kDeepest && random_.chance(0.1)) {
+    module = on_channels(shape, depth);
+  } else if (depth > kDeepest || !can_be_cut || random_.chance(0.1)) {
     const bool flips = shape.rank() > 1 && shape[1] % 2 == 0 && random_.chance(0.5);
     module = add(flips ? "Flip" : random_.chance(0.2) ? "ActNorm" : "Scale");
   } else if (random_.chance(0.25)) {
@@ -254,17 +292,32 @@ int ModuleGenerator::invertible(const Shape& shape, int depth) {
   return module;
 }
 
+int ModuleGenerator::table(std::int64_t vectors) {
+  return add("Embedding", {number(vectors), number(2 * random_.integer(1, 2)),
+                           random_.chance(0.3) ? number(random_.integer(0, 1)) : -1});
+}
+
+/// A whole network, with any policy.
+int ModuleGenerator::network(const Shape& shape) {
+  const std::int64_t policy = random_.integer(0, 3);
+  const double reversible = policy >= 2 ? 1 : flag();
+  return add("ResidualNetwork", {number(shape[1]), number(2 * random_.integer(1, 2)), flag(), reversible,
+                                 random_.chance(0.3) ? 0.2 : 0.0, number(policy)});
+}
+
 int ModuleGenerator::any(const Shape& shape) {
   const std::int64_t wide = random_.integer(1, 2) * 2;
   if (shape.rank() != 4 || random_.chance(0.3))
     return add("Linear", {number(shape[-1]), number(wide), flag()});
-  switch (random_.integer(0, shape[0] > 1 ? 3 : 2)) {
+  switch (random_.integer(0, shape[0] > 1 ? 4 : 2)) {
     case 0:
       return add("Conv2d", {number(shape[1]), number(wide), 1, 2, 0, 1, flag()});
     case 1:
       return add("AdaptiveAvgPool2d", {number(random_.integer(1, 2)), number(random_.integer(1, 2))});
     case 2:
       return add("Flatten", {number(random_.integer(-3, 3))});
+    case 3:
+      return network(shape);
     default:
       return add("ResidualBlock",
                  {number(shape[1]), number(wide), number(random_.integer(1, 2)), 0, flag(), 0.2});

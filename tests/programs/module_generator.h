@@ -10,7 +10,8 @@ namespace retrace::fuzz {
 /// Adds random modules to a program. Some of those that are there are used once more.
 class ModuleGenerator {
  public:
-  ModuleGenerator(Program& program, Random& random) : program_(program), random_(random) {}
+  ModuleGenerator(Program& program, Random& random)
+      : program_(program), random_(random), zeros_(random.chance(0.15)) {}
 
   /// A module from x: `shape` to a result of the same shape.
   int preserving(const Shape& shape, int depth = 0);
@@ -20,6 +21,10 @@ class ModuleGenerator {
   int any(const Shape& shape);
   /// A wrapper around an invertible module.
   int wrapper(const Shape& shape, int depth = 0);
+  /// An invertible module of two tensors of that shape.
+  int two_streams(const Shape& half, int depth = 0);
+  /// A table of vectors.
+  int table(std::int64_t vectors);
 
  private:
   struct Made {
@@ -36,6 +41,10 @@ class ModuleGenerator {
   int sequential(const Shape& shape, int depth);
   int stage(const Shape& shape, int depth);
   int coupling(const Shape& shape, int depth);
+  int coupling_of_streams(const Shape& half, int split_dim, int depth);
+  int on_channels(const Shape& shape, int depth);
+  int network(const Shape& shape);
+  int wrap(int fn);
   int affine(const Shape& half, std::vector<double> numbers, int depth);
   int reversible_block(const Shape& shape, int depth);
   int residual(const Shape& shape);
@@ -47,6 +56,7 @@ class ModuleGenerator {
 
   Program& program_;
   Random& random_;
+  bool zeros_;  // some modules begin at 0
   std::vector<Made> made_{};
 };
 

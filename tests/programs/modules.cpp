@@ -4,12 +4,15 @@
 #include <retrace/nn/batch_norm.h>
 #include <retrace/nn/conv2d.h>
 #include <retrace/nn/dropout.h>
+#include <retrace/nn/embedding.h>
 #include <retrace/nn/flatten.h>
 #include <retrace/nn/group_norm.h>
 #include <retrace/nn/linear.h>
 #include <retrace/nn/pool.h>
 #include <retrace/nn/sequential.h>
 #include <retrace/revnet/adapters.h>
+#include <retrace/revnet/combinators.h>
+#include <retrace/revnet/networks.h>
 #include <retrace/revnet/residual.h>
 #include <retrace/revnet/reversible_block.h>
 #include <retrace/revnet/stage.h>
@@ -20,46 +23,12 @@
 #include <set>
 #include <stdexcept>
 
+#include "jitter.h"
 #include "own_modules.h"
 
 namespace retrace::fuzz {
 
 namespace {
-
-using InvertiblePtr = std::shared_ptr<InvertibleModule>;
-
-/// A stored module whose inputs get noise where the program would rebuild them.
-class Jitter final : public InvertibleModule {
- public:
-  Jitter(ModulePtr fn, double size, std::uint64_t seed) : fn_(std::move(fn)), size_(size), random_(seed) {}
-  Var forward(const Var& x) override { return forward_all({x}).front(); }
-  Var inverse(const Var& y) override { return inverse_all({y}).front(); }
-  Vars forward_all(const Vars& x) override {
-    const ModuleScope scope(*fn_);
-    return fn_->forward_all(with_noise(x));
-  }
-  Vars inverse_all(const Vars& y) override {
-    const ModuleScope scope(*fn_);
-    return dynamic_cast<InvertibleModule&>(*fn_).inverse_all(with_noise(y));
-  }
-  void members(Members& m) override { m.module("", fn_); }
-
- private:
-  ModulePtr copy() const override { return std::make_shared<Jitter>(*this); }
-  Vars with_noise(const Vars& xs) {
-    Vars result;
-    for (const Var& x : xs) {
-      Tensor noise(x.shape(), DType::f64, Tag::data);
-      for (double& value : noise.mutable_values<double>()) value = random_.uniform(-size_, size_);
-      result.push_back(x + Var(noise));
-    }
-    return result;
-  }
-
-  ModulePtr fn_;
-  double size_;
-  Random random_;
-};
 
 /// The arguments of one module.
 struct Arguments {
@@ -80,10 +49,17 @@ struct Arguments {
   }
   /// -1, 0 or 1.
   int implementation(std::size_t i) const { return variant.stored ? -1 : static_cast<int>(numbers[i]); }
+  JitterSource jitter() const { return {variant.jitter, combine(variant.jitter_seed, seed)}; }
   /// `module`, whose activations the program rebuilds.
-  ModulePtr rebuilt(ModulePtr module) const {
+  ModulePtr rebuilt(ModulePtr module, bool keep_masks = false) const {
     if (!variant.stored || variant.jitter == 0) return module;
-    return std::make_shared<Jitter>(std::move(module), variant.jitter, combine(variant.jitter_seed, seed));
+    return std::make_shared<Jitter>(std::move(module), keep_masks, jitter());
+  }
+  /// `module`, with noise in what it rebuilds.
+  ModulePtr rebuilding(ModulePtr module) const {
+    const auto invertible = std::dynamic_pointer_cast<InvertibleModule>(module);
+    if (variant.stored || variant.jitter == 0 || invertible == nullptr) return module;
+    return std::make_shared<JitteredRebuild>(invertible, jitter());
   }
 };
 
@@ -114,8 +90,9 @@ ModulePtr make_wrapper(const Arguments& a) {
                                .keep_input_inverse = a.flag(1),
                                .num_bwd_passes = static_cast<int>(a.integer(2)),
                                .disable = a.variant.stored,
-                               .preserve_rng_state = a.flag(3)};
-  return a.rebuilt(std::make_shared<InvertibleModuleWrapper>(a.invertible(0), options));
+                               .preserve_rng_state = a.flag(3),
+                               .keep_masks = a.flag(4)};
+  return a.rebuilt(std::make_shared<InvertibleModuleWrapper>(a.invertible(0), options), a.flag(4));
 }
 
 #pragma GCC diagnostic push
@@ -139,8 +116,29 @@ ModulePtr make_stage(const Arguments& a) {
   const auto ordinary = static_cast<std::ptrdiff_t>(a.integer(1));
   auto stage = std::make_shared<Stage>(Children(a.children.begin(), a.children.begin() + ordinary),
                                        a.invertibles(static_cast<std::size_t>(ordinary)));
-  stage->set_policy(a.variant.stored ? Policy::stored : static_cast<Policy>(a.integer(0)));
-  return a.integer(0) == static_cast<int>(Policy::reversible) ? a.rebuilt(stage) : stage;
+  const auto policy = static_cast<Policy>(a.integer(0));
+  stage->set_policy(a.variant.stored ? Policy::stored : policy);
+  return is_reversible(policy) ? a.rebuilt(stage, policy == Policy::reversible_masks) : stage;
+}
+
+ModulePtr make_network(const Arguments& a) {
+  const auto policy = static_cast<Policy>(a.integer(5));
+  auto network = std::make_shared<ResidualNetwork>(NetworkOptions{.channels = {4, 4, 4},
+                                                                  .blocks = {2, 1},
+                                                                  .norm = {.eps = 0.1},
+                                                                  .bottleneck = a.flag(2),
+                                                                  .reversible = a.flag(3),
+                                                                  .in_channels = a.integer(0),
+                                                                  .classes = a.integer(1),
+                                                                  .dropout = a.numbers[4]});
+  network->set_policy(a.variant.stored ? Policy::stored : policy);
+  return is_reversible(policy) ? a.rebuilt(network, policy == Policy::reversible_masks) : network;
+}
+
+ModulePtr make_embedding(const Arguments& a) {
+  EmbeddingOptions options;
+  if (a.numbers[2] >= 0) options.padding_idx = a.integer(2);
+  return std::make_shared<Embedding>(a.integer(0), a.integer(1), options);
 }
 
 BranchOptions branch_options(const Arguments& a) {
@@ -233,6 +231,8 @@ const std::map<std::string, Make>& rows() {
          return std::make_shared<ResidualBlock>(a.integer(0), a.integer(1), branch_options(a));
        }},
       {"Stage", make_stage},
+      {"ResidualNetwork", make_network},
+      {"Embedding", make_embedding},
       {"AdditiveCoupling",
        [](auto& a) {
          return rebuilt_coupling(
@@ -241,6 +241,12 @@ const std::map<std::string, Make>& rows() {
       {"AffineCoupling", make_affine},
       {"InvertibleSequence", [](auto& a) { return std::make_shared<InvertibleSequence>(a.invertibles()); }},
       {"Inverse", [](auto& a) { return std::make_shared<Inverse>(a.invertible(0)); }},
+      {"OnChannels",
+       [](auto& a) {
+         return std::make_shared<OnChannels>(a.invertible(0), a.integer(0), a.integer(1),
+                                             static_cast<int>(a.integer(2)));
+       }},
+      {"Parallel", [](auto& a) { return std::make_shared<Parallel>(a.invertibles()); }},
       {"InvertibleModuleWrapper", make_wrapper},
       {"ReversibleBlock", make_reversible_block},
       {"Checkpointed", [](auto& a) { return std::make_shared<Checkpointed>(a.children, a.variant.stored); }},
@@ -251,6 +257,7 @@ const std::map<std::string, Make>& rows() {
       {"Doubled", container<Doubled>},
       {"ScaleAndShift", container<ScaleAndShift>},
       {"Noise", plain<Noise>},
+      {"Bomb", [](auto& a) { return std::make_shared<Bomb>(static_cast<Failure>(a.integer(0))); }},
       {"Scale", plain<Scale>},
       {"Flip", plain<Flip>},
       {"ActNorm", plain<ActNorm>},
@@ -260,8 +267,8 @@ const std::map<std::string, Make>& rows() {
 }
 
 /// Numbers for a module's parameters and running statistics: weights of a size that keeps activations near 1,
-/// scales near 1, none of them 0. `seen` are those that have theirs.
-void fill(Module& module, Random random, std::set<const void*>& seen) {
+/// scales near 1, none of them 0; or all of them 0. `seen` are those that have theirs.
+void fill(Module& module, bool zero, Random random, std::set<const void*>& seen) {
   for (const auto& [name, parameter] : module.named_parameters()) {
     if (!seen.insert(parameter).second) continue;
     const Shape& shape = parameter->shape();
@@ -271,7 +278,7 @@ void fill(Module& module, Random random, std::set<const void*>& seen) {
             ? 0.4
             : 1.2 / std::sqrt(static_cast<double>(shape.numel()) / static_cast<double>(shape[0]));
     for (double& value : parameter->value().mutable_values<double>())
-      value = (scale ? 1 : 0) + random.uniform(-size, size);
+      value = zero ? 0 : (scale ? 1 : 0) + random.uniform(-size, size);
   }
   for (const auto& [name, buffer] : module.named_buffers()) {
     if (!seen.insert(buffer).second || !name.ends_with("running_mean")) continue;
@@ -308,9 +315,10 @@ std::vector<ModulePtr> build_modules(const Program& program, const Variant& vari
     const std::uint64_t seed = combine(program.seed, m);
     const auto row = rows().find(spec.kind);
     if (row == rows().end()) throw std::logic_error("no module " + spec.kind);
-    ModulePtr module = row->second({spec.numbers, children, variant, seed});
+    const Arguments arguments{spec.numbers, children, variant, seed};
+    ModulePtr module = arguments.rebuilding(row->second(arguments));
     module->to(DType::f64);
-    fill(*module, Random(seed), seen);
+    fill(*module, spec.zero, Random(seed), seen);
     if (spec.evaluation) module->eval();
     if (spec.frozen)
       for (Parameter* parameter : module->parameters()) parameter->set_requires_grad(false);

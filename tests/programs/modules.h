@@ -11,8 +11,8 @@ namespace retrace::fuzz {
 /// How the modules of a program are built.
 struct Variant {
   bool stored = false;  // wrappers disabled, couplings by their formula, stages stored, nothing checkpointed
-  /// Of noise that is added, if stored, wherever the program would rebuild an activation: what rounding does
-  /// to a rebuilt value, magnified.
+  /// The size of noise: if stored, added to activations that the program would rebuild; else added to what
+  /// the program rebuilds them from.
   double jitter = 0;
   std::uint64_t jitter_seed = 0;
 };

@@ -7,6 +7,8 @@
 #include <functional>
 #include <numeric>
 
+#include "bomb.h"
+
 namespace retrace::fuzz {
 
 namespace {
@@ -67,6 +69,7 @@ void add_elementwise(Table& table) {
   add_unary(table, "gelu_tanh", [](const Var& x) { return gelu(x, GeluApproximation::tanh); });
   add_unary(table, "sum", [](const Var& x) { return sum(x); });
   add_unary(table, "mean", [](const Var& x) { return mean(x); });
+  add_unary(table, "bomb", [](const Var& x) { return bomb(x, Failure::throws); });
   add_unary(table, "cast", [](const Var& x) { return cast(x, DType::f64); });
   add_unary(table, "leaky_relu", 1, 0.01, 0.5, [](const Var& x, auto& n) { return leaky_relu(x, n[0]); });
   add_unary(table, "clamp", 2, -1, 1, [](const Var& x, auto& n) { return clamp(x, n[0], n[1]); });
@@ -426,13 +429,6 @@ void add_norms(Table& table) {
 
 // Losses and tables. The last number is the seed of labels or targets.
 
-Tensor labels(double seed, const Shape& shape, std::int64_t classes) {
-  Random random(static_cast<std::uint64_t>(seed));
-  Tensor result(shape, DType::i64);
-  for (std::int64_t& label : result.mutable_values<std::int64_t>()) label = random.integer(0, classes - 1);
-  return result;
-}
-
 Tensor positive(double seed, const Shape& shape) {
   Random random(static_cast<std::uint64_t>(seed));
   Tensor result(shape, DType::f64);
@@ -492,6 +488,13 @@ void add_losses(Table& table) {
 }
 
 }  // namespace
+
+Tensor labels(double seed, const Shape& shape, std::int64_t classes) {
+  Random random(static_cast<std::uint64_t>(seed));
+  Tensor result(shape, DType::i64);
+  for (std::int64_t& label : result.mutable_values<std::int64_t>()) label = random.integer(0, classes - 1);
+  return result;
+}
 
 const std::map<std::string, OpRow>& op_rows() {
   static const Table table = [] {

@@ -30,6 +30,8 @@ struct OpRow {
   std::function<Vars(const Statement&, Vars)> apply;
 };
 
+/// Indices of classes, of type i64.
+Tensor labels(double seed, const Shape& shape, std::int64_t classes);
 /// Every operation of autograd/ops.h, by name.
 const std::map<std::string, OpRow>& op_rows();
 

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "bomb.h"
+
 namespace retrace::fuzz {
 
 using ModulePtr = std::shared_ptr<Module>;
@@ -123,6 +125,17 @@ class Noise final : public Module {
 
  private:
   ModulePtr copy() const override { return std::make_shared<Noise>(*this); }
+};
+
+/// A bomb.
+class Bomb final : public Module {
+ public:
+  explicit Bomb(Failure failure) : failure_(failure) {}
+  Var forward(const Var& x) override { return bomb(x, failure_); }
+
+ private:
+  ModulePtr copy() const override { return std::make_shared<Bomb>(*this); }
+  Failure failure_;
 };
 
 /// y = e^a x.

@@ -43,8 +43,8 @@ std::string line_of(const ModuleSpec& spec) {
   for (const int child : spec.children)
     arguments.push_back(child < 0 ? std::string("none") : fmt::format("m{}", child));
   for (const double number : spec.numbers) arguments.push_back(fmt::format("{:.6g}", number));
-  return fmt::format("{}({}){}{}", spec.kind, fmt::join(arguments, ", "), spec.evaluation ? " eval" : "",
-                     spec.frozen ? " frozen" : "");
+  return fmt::format("{}({}){}{}{}", spec.kind, fmt::join(arguments, ", "), spec.evaluation ? " eval" : "",
+                     spec.frozen ? " frozen" : "", spec.zero ? " zero" : "");
 }
 
 std::string line_of(const Statement& statement) {
@@ -68,6 +68,9 @@ std::string to_text(const Program& program) {
   const std::pair<bool, const char*> options[] = {
       {program.steps > 1, "several steps"},
       {program.first_step_unused, "the first step without backward"},
+      {program.first_step_fails, "bombs go off in the first step's backward"},
+      {program.guards_replaced, "each guard ends after the next one was made"},
+      {program.optimizer > 0, "an optimizer runs between steps"},
       {program.drop_values, "variables end after their last use"},
       {program.drop_modules, "modules end before backward"},
       {program.autocast, "under Autocast"},

@@ -39,6 +39,7 @@ struct ModuleSpec {
   std::vector<int> children{};  // indices of earlier modules; -1: none
   bool evaluation = false;      // it and all below it
   bool frozen = false;
+  bool zero = false;  // its parameters begin at 0
 };
 
 /// An output of an earlier statement.
@@ -74,6 +75,9 @@ struct Program {
   std::vector<std::vector<Value>> passes{};
   int steps = 1;
   bool first_step_unused = false;       // the first step's tape ends without a backward
+  bool first_step_fails = false;        // the first step's backward fails where it meets a bomb
+  bool guards_replaced = false;         // guards of the same kind end after the next one was made
+  int optimizer = 0;                    // that runs between steps: none, SGD, Adam or RMSprop
   bool reseed_before_backward = false;  // manual_seed between forward and backward
   bool other_thread = false;            // backward runs on another thread
   bool drop_values = false;             // variables end after their last use

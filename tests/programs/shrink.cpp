@@ -51,11 +51,14 @@ class Candidates {
   }
 
   void simpler_options() {
-    if (program_.steps > 1) add([](Program& q) { q.steps = 1, q.first_step_unused = false; });
+    if (program_.steps > 1)
+      add([](Program& q) { q.steps = 1, q.first_step_unused = q.first_step_fails = false; });
     for (bool Program::*option :
          {&Program::reseed_before_backward, &Program::other_thread, &Program::drop_values,
-          &Program::drop_modules, &Program::autocast, &Program::first_step_unused})
+          &Program::drop_modules, &Program::autocast, &Program::first_step_unused, &Program::first_step_fails,
+          &Program::guards_replaced})
       if (program_.*option) add([option](Program& q) { q.*option = false; });
+    if (program_.optimizer > 0) add([](Program& q) { q.optimizer = 0; });
     for (std::size_t p = 0; p < program_.passes.size(); ++p)
       if (program_.passes[p].size() > 1)
         for (std::size_t r = 0; r < program_.passes[p].size(); ++r)
@@ -90,13 +93,15 @@ class Candidates {
       if (!used[m]) continue;
       const ModuleSpec& spec = program_.modules[m];
       if (spec.frozen) add([m](Program& q) { q.modules[m].frozen = false; });
+      if (spec.zero) add([m](Program& q) { q.modules[m].zero = false; });
       if (spec.evaluation) add([m](Program& q) { q.modules[m].evaluation = false; });
       if (spec.kind != "Tanh") add([m](Program& q) { q.modules[m] = {.kind = "Tanh"}; });
       simpler_children(m, spec);
       for (std::size_t n = 0; spec.kind.ends_with("Coupling") && n < 2; ++n)
         if (spec.numbers[n] >= 0) add([m, n](Program& q) { q.modules[m].numbers[n] = -1; });
-      for (std::size_t n = 0; spec.kind == "InvertibleModuleWrapper" && n < 2; ++n)
-        if (spec.numbers[n] != 0) add([m, n](Program& q) { q.modules[m].numbers[n] = 0; });
+      for (const std::size_t n : {0U, 1U, 4U})  // what is kept
+        if (spec.kind == "InvertibleModuleWrapper" && spec.numbers[n] != 0)
+          add([m, n](Program& q) { q.modules[m].numbers[n] = 0; });
     }
   }
 

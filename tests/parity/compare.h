@@ -6,9 +6,11 @@
 #include <cmath>
 #include <vector>
 
+#include "../support/rounding.h"
+
 namespace retrace::test {
 
-/// |a - b| <= atol + rtol |b| everywhere; the defaults are PyTorch's.
+/// |a - b| <= atol + rtol |b| everywhere: what a promise of MemCNN's says. The defaults are PyTorch's.
 inline bool all_close(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8) {
   if (!a.defined() || !b.defined() || !(a.shape() == b.shape())) return false;
   const std::vector<double> u = a.to_vector<double>();
@@ -34,6 +36,16 @@ inline double distance(const Tensor& a, const Tensor& b) {
   for (std::size_t i = 0; i < std::min(u.size(), v.size()); ++i) sum += (u[i] - v[i]) * (u[i] - v[i]);
   return std::sqrt(sum);
 }
+
+/// What a backward pass through rebuilt inputs may change, in roundings of the largest number of a tensor.
+/// Two half steps and a scale round what is rebuilt; two layers, whose sums have 18 products, pass it on and
+/// round in turn.
+inline constexpr double kRebuilt = 40;
+
+/// What two right runs in f64 may differ by, relative to the norm or the largest number of a tensor: a
+/// rounding of 1e-16 for each of some 1e3 operations in a row, which a network magnifies by 1e4 at most. A
+/// wrong mask, scale or random number changes 1e-3 and more.
+inline constexpr double kSameInF64 = 1e-9;
 
 /// The largest |got - wanted| / |wanted| of all gradients. One that is zero in exact arithmetic is measured
 /// against the norm of them all.

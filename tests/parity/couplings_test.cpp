@@ -91,8 +91,8 @@ TEST_CASE("[P03] AffineAdapterNaive: t = f(x), s = exp(t)", "[P03]") {
   const Vars st = naive(Vars{numbers({0, 1, -1, 0.5}, {1, 4})});
   REQUIRE(st.size() == 2);
   CHECK(st[1].value().to_vector<double>() == std::vector<double>{0, 2, -2, 1});
-  CHECK(all_close(st[0].value(),
-                  numbers({1, 7.38905609893065, 0.1353352832366127, 2.718281828459045}, {1, 4}), 1e-15));
+  CHECK(roundings(st[0].value(),
+                  numbers({1, 7.38905609893065, 0.1353352832366127, 2.718281828459045}, {1, 4})) <= 4);
 }
 
 TEST_CASE("[P04] AffineAdapterSigmoid: s from the odd channels, t from the even ones", "[P04]") {
@@ -100,15 +100,14 @@ TEST_CASE("[P04] AffineAdapterSigmoid: s from the odd channels, t from the even 
   SECTION("of a 2-dimensional h") {
     const Vars st = sigmoid(Vars{numbers({5, -2, 6, 0, 7, -1, 8, 1}, {2, 4})});
     REQUIRE(st.size() == 2);
-    CHECK(all_close(st[0].value(),
-                    numbers({0.5, 0.8807970779778823, 0.7310585786300049, 0.9525741268224334}, {2, 2}),
-                    1e-15));
+    CHECK(roundings(st[0].value(),
+                    numbers({0.5, 0.8807970779778823, 0.7310585786300049, 0.9525741268224334}, {2, 2})) <= 4);
     CHECK(bit_equal(st[1].value(), numbers({5, 6, 7, 8}, {2, 2})));
   }
   SECTION("of a 4-dimensional h") {
     const Vars st = sigmoid(Vars{numbers({1, 2, -2, -2, 3, 4, 0, 0}, {1, 4, 1, 2})});
-    CHECK(all_close(st[0].value(), numbers({0.5, 0.5, 0.8807970779778823, 0.8807970779778823}, {1, 2, 1, 2}),
-                    1e-15));
+    CHECK(roundings(st[0].value(),
+                    numbers({0.5, 0.5, 0.8807970779778823, 0.8807970779778823}, {1, 2, 1, 2})) <= 4);
     CHECK(bit_equal(st[1].value(), numbers({1, 2, 3, 4}, {1, 2, 1, 2})));
   }
   SECTION("of a number of channels that is odd") {
@@ -170,7 +169,7 @@ void check_split(std::string_view name, const Shape& shape, int dim, const Coupl
     Tensor x(shape, DType::f64);
     kernel::normal({.seed = 1, .stream = 0}, 0, 1, x);
     const Tensor plain = coupling->forward(x).value();
-    CHECK(all_close(coupling->inverse(plain).value(), x, 1e-12, 1e-12));
+    CHECK(roundings(coupling->inverse(plain).value(), x) <= 20);  // of four half steps
     Tape tape;
     const Var leaf = tape.watch(x);
     const Var y = coupling->forward(leaf);

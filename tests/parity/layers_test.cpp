@@ -10,6 +10,7 @@
 #include <set>
 
 #include "../support/catch.h"
+#include "../support/rounding.h"
 
 using namespace retrace;
 
@@ -20,7 +21,7 @@ TEST_CASE("[P58] cross entropy of equal logits is ln C", "[P58]") {
     const Var logits = tape.watch(Tensor::full({5, 2}, 1, dtype, Tag::activation));
     const Var loss = cross_entropy(logits, labels);
     CHECK(loss.shape() == Shape{});
-    CHECK(loss.value().item() == Approx(std::log(2.0)).epsilon(1e-7));
+    CHECK(test::roundings(loss.value().item(), std::log(2.0), dtype) <= 8);  // a mean of five
     const Tensor ones = Tensor::full({2}, 1, dtype);
     CHECK(cross_entropy(logits, labels, {.weight = ones}).value().item() == loss.value().item());
     const Tensor none = Tensor::zeros({2}, dtype);
@@ -34,7 +35,7 @@ TEST_CASE("[P58] cross entropy is stable", "[P58]") {
     Tape tape;
     const Var logits = tape.watch(Tensor::from<double>({far, 0, 0, far}, {2, 2}).to(DType::f32, Tag::data));
     const Var loss = cross_entropy(logits, Tensor::from<std::int64_t>({1, 1}, {2}));
-    CHECK(loss.value().item() == Approx(far / 2).epsilon(1e-6));
+    CHECK(test::roundings(loss.value().item(), far / 2, DType::f32) <= 4);
     tape.backward(loss);
     CHECK(tape.grad(logits).to_vector<double>() == std::vector<double>{0.5, -0.5, 0, 0});
   }
@@ -53,7 +54,7 @@ TEST_CASE("[P58] top-k accuracy", "[P58]") {
   const Tensor y = Tensor::from(std::span<const std::int64_t>(labels), {kClasses});
   for (std::int64_t k = 1; k <= kClasses; ++k) {
     CHECK(count_correct(x, y, k) == k);
-    CHECK(accuracy(x, y, k) == Approx(static_cast<double>(k) / kClasses));
+    CHECK(accuracy(x, y, k) == static_cast<double>(k) / kClasses);
   }
 }
 

@@ -76,7 +76,7 @@ TEST_CASE("[P26] one coupling in five wrappers, two passes through three inverse
     const Tensors first = two_passes(inverse, kKeepForTwo);
     const Tensors plain = two_passes(inverse, {.disable = true});
     REQUIRE(first.size() == plain.size());
-    for (std::size_t i = 0; i < plain.size(); ++i) CHECK(all_close(first[i], plain[i], 1e-4, 1e-6));
+    for (std::size_t i = 0; i < plain.size(); ++i) CHECK(roundings(first[i], plain[i]) <= kRebuilt);
     for (int repetition = 1; repetition < 5; ++repetition)
       CHECK(bit_equal(two_passes(inverse, kKeepForTwo).back(), first.back()));
   }
@@ -111,7 +111,7 @@ TEST_CASE("[P27] one backward more than num_bwd_passes is an error that names th
         tape.backward(loss, {.retain = true});
         CHECK_FALSE(h.value().storage().released());
         if (pass == 1) once = tape.grad(x).clone(Tag::data);
-        CHECK(all_close(tape.grad(x), (Var(once) * static_cast<double>(pass)).value(), 1e-4, 1e-8));
+        CHECK(roundings(tape.grad(x), (Var(once) * static_cast<double>(pass)).value()) <= kRebuilt);
       }
       CHECK_THROWS_WITH(tape.backward(loss, {.retain = true}),
                         "[InvertibleModuleWrapper] backward may run num_bwd_passes = " +

@@ -57,7 +57,7 @@ TEST_CASE("[P29] with dropout in F and in G, gradients are those of the plain ru
         module->to(DType::f64);
         const Tensor data = uniform(kShape, seed, DType::f64);
         const Tensors plain = gradients_of_step(module, data, {.disable = true}, inverse);
-        CHECK(gradient_error(gradients_of_step(module, data, {}, inverse), plain) < 1e-9);
+        CHECK(gradient_error(gradients_of_step(module, data, {}, inverse), plain) < kSameInF64);
         const Tensors kept =
             gradients_of_step(module, data, {.keep_input = true, .keep_input_inverse = true}, inverse);
         for (std::size_t i = 0; i < plain.size(); ++i) CHECK(bit_equal(kept[i], plain[i]));
@@ -170,7 +170,7 @@ void check_same_as_plain(const std::function<Var(const Var& h, InvertibleModuleW
                          const WrapperOptions& options = {}) {
   for (const Pair pair : kPairs) {
     const Tensors plain = gradients_around(pair, {.disable = true}, f);
-    CHECK(gradient_error(gradients_around(pair, options, f), plain) < 1e-9);
+    CHECK(gradient_error(gradients_around(pair, options, f), plain) < kSameInF64);
   }
 }
 

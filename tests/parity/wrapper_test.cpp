@@ -30,9 +30,9 @@ void check_bytes(const Var& x, bool kept, const Tensor& original) {
   if (kept) CHECK(bit_equal(x.value(), original));
 }
 
-void check_all_close(const Tensors& got, const Tensors& wanted) {
+void check_same_step(const Tensors& got, const Tensors& wanted) {
   REQUIRE(got.size() == wanted.size());
-  for (std::size_t i = 0; i < got.size(); ++i) CHECK(all_close(got[i], wanted[i]));
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(roundings(got[i], wanted[i]) <= kRebuilt);
 }
 
 }  // namespace
@@ -158,7 +158,7 @@ TEST_CASE("[P22] a training step through the wrapper is one through the plain fo
       const Tensors gradients = copies_of_gradients(wrapper);
       const Tensors after = copies_of_parameters(wrapper);
       CHECK_FALSE(all_close(after.front(), before.front()));
-      check_all_close({tape.grad(x), gradients[0], gradients[1], after[0], after[1], gradients[2],
+      check_same_step({tape.grad(x), gradients[0], gradients[1], after[0], after[1], gradients[2],
                        gradients[3], after[2], after[3]},
                       plain);
     }
@@ -253,6 +253,6 @@ TEST_CASE("[P25] a chain of two wrappers takes a step of RMSprop, as the plain c
     const Tensors wrapped = step_of_chain(pair, DType::f64, false);
     const Tensors plain = step_of_chain(pair, DType::f64, true);
     CHECK(bit_equal(wrapped.back(), plain.back()));
-    CHECK(gradient_error(wrapped, plain) < 1e-8);
+    CHECK(gradient_error(wrapped, plain) < 1e8 * unit_roundoff(DType::f64));
   }
 }

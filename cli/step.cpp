@@ -1,4 +1,5 @@
 #include <retrace/autograd/ops.h>
+#include <retrace/cli/finite.h>
 #include <retrace/cli/step.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/memory.h>
@@ -56,6 +57,14 @@ StepResult run(Module& network, const Batch& batch, std::int64_t number, const C
 }  // namespace
 
 Device device_of(Module& network) { return network.parameters().front()->value().device(); }
+
+void check_parameters(Module& network, std::int64_t number) {
+  std::vector<Named<Tensor>> values;
+  for (const auto& [name, parameter] : network.named_parameters())
+    values.emplace_back(name, parameter->value());
+  if (const auto name = first_not_finite(values))
+    fail<DivergedError>("train", "the parameters must be finite, but after step {} {} is not", number, *name);
+}
 
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,
                             const StepExtras& extras) {

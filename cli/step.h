@@ -41,6 +41,9 @@ struct StepExtras {
   GradScaler* scaler = nullptr;        ///< scales the loss
 };
 
+/// Throws DivergedError, naming the parameter, unless all are finite after step `number`.
+void check_parameters(Module& network, std::int64_t number);
+
 /// Forward, loss and backward; the gradients are left in the parameters. Throws DivergedError naming step
 /// `number` when the loss is not finite, before anything is changed but running statistics.
 StepResult forward_backward(Module& network, const Batch& batch, std::int64_t number,

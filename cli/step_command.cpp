@@ -38,6 +38,7 @@ class Steps {
         add_gradients();
       }
       optimizer_->step();
+      check_parameters(network_, number);
       optimizer_->zero_grad();
     }
     add_state();

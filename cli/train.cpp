@@ -46,14 +46,6 @@ std::optional<DType> autocast_of(const TrainOptions& options) {
 
 bool scales_loss(const TrainOptions& options) { return autocast_of(options) == DType::f16; }
 
-void check_parameters(Module& network, std::int64_t number) {
-  std::vector<Named<Tensor>> values;
-  for (const auto& [name, parameter] : network.named_parameters())
-    values.emplace_back(name, parameter->value());
-  if (const auto name = first_not_finite(values))
-    fail<DivergedError>("train", "the parameters must be finite, but after step {} {} is not", number, *name);
-}
-
 Batch first_of(Loader& loader) {
   loader.start_epoch(0);
   return *loader.next();

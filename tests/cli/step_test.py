@@ -147,6 +147,9 @@ class Wrong(Steps):
     def test_a_loss_that_is_not_finite(self):
         self.refuses("[train] the loss must be finite, got ", "--lr", "1e30", "--steps", 4)
 
+    def test_parameters_that_are_not_finite(self):
+        self.refuses("[train] the parameters must be finite, but after step 1 conv1.weight is not\n", "--lr", "1e300")
+
     def test_use(self):
         self.fails(2, "[network] the name must be one of", *self.command(network=["--network", "revnet39"]))
         self.fails(2, "--lr: must be at least 0, got -1", *self.command("--lr", "-1"))

@@ -6,8 +6,10 @@
 #include <limits>
 
 #include "../support/catch.h"
+#include "../support/rounding.h"
 
 using namespace retrace;
+using test::roundings;
 
 namespace {
 
@@ -16,11 +18,9 @@ void check_at(Module& module, const std::vector<double>& y, const std::vector<do
   Tape tape;
   const Var x = tape.watch(Tensor::from<double>({-2, 0, 3}, {3}));
   const Var result = module(x);
-  for (std::size_t i = 0; i < 3; ++i)
-    CHECK(result.value().to_vector<double>()[i] == Approx(y[i]).margin(1e-12));
+  CHECK(roundings(result.value(), y) <= 10);
   tape.backward(result, Tensor::full({3}, 1, DType::f64));
-  for (std::size_t i = 0; i < 3; ++i)
-    CHECK(tape.grad(x).to_vector<double>()[i] == Approx(dx[i]).margin(1e-12));
+  CHECK(roundings(tape.grad(x), dx) <= 30);  // 15 decimals of a table are 18 roundings of 0.25
 }
 
 }  // namespace

@@ -7,6 +7,7 @@ import program
 from program import SMALL, read_safetensors, write_safetensors
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 2e-4
+U, U_F32 = 2**-53, 2**-24  # one rounding in f64 and in f32
 N, C, SIZE, CLASSES = 4, 1, 8, 10
 
 
@@ -60,13 +61,13 @@ class Written(Steps):
         rows = [got["logits"][i * CLASSES:(i + 1) * CLASSES] for i in range(N)]
         softmax = [[math.exp(v) / sum(map(math.exp, row)) for v in row] for row in rows]
         labels = [3, 1, 4, 1]
-        self.assertAlmostEqual(got["loss"][0], -sum(math.log(p[t]) for p, t in zip(softmax, labels)) / N, delta=1e-12)
+        self.assertAlmostEqual(got["loss"][0], -sum(math.log(p[t]) for p, t in zip(softmax, labels)) / N, delta=40 * U)
         for c in range(CLASSES):  # of the last bias: mean over the batch of softmax - onehot
             expected = sum(p[c] - (t == c) for p, t in zip(softmax, labels)) / N
-            self.assertAlmostEqual(got["grad.fc.bias"][c], expected, delta=1e-12)
+            self.assertAlmostEqual(got["grad.fc.bias"][c], expected, delta=20 * U)
         for name in (n.removeprefix("param.") for n in got if n.startswith("param.")):
             for old, gradient, new in zip(before[name][2], got[f"grad.{name}"], got[f"param.{name}"]):
-                self.assertAlmostEqual(new, old - LR * (gradient + WEIGHT_DECAY * old), delta=1e-14)
+                self.assertAlmostEqual(new, old - LR * (gradient + WEIGHT_DECAY * old), delta=4 * U)  # of numbers below 1
 
     def test_f32_weights_widen_exactly(self):
         before = read_safetensors(self.weights)[0]
@@ -81,7 +82,7 @@ class Written(Steps):
         for other in others:
             for name, numbers in stored.items():
                 for a, b in zip(numbers, other[name]):
-                    self.assertAlmostEqual(a, b, delta=1e-9, msg=name)
+                    self.assertAlmostEqual(a, b, delta=1e4 * U, msg=name)  # three steps of some hundred operations in a row
 
     def test_a_batch_for_each_step(self):
         once = self.step("--steps", 2)
@@ -98,7 +99,7 @@ class Written(Steps):
         self.write_batch({"images": ("F64", [N, C, SIZE, SIZE], images()), "labels": ("I64", [N], [3, 1, 4, 1])})
         wide = self.step("--dtype", "f64")
         self.assertNotEqual(narrow["loss"], wide["loss"])
-        self.assertAlmostEqual(narrow["loss"][0], wide["loss"][0], delta=1e-5)
+        self.assertAlmostEqual(narrow["loss"][0], wide["loss"][0], delta=10 * U_F32)  # of the images
 
 
 class Wrong(Steps):

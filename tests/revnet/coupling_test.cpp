@@ -34,7 +34,7 @@ void check_directions(InvertibleModule& module, const Shape& shape) {
   CHECK(y.shape() == x.shape());
   Tape tape;
   CHECK(module.forward(tape.watch(x)).value().to_vector<double>() == y.to_vector<double>());
-  CHECK(relative_error(module.inverse(tape.watch(y)).value(), x) < 1e-12);
+  CHECK(roundings(module.inverse(tape.watch(y)).value(), x) <= kRebuilt);
   CHECK(module.inverse(tape.watch(y)).value().to_vector<double>() ==
         module.retreat({y}).front().to_vector<double>());
 }
@@ -65,7 +65,7 @@ TEST_CASE("an affine coupling is its formula", "[coupling]") {
   const Var y1 = exp(t1) * x1 + t1;
   const Var t2 = G->forward(y1);
   const Var y2 = exp(t2) * x2 + t2;
-  CHECK(relative_error(coupling.forward(x).value(), concatenate({y1, y2}, 1).value()) < 1e-15);
+  CHECK(roundings(coupling.forward(x).value(), concatenate({y1, y2}, 1).value()) <= 4);
 }
 
 TEST_CASE("couplings compute the same on a tape and in place, and invert", "[coupling]") {
@@ -80,7 +80,7 @@ TEST_CASE("a coupling takes its two streams, too", "[coupling]") {
   const Vars y = coupling->forward_all({x1, x2});
   CHECK(concatenate(y, 1).value().to_vector<double>() == coupling->forward(x).value().to_vector<double>());
   const Vars back = coupling->inverse_all(y);
-  CHECK(relative_error(back[0].value(), x1) < 1e-12);
+  CHECK(roundings(back[0].value(), x1) <= kRebuilt);
 }
 
 namespace {
@@ -127,9 +127,11 @@ TEST_CASE("all implementations draw the same masks and leave the same running st
         INFO(name << (inverse ? " inverse " : " forward ") << implementation);
         const Step other = step(name, implementation, inverse);
         CHECK(other.y.to_vector<double>() == formula.y.to_vector<double>());
-        CHECK(relative_error(other.dx, formula.dx) <= (implementation == 0 ? 0 : 1e-12));
+        CHECK(roundings(other.dx, formula.dx) <= (implementation == 0 ? 0 : kRebuilt));
+        // The gradients in front of a batch norm are what is left when the means of 18 numbers are taken
+        // away.
         for (std::size_t i = 0; i < formula.gradients.size(); ++i)
-          CHECK(relative_error(other.gradients[i].second, formula.gradients[i].second) < 1e-12);
+          CHECK(roundings(other.gradients[i].second, formula.gradients[i].second) <= 10 * kRebuilt);
         for (std::size_t i = 0; i < formula.buffers.size(); ++i)
           CHECK(other.buffers[i].to_vector<double>() == formula.buffers[i].to_vector<double>());
       }

@@ -69,7 +69,7 @@ TEST_CASE("a correct module is invertible at the defaults, whatever its rounding
       REQUIRE(report.worst_error > 1e-6);
       CHECK(report.rounding);
       REQUIRE(report.worst_error_f64);
-      CHECK(*report.worst_error_f64 < 1e-12);
+      CHECK(*report.worst_error_f64 <= 1e4 * unit_roundoff(DType::f64));  // a coupling magnifies 4 times
       REQUIRE_FALSE(report.warnings.empty());
       CHECK(report.warnings.front().find("by rounding: in f64 by ") != std::string::npos);
     }

@@ -13,6 +13,8 @@
 #include <memory>
 #include <string>
 
+#include "../support/rounding.h"
+
 namespace retrace::test {
 
 /// x -> tanh(linear(x)) with optional dropout, in f64.
@@ -87,6 +89,11 @@ inline double relative_error(const Tensor& a, const Tensor& b) {
   }
   return scale > 0 ? error / scale : error;
 }
+
+/// What a backward pass through rebuilt inputs may change, in roundings of the largest number: each half step
+/// rounds twice what it rebuilds, each layer has some ten operations, and a chain here has up to five of
+/// them. A wrong mask, scale or random number changes 1e13.
+inline constexpr double kRebuilt = 100;
 
 /// The gradients of all parameters, by name; undefined where there is none.
 inline std::vector<Named<Tensor>> gradients(Module& module) {

@@ -19,9 +19,6 @@ using namespace retrace::test;
 namespace {
 
 const Shape kShape{3, 4};
-// Gradients of a rebuilt input differ from the stored run's by the rounding of a few additions in f64, which
-// the derivatives of these small modules do not enlarge by more than some hundred.
-constexpr double kRounding = 1e-12;
 
 std::shared_ptr<Module> with_dropout(std::int64_t in = 2, std::int64_t out = 2) {
   auto linear = std::make_shared<Linear>(in, out);
@@ -50,7 +47,7 @@ Tensors step(Module& module, const Function& forward, const std::function<void()
 double error(const Tensors& a, const Tensors& b) {
   REQUIRE(a.size() == b.size());
   double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, relative_error(a[i], b[i]));
+  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, roundings(a[i], b[i]));
   return worst;
 }
 
@@ -88,7 +85,7 @@ void check_every_way(const std::shared_ptr<InvertibleModule>& module,
     const Tensors expected = step(*module, plain, between);
     CHECK(error(step(
                     *module, [&](const Var& x) { return way.run(module, x); }, between),
-                expected) < kRounding);
+                expected) <= kRebuilt);
   }
 }
 
@@ -103,7 +100,7 @@ TEST_CASE("one module may be both F and G", "[replay]") {
     const auto coupling = std::make_shared<AdditiveCoupling>(
         m, m, CouplingOptions{.implementation_fwd = implementation, .implementation_bwd = implementation});
     const Tensors expected = step(*m, [&](const Var& x) { return AdditiveCoupling(m, m)(x); });
-    CHECK(error(step(*m, [&](const Var& x) { return (*coupling)(x); }), expected) < kRounding);
+    CHECK(error(step(*m, [&](const Var& x) { return (*coupling)(x); }), expected) <= kRebuilt);
   }
 }
 
@@ -132,7 +129,7 @@ TEST_CASE("one module may be F of one wrapper and G of another", "[replay]") {
         std::make_shared<InvertibleModuleWrapper>(first, WrapperOptions{.disable = disable}),
         std::make_shared<InvertibleModuleWrapper>(second, WrapperOptions{.disable = disable}));
     CHECK(error(step(all, [&](const Var& x) { return (*wrapped)(x); }),
-                step(all, [&](const Var& x) { return all(x); })) < kRounding);
+                step(all, [&](const Var& x) { return all(x); })) <= kRebuilt);
   }
 }
 
@@ -197,7 +194,7 @@ TEST_CASE("two forwards of one tape may have a seed each", "[replay]") {
       return first + wrapper(x * 1.0);
     };
   };
-  CHECK(error(step(*module, forward(false)), step(*module, forward(true))) < kRounding);
+  CHECK(error(step(*module, forward(false)), step(*module, forward(true))) <= kRebuilt);
 }
 
 TEST_CASE("backward on another thread draws the forward's numbers", "[replay]") {
@@ -215,8 +212,8 @@ TEST_CASE("backward on another thread draws the forward's numbers", "[replay]") 
     return tape.grad(x);
   };
   const Tensor expected = on_thread([&](const Var& x) { return (*module)(x); });
-  CHECK(relative_error(on_thread([&](const Var& x) { return InvertibleModuleWrapper(module)(x); }),
-                       expected) < kRounding);
+  CHECK(roundings(on_thread([&](const Var& x) { return InvertibleModuleWrapper(module)(x); }), expected) <=
+        kRebuilt);
   CHECK(bit_equal(on_thread([&](const Var& x) { return checkpoint(module, x); }), expected));
 }
 
@@ -315,7 +312,7 @@ TEST_CASE("where nothing tells which draw of the forward an inverse repeats, it 
   const auto named = std::make_shared<Twice>(with_dropout(), true);
   const auto plain = on_streams([&](const Vars& x) { return (*named)(x); });
   const auto reversible = on_streams([&](const Vars& x) { return InvertibleModuleWrapper(named)(x); });
-  CHECK(error(step(*named, reversible), step(*named, plain)) < kRounding);
+  CHECK(error(step(*named, reversible), step(*named, plain)) <= kRebuilt);
 
   const auto unnamed = std::make_shared<Twice>(with_dropout(), false);
   const auto run = [&] {
@@ -328,7 +325,7 @@ TEST_CASE("where nothing tells which draw of the forward an inverse repeats, it 
       "'m.1' draws twice; use a clone of the module, or a Scope of its own for each use");
   const auto dry = std::make_shared<Twice>(std::make_shared<Layer>(2, 2), false);  // draws nothing
   CHECK(error(step(*dry, on_streams([&](const Vars& x) { return InvertibleModuleWrapper(dry)(x); })),
-              step(*dry, on_streams([&](const Vars& x) { return (*dry)(x); }))) < kRounding);
+              step(*dry, on_streams([&](const Vars& x) { return (*dry)(x); }))) <= kRebuilt);
 }
 
 TEST_CASE("an inverse that draws under other names than its forward is an error", "[replay]") {

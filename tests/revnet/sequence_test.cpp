@@ -50,11 +50,11 @@ TEST_CASE("a sequence gives the same numbers stored, checkpointed and reversed, 
       const Step checkpointed = step(*sequence, [&](const Var& x) { return checkpoint(sequence, x); });
       CHECK(reversed.y.to_vector<double>() == stored.y.to_vector<double>());
       CHECK(checkpointed.dx.to_vector<double>() == stored.dx.to_vector<double>());
-      CHECK(relative_error(reversed.dx, stored.dx) < 1e-12);
+      CHECK(roundings(reversed.dx, stored.dx) <= kRebuilt);
       for (std::size_t i = 0; i < stored.gradients.size(); ++i) {
         CHECK(checkpointed.gradients[i].second.to_vector<double>() ==
               stored.gradients[i].second.to_vector<double>());
-        CHECK(relative_error(reversed.gradients[i].second, stored.gradients[i].second) < 1e-12);
+        CHECK(roundings(reversed.gradients[i].second, stored.gradients[i].second) <= kRebuilt);
       }
     }
   }
@@ -65,9 +65,9 @@ TEST_CASE("the inverse of a sequence trains, too", "[sequence]") {
   const Step stored = step(*sequence, [&](const Var& x) { return sequence->inverse(x); });
   const Step reversed =
       step(*sequence, [&](const Var& x) { return InvertibleModuleWrapper(sequence).inverse(x); });
-  CHECK(relative_error(reversed.dx, stored.dx) < 1e-12);
+  CHECK(roundings(reversed.dx, stored.dx) <= kRebuilt);
   for (std::size_t i = 0; i < stored.gradients.size(); ++i)
-    CHECK(relative_error(reversed.gradients[i].second, stored.gradients[i].second) < 1e-12);
+    CHECK(roundings(reversed.gradients[i].second, stored.gradients[i].second) <= kRebuilt);
 }
 
 TEST_CASE("streams that somebody holds are not overwritten", "[sequence]") {
@@ -78,8 +78,8 @@ TEST_CASE("streams that somebody holds are not overwritten", "[sequence]") {
   const Tensors y = sequence->advance({x1, x2});
   CHECK(x1.to_vector<double>() == before);
   const Tensors x = sequence->retreat(y);
-  CHECK(relative_error(x[0], x1) < 1e-12);
-  CHECK(relative_error(x[1], x2) < 1e-12);
+  CHECK(roundings(x[0], x1) <= kRebuilt);
+  CHECK(roundings(x[1], x2) <= kRebuilt);
 }
 
 TEST_CASE("one fingerprint of random numbers serves a whole sequence, whose masks differ from block to block",

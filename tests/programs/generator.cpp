@@ -23,6 +23,7 @@ class Generator final : public Source {
  public:
   explicit Generator(std::uint64_t seed) : random_(seed), modules_(program_, random_) {
     program_.seed = seed;
+    program_.zeros = random_.chance(0.15);
   }
 
   Program make() {
@@ -145,7 +146,9 @@ class Generator final : public Source {
     if (!x) return;
     const Shape half = find(*x).var.shape();
     const std::optional<Value> y = value([&](const Shape& shape) { return shape == half; });
-    Statement statement{.kind = "call", .inputs = {*x, *y == *x && random_.chance(0.7) ? input(half) : *y}};
+    // a wrapper around one stream would release the other
+    const bool shared = find(*x).var.value().shares_storage(find(*y).var.value());
+    Statement statement{.kind = "call", .inputs = {*x, shared ? input(half) : *y}};
     const double kind = random_.unit();
     if (kind < 0.3)
       statement.kind = "inverse";

@@ -27,11 +27,12 @@ int ModuleGenerator::add(std::string kind, std::vector<double> numbers, std::vec
                               .children = std::move(children),
                               .evaluation = random_.chance(0.05),
                               .frozen = random_.chance(0.05),
-                              .zero = zeros_ && random_.chance(0.2)});
+                              .zero = program_.zeros && random_.chance(0.1)});
   return static_cast<int>(program_.modules.size()) - 1;
 }
 
 int ModuleGenerator::activation() {
+  if (program_.zeros && random_.chance(0.4)) return add("ReLU");
   switch (random_.integer(0, 8)) {
     case 0:
       return add("ReLU");
@@ -236,8 +237,10 @@ int ModuleGenerator::wrapper(const Shape& shape, int depth) {
 
 int ModuleGenerator::wrap(int fn) {
   const double preserve = draws(fn) || random_.chance(0.7) ? 1 : 0;
-  return add("InvertibleModuleWrapper",
-             {flag(0.2), flag(0.2), number(random_.integer(2, 4)), preserve, flag(0.3)}, {fn});
+  return add(
+      "InvertibleModuleWrapper",
+      {flag(0.2), flag(0.2), number(random_.integer(2, 4)), preserve, flag(program_.zeros ? 0.7 : 0.3)},
+      {fn});
 }
 
 int ModuleGenerator::two_streams(const Shape& half, int depth) {

@@ -10,8 +10,7 @@ namespace retrace::fuzz {
 /// Adds random modules to a program. Some of those that are there are used once more.
 class ModuleGenerator {
  public:
-  ModuleGenerator(Program& program, Random& random)
-      : program_(program), random_(random), zeros_(random.chance(0.15)) {}
+  ModuleGenerator(Program& program, Random& random) : program_(program), random_(random) {}
 
   /// A module from x: `shape` to a result of the same shape.
   int preserving(const Shape& shape, int depth = 0);
@@ -56,7 +55,6 @@ class ModuleGenerator {
 
   Program& program_;
   Random& random_;
-  bool zeros_;  // some modules begin at 0
   std::vector<Made> made_{};
 };
 

@@ -66,6 +66,7 @@ std::string to_text(const Program& program) {
   for (std::size_t m = 0; m < program.modules.size(); ++m)
     if (used[m]) text += fmt::format("  m{} = {}\n", m, line_of(program.modules[m]));
   const std::pair<bool, const char*> options[] = {
+      {program.zeros, "half of the inputs' elements are 0"},
       {program.steps > 1, "several steps"},
       {program.first_step_unused, "the first step without backward"},
       {program.first_step_fails, "bombs go off in the first step's backward"},

@@ -73,6 +73,7 @@ struct Program {
   std::vector<Statement> statements{};
   /// One entry for each backward: its roots. All but the last one retain the tape.
   std::vector<std::vector<Value>> passes{};
+  bool zeros = false;  // half of the inputs' elements are 0, where ReLU has its kink, and some weights
   int steps = 1;
   bool first_step_unused = false;       // the first step's tape ends without a backward
   bool first_step_fails = false;        // the first step's backward fails where it meets a bomb

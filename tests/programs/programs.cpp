@@ -122,6 +122,10 @@ int run(const Options& options) {
     const Verdict verdict = isolated([seed] { return check_made(seed); });
     gradients += verdict.gradients_checked ? 1 : 0;
     differences += verdict.differences_checked ? 1 : 0;
+    if ((count + 1) % 1000 == 0) {
+      fmt::print("{} programs in {:.0f} s\n", count + 1, seconds());
+      std::fflush(stdout);
+    }
     if (verdict.kind.empty()) continue;
     ++findings;
     report(options, k, verdict);

@@ -56,7 +56,7 @@ class Candidates {
     for (bool Program::*option :
          {&Program::reseed_before_backward, &Program::other_thread, &Program::drop_values,
           &Program::drop_modules, &Program::autocast, &Program::first_step_unused, &Program::first_step_fails,
-          &Program::guards_replaced})
+          &Program::guards_replaced, &Program::zeros})
       if (program_.*option) add([option](Program& q) { q.*option = false; });
     if (program_.optimizer > 0) add([](Program& q) { q.optimizer = 0; });
     for (std::size_t p = 0; p < program_.passes.size(); ++p)

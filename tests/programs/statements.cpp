@@ -30,7 +30,10 @@ Tensor make_input(const Program& program, std::size_t statement) {
                                     program.statements[statement].numbers.end());
   Tensor x(Shape(extents), DType::f64, Tag::data);
   Random random(combine(program.seed, 1000 + statement));
-  for (double& value : x.mutable_values<double>()) value = random.uniform(-1, 1);
+  for (double& value : x.mutable_values<double>()) {
+    value = random.uniform(-1, 1);
+    if (program.zeros && random.chance(0.5)) value = 0;
+  }
   return x;
 }
 
@@ -56,7 +59,7 @@ Vars run_statement(const Statement& statement, Vars inputs, const Modules& modul
 }
 
 bool has_true_derivative(const Program& program) {
-  if (writes_parameters(program)) return false;
+  if (writes_parameters(program) || program.zeros) return false;
   const std::vector<bool> used = used_modules(program);
   for (std::size_t m = 0; m < used.size(); ++m) {
     const ModuleSpec& spec = program.modules[m];

@@ -4,8 +4,10 @@
 #include <limits>
 
 #include "../support/catch.h"
+#include "../support/rounding.h"
 
 using namespace retrace;
+using test::roundings;
 
 namespace {
 
@@ -34,7 +36,8 @@ TEST_CASE("the learning rate falls as a cosine", "[lr_schedule]") {
   const std::vector<double> expected = {0.5,    0.4698557158514987, 0.3875, 0.275,
                                         0.1625, 0.0801442841485013, 0.05};
   const std::vector<double> got = rates(CosineLR{.lr = 0.5, .steps = 6, .min_lr = 0.05}, 7);
-  for (std::size_t step = 0; step < 7; ++step) CHECK(got[step] == Approx(expected[step]).epsilon(1e-14));
+  for (std::size_t step = 0; step < 7; ++step)
+    CHECK(roundings(got[step], expected[step], DType::f64) <= 16);  // of a sum as large as 0.5
   CHECK(CosineLR{.lr = 0.5, .steps = 6, .min_lr = 0.05}(1000) == 0.05);
 }
 
@@ -49,7 +52,7 @@ TEST_CASE("the learning rate rises before it falls", "[lr_schedule]") {
   const std::vector<double> cosine = rates(CosineLR{.lr = 2, .steps = 3, .warmup = 1, .min_lr = 1}, 4);
   CHECK(cosine[0] == 1);
   CHECK(cosine[1] == 2);
-  CHECK(cosine[2] == Approx(1.5));
+  CHECK(roundings(cosine[2], 1.5, DType::f64) <= 4);
   CHECK(cosine[3] == 1);
   CHECK(rates(CosineLR{.lr = 1, .steps = 2, .warmup = 3}, 4) == std::vector<double>{0.25, 0.5, 0.75, 0});
   CHECK(rates(StepLR{.lr = 1, .step_size = 2, .gamma = 0.5, .warmup = 3}, 5) ==

@@ -3,8 +3,10 @@
 #include <retrace/nn/module.h>
 
 #include "../support/catch.h"
+#include "../support/rounding.h"
 
 using namespace retrace;
+using test::roundings;
 
 namespace {
 
@@ -256,7 +258,7 @@ TEST_CASE("modules with several inputs, and none", "[module]") {
                     "x2}); one that takes one tensor must override forward");
 
   Layer layer;
-  CHECK(layer(Vars{a}).front().value().item() == Approx(std::tanh(1.0)));
+  CHECK(roundings(layer(Vars{a}).front().value().item(), std::tanh(1.0), DType::f32) <= 8);
   CHECK_THROWS_AS(layer(Vars{a, b}), ArgumentError);
   CHECK_THROWS_WITH(layer(Vars{a, b}), "[module] this module takes 1 input, got 2");
 }

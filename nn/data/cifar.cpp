@@ -2,6 +2,7 @@
 #include <retrace/core/scope.h>
 #include <retrace/nn/data/cifar.h>
 #include <retrace/nn/data/input_file.h>
+#include <retrace/nn/file_kind.h>
 
 #include <algorithm>
 #include <array>
@@ -56,20 +57,29 @@ struct Part {
   std::int64_t records;
 };
 
+/// For an error about a file of another size: what it looks like.
+std::string looks_like(std::string_view op, const fs::path& path) {
+  std::array<std::uint8_t, 64> first{};
+  const std::size_t found = detail::InputFile(op, path).read(first);
+  return detail::looks_like(std::string_view(reinterpret_cast<const char*>(first.data()), found));
+}
+
 Part check_part(const Layout& layout, const fs::path& path, Split split) {
   const std::int64_t bytes = detail::file_bytes(layout.op, path);
   const std::int64_t record = layout.record_bytes();
   if (split == Split::train) {
     if (bytes != layout.train_records * record)
-      fail<FormatError>(layout.op, "{} must be {} bytes ({} records of {}), got {}", path.string(),
-                        layout.train_records * record, layout.train_records, record, bytes);
+      fail<FormatError>(layout.op, "{} must be {} bytes ({} records of {}), got {}{}", path.string(),
+                        layout.train_records * record, layout.train_records, record, bytes,
+                        looks_like(layout.op, path));
     return {path, layout.train_records};
   }
   const std::int64_t records =
       std::clamp<std::int64_t>((bytes + record - 1) / record, 1, layout.test_records);
   if (bytes != records * record)
-    fail<FormatError>(layout.op, "{} must be {} bytes ({} records of {}, at most {}), got {}", path.string(),
-                      records * record, records, record, layout.test_records, bytes);
+    fail<FormatError>(layout.op, "{} must be {} bytes ({} records of {}, at most {}), got {}{}",
+                      path.string(), records * record, records, record, layout.test_records, bytes,
+                      looks_like(layout.op, path));
   return {path, records};
 }
 

@@ -158,6 +158,18 @@ TEST_CASE("CIFAR: a file of another size is an error", "[data][cifar]") {
   CHECK(test_error(6145) == file + " must be 6146 bytes (2 records of 3073, at most 10000), got 6145");
   CHECK(test_error(30733073) ==
         file + " must be 30730000 bytes (10000 records of 3073, at most 10000), got 30733073");
+
+  const std::string html = "<!DOCTYPE html>";
+  test::write_file(folder.file("test_batch.bin"), Bytes(html.begin(), html.end()));
+  CHECK(text_of<FormatError>([&] { cifar10(folder.path(), Split::test); }) ==
+        file +
+            " must be 3073 bytes (1 records of 3073, at most 10000), got 15; it looks like an HTML page, "
+            "perhaps of a failed "
+            "download");
+  const Bytes gzip = {0x1f, 0x8b, 8, 0};
+  test::write_file(folder.file("data_batch_2.bin"), gzip);
+  CHECK(text_of<FormatError>([&] { cifar10(folder.path(), Split::train); }) ==
+        wanted + "4; it looks like gzip-compressed; gunzip unpacks it");
 }
 
 TEST_CASE("CIFAR: a label outside the classes is an error", "[data][cifar]") {

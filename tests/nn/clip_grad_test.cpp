@@ -6,8 +6,10 @@
 #include <limits>
 
 #include "../support/catch.h"
+#include "../support/rounding.h"
 
 using namespace retrace;
+using test::roundings;
 
 namespace {
 
@@ -33,9 +35,8 @@ TEST_CASE("gradients are scaled to a norm as one vector", "[clip_grad]") {
 
   CHECK(clip_grad_norm({&a, &b, &none}, 3.5) == 7);
   const double scale = 3.5 / (7 + 1e-6);
-  CHECK(a.grad().to_vector<double>()[0] == Approx(2 * scale).epsilon(1e-15));
-  CHECK(a.grad().to_vector<double>()[1] == Approx(-3 * scale).epsilon(1e-15));
-  CHECK(b.grad().to_vector<double>()[0] == Approx(6 * scale).epsilon(1e-6));
+  CHECK(roundings(a.grad(), {2 * scale, -3 * scale}) <= 4);
+  CHECK(roundings(b.grad().item(), 6 * scale, DType::f32) <= 4);
   CHECK_FALSE(none.has_grad());
   CHECK(clip_grad_norm({&none}, 1) == 0);
 }
@@ -68,7 +69,9 @@ TEST_CASE("the norm does not depend on the number of threads", "[clip_grad]") {
   set_num_threads(2);
   CHECK(clip_grad_norm({&p}, 100) == one);
   set_num_threads(before);
-  CHECK(one == Approx(1.2825401).epsilon(1e-5));  // sqrt(pi^2 / 6 - 1 / 40003)
+  double squares = 0;
+  for (std::size_t i = values.size(); i-- > 0;) squares += static_cast<double>(values[i]) * values[i];
+  CHECK(roundings(one, std::sqrt(squares), DType::f64) <= 4 * std::sqrt(40'003.0));  // sums in f64
 }
 
 TEST_CASE("limits and gradients that cannot be used", "[clip_grad]") {
@@ -91,13 +94,13 @@ TEST_CASE("no square of a gradient overflows or underflows", "[clip_grad]") {
     CAPTURE(unit);
     WithGrad p({3 * unit, 0});
     WithGrad q({-4 * unit});
-    CHECK(clip_grad_norm({&p, &q}, 1e300) == Approx(5 * unit).epsilon(1e-15));
+    CHECK(roundings(clip_grad_norm({&p, &q}, 1e300), 5 * unit, DType::f64) <= 6);
   }
   WithGrad p({3e200});
   WithGrad q({4e200});
   clip_grad_norm({&p, &q}, 1);
-  CHECK(p.grad().item() == Approx(0.6).epsilon(1e-15));
-  CHECK(q.grad().item() == Approx(0.8).epsilon(1e-15));
+  CHECK(roundings(p.grad().item(), 0.6, DType::f64) <= 8);
+  CHECK(roundings(q.grad().item(), 0.8, DType::f64) <= 8);
   WithGrad zero({0, 0});
   CHECK(clip_grad_norm({&zero}, 1) == 0);
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "../support/catch.h"
+#include "../support/rounding.h"
 #include "../support/throws.h"
 
 using namespace retrace;
@@ -20,9 +21,7 @@ Names names_of(Module& module) {
 }
 
 void check_values(const Var& y, const std::vector<double>& expected) {
-  const auto values = y.value().to_vector<double>();
-  REQUIRE(values.size() == expected.size());
-  for (std::size_t i = 0; i < values.size(); ++i) CHECK(values[i] == Approx(expected[i]).margin(1e-5));
+  CHECK(roundings(y.value(), expected) <= 8);
 }
 
 }  // namespace
@@ -42,7 +41,7 @@ TEST_CASE("a layer norm normalises each sample", "[group_norm]") {
 
   tape.backward(y, Tensor::full({2, 4}, 1, DType::f32));
   CHECK(norm.bias().grad().to_vector<float>() == std::vector<float>{2, 2, 2, 2});
-  CHECK(norm.weight().grad().to_vector<double>()[0] == Approx(-3 * rstd));
+  CHECK(roundings(norm.weight().grad().to_vector<double>()[0], -3 * rstd, DType::f32) <= 6);
   norm.eval();
   check_values(norm(x), {-3 * rstd, -rstd, rstd, 3 * rstd + 10, 0, 0, 0, 10});
 }
@@ -68,7 +67,8 @@ TEST_CASE("a group norm normalises groups of channels", "[group_norm]") {
   CHECK(names_of(plain).empty());
   GroupNorm unbiased(1, 2, {.bias = false});
   CHECK(names_of(unbiased) == Names{"weight"});
-  check_values(unbiased(Var(Tensor::from<float>({1, 3}, {1, 2}))), {-1, 1});
+  const double rstd = 1 / std::sqrt(1 + 1e-5);
+  check_values(unbiased(Var(Tensor::from<float>({1, 3}, {1, 2}))), {-rstd, rstd});
   norm.to(DType::f64);
   CHECK(norm(Var(x.to(DType::f64, Tag::data))).dtype() == DType::f64);
 }

@@ -100,7 +100,7 @@ extern constinit Kernel<void(const Tensor& logits, const Tensor& labels, const T
     cross_entropy_backward;
 
 /// loss = (x - y)^2 / divisor, element by element, or the sum of these where loss is a scalar; sums run in
-/// double. core/cpu/loss.cpp.
+/// double. Defined in core/cpu/loss.cpp.
 extern constinit Kernel<void(const Tensor& x, const Tensor& y, double divisor, Tensor& loss)> mse_loss;
 /// dx = 2 (x - y) dloss / divisor, where dloss has x's shape or is a scalar.
 extern constinit Kernel<void(const Tensor& x, const Tensor& y, double divisor, const Tensor& dloss,
@@ -108,7 +108,7 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& y, double divisor, c
     mse_loss_backward;
 
 /// y = -pos_weight target log sigmoid(x) - (1 - target) log(1 - sigmoid(x)); all of one shape, pos_weight may
-/// be undefined. core/cpu/loss.cpp.
+/// be undefined. Defined in core/cpu/loss.cpp.
 extern constinit Kernel<void(const Tensor& x, const Tensor& target, const Tensor& pos_weight, Tensor& y)>
     bce_with_logits;
 /// dx = dy (sigmoid(x) (1 + (pos_weight - 1) target) - pos_weight target).
@@ -199,8 +199,8 @@ extern constinit Kernel<void(const Tensor& x, const Tensor& mean, const Tensor& 
 extern constinit Kernel<void(const Tensor& var, double eps, Tensor& rstd)> batch_norm_rstd;
 /// With `training`, dx includes the way through the batch's statistics. Undefined results are not computed; x
 /// may be undefined when neither dgamma nor (in training) dx is asked for, gamma when dx is not. `mask` is
-/// that of the ReLU behind the batch norm, undefined without one; dx may be dy. With a residual dx = residual
-/// + that, or - that, rounded as if that were complete before; dx may be the residual.
+/// that of the ReLU behind the batch norm, undefined without one; dx may be dy. A residual is added to dx, or
+/// dx is subtracted from it, rounded as if dx were complete before; dx may be the residual.
 extern constinit Kernel<void(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
                              const Tensor& rstd, const Tensor& mask, bool training, const Residual& residual,
                              Tensor& dx, Tensor& dgamma, Tensor& dbeta)>

@@ -13,6 +13,7 @@ breathe_default_project = "retrace"
 breathe_show_include = False
 breathe_default_members = ("members", "protected-members", "undoc-members")
 primary_domain = "cpp"
+cpp_index_common_prefix = ["retrace::"]  # or all names would be below R in the index
 highlight_language = "cpp"
 
 
@@ -46,8 +47,14 @@ def text_without_line_breaks(self, node, render=SphinxRenderer.render_string):
     return render(self, node.replace("\n", " "))
 
 
+def class_without_its_private_classes(self, node, visit=SphinxRenderer.visit_compounddef):
+    node.innerclass = [inner for inner in node.innerclass if inner.prot != "private"]
+    return visit(self, node)
+
+
 SphinxRenderer.render_string = text_without_line_breaks
-SphinxRenderer.sections = [section for section in SphinxRenderer.sections if not section[0].startswith("private")]
+SphinxRenderer.visit_compounddef = class_without_its_private_classes
+SphinxRenderer.sections = [s for s in SphinxRenderer.sections if s[0] != "friend" and not s[0].startswith("private")]
 SphinxRenderer.visit_namespace = members_of_namespace
 SphinxRenderer.visit_class = class_by_its_full_name
 

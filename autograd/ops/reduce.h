@@ -7,9 +7,8 @@ namespace retrace {
 
 /// @file
 /// Sums run in double, in an order that depends on the shapes alone. `dims` counts from the end where
-/// negative, and a scalar has one, 0 or -1; reduced dimensions are left out of the result, or kept with
-/// extent
-/// 1. Throws ShapeError unless `dims` names at least one dimension, and each once, and DTypeError unless x is
+/// negative, and a scalar has one, 0 or -1; reduced dimensions are left out of the result, or kept as 1.
+/// Throws ShapeError unless `dims` names at least one dimension, and each once, and DTypeError unless x is
 /// floating-point.
 
 /// The sum of all elements, a scalar.

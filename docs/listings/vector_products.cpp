@@ -2,7 +2,7 @@
 #include <retrace/retrace.h>
 
 #include <cmath>
-#include <iostream>
+#include <cstdio>
 
 using namespace retrace;
 
@@ -33,11 +33,13 @@ struct ByHand {
 };
 // [/by-hand]
 
+// [print]
 void print(const char* what, const std::vector<double>& numbers) {
   std::printf("%-28s", what);
   for (const double number : numbers) std::printf(" %9.6f", number);
   std::printf("\n");
 }
+// [/print]
 
 // [library]
 /// The same in retrace, from dy to dx: one forward, one backward. linear is x W^T.

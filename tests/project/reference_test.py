@@ -51,6 +51,14 @@ class Reference(unittest.TestCase):
         rows = re.findall(r"^\| ([^|]+) \|", (cases.ROOT / "docs" / "reference" / "pytorch.md").read_text(), re.M)
         test = (cases.ROOT / "tests" / "nn" / "pytorch_differences_test.cpp").read_text()
         self.assertEqual(rows, re.findall(r'^TEST_CASE\("differs from PyTorch: ([^"]*)"', test, re.M))
+        measured = (cases.ROOT / "tests" / "golden" / "differences.py").read_text()
+        self.assertEqual(rows, re.findall(r'^    "([^"]*)": ', measured, re.M))
+
+    def test_no_sentence_of_a_comment_becomes_a_list(self):
+        """A line that begins with a number and a dot, or with + or *, is an entry of a list in Markdown. Ours begin with -."""
+        for header in check_includes.public_headers(cases.ROOT):
+            lines = re.findall(r"^ */// (?:\d+\.|[+*]) .*", (cases.ROOT / header).read_text(), re.M)
+            self.assertEqual(lines, [], header)
 
     def test_each_operation_has_a_row_of_errors(self):
         """tests/autograd/op_errors_test.cpp has a row for each function of autograd/ops/*.h that returns a Var, Vars or a Tensor."""

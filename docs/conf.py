@@ -53,7 +53,7 @@ def class_without_its_private_classes(self, node, visit=SphinxRenderer.visit_com
 
 
 SphinxRenderer.render_string = text_without_line_breaks
-SphinxRenderer.visit_compounddef = class_without_its_private_classes
+SphinxRenderer.methods["compounddef"] = class_without_its_private_classes
 SphinxRenderer.sections = [s for s in SphinxRenderer.sections if s[0] != "friend" and not s[0].startswith("private")]
 SphinxRenderer.visit_namespace = members_of_namespace
 SphinxRenderer.visit_class = class_by_its_full_name

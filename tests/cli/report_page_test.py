@@ -5,41 +5,21 @@ import json
 import os
 import pathlib
 import re
-import shutil
-import sys
 import tempfile
 import unittest
 
 import program
 from program import SMALL
+import browser  # of tests/project, where program finds it
 
-try:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
+if not browser.MISSING:
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
-except ImportError:
-    DEBIANS = "/usr/bin/python3"  # which Debian's packages are for; another one may come first on the PATH
-    if os.path.exists(DEBIANS) and not os.path.samefile(sys.executable, DEBIANS):
-        os.execv(DEBIANS, [DEBIANS, *sys.argv])
-    webdriver = None
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-MISSING = [name for name, found in (("python3-selenium", webdriver), ("chromium", CHROMIUM), ("chromium-driver", DRIVER)) if not found]
 POLICIES = ["stored", "checkpoint", "reversible"]
 
 
-def start_browser(folder):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-                     "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder}", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(service=Service(DRIVER), options=options)
-
-
-@unittest.skipIf(MISSING, f"needs the Debian packages {' '.join(MISSING)}")
+@unittest.skipIf(browser.MISSING, browser.NEEDS)
 class Page(program.Case):
     @classmethod
     def setUpClass(cls):
@@ -50,7 +30,7 @@ class Page(program.Case):
         if written.returncode or printed.returncode:
             raise RuntimeError(written.stderr + printed.stderr)
         cls.runs = {run["policy"]: run for run in json.loads(printed.stdout)["runs"]}
-        cls.browser = start_browser(folder / "profile")
+        cls.browser = browser.start(folder / "profile")
         cls.addClassCleanup(cls.browser.quit)
 
     def open(self, width, dark=False):
@@ -58,8 +38,7 @@ class Page(program.Case):
         command("Network.enable", {})
         command("Network.emulateNetworkConditions", {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0})
         command("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
-        command("Emulation.setDeviceMetricsOverride",
-                {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600})
+        browser.resize(self.browser, width)
         self.browser.get("about:blank")
         for log in ("browser", "performance"):
             self.browser.get_log(log)

@@ -20,7 +20,6 @@ constexpr double kTimesOwnDistance = 3;
 constexpr int kNudgedRuns = 4;
 constexpr double kNudgeRoundings = 4;      // of each weight
 constexpr double kLeastAllowedF32 = 1e-6;  // a few roundings, where the stored run happens to meet f64
-constexpr double kMomentum = 0.9;
 
 /// What is remembered of a run.
 struct Trace {
@@ -57,7 +56,7 @@ Trace trace_of(const AgainstStoredOptions& options, const std::string& dtype, Po
   run.dtype = dtype;
   const auto network = make_network(options.network, run, policy);
   if (nudged) nudge(*network, *nudged);
-  SGD optimizer(network->parameters(), {.lr = options.lr, .momentum = kMomentum});
+  SGD optimizer(network->parameters(), {.lr = options.lr, .momentum = 0.9});
   Trace trace;
   for (std::size_t s = 0; s < batches.size(); ++s) {
     Batch batch = batches[s];

@@ -105,20 +105,20 @@ Colour colour_of(const Moment& moment) {
   return moment.depth > 0 ? Colour::dim : Colour::plain;
 }
 
-std::string list_of(const Moment& moment) { return fmt::format("{}", fmt::join(moment.tensors, ", ")); }
+std::string tensors_of(const Moment& moment) { return fmt::format("{}", fmt::join(moment.tensors, ", ")); }
 
 std::string what_happened(const Moment& moment, bool ending) {
   switch (moment.kind) {
     case Moment::Kind::recorded:
-      return list_of(moment);
+      return tensors_of(moment);
     case Moment::Kind::released:
-      return fmt::format("forgets {}, {} bytes", list_of(moment), moment.bytes);
+      return fmt::format("forgets {}, {} bytes", tensors_of(moment), moment.bytes);
     case Moment::Kind::begun:
       return "begins, with tapes of its own:";
     case Moment::Kind::replayed:
       return fmt::format("{} derivatives run, and this tape ends", moment.node);
     case Moment::Kind::restored:
-      return fmt::format("has rebuilt {}, {} bytes", list_of(moment), moment.bytes);
+      return fmt::format("has rebuilt {}, {} bytes", tensors_of(moment), moment.bytes);
     case Moment::Kind::done:
       return ending ? "ends" : "";
   }
@@ -180,7 +180,7 @@ void print_heading(const ExplainOptions& options, const NetworkOptions& network,
       "Bytes are those of activations, of what is saved only for the way back, and of gradients of\n"
       "activations. Images, weights and their gradients do not count, nor does a kernel's scratch space.\n",
       painted(fmt::format("Policy {}", name_of(policy)), Colour::bold), options.network.name,
-      cli::list_of(network.channels), cli::list_of(network.blocks), options.batch, network.in_channels,
+      list_of(network.channels), list_of(network.blocks), options.batch, network.in_channels,
       options.size, options.size, options.run.dtype);
 }
 

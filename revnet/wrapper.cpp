@@ -13,7 +13,7 @@ namespace retrace {
 
 namespace {
 
-constexpr std::string_view kName = "InvertibleModuleWrapper";
+constexpr std::string_view kWrapper = "InvertibleModuleWrapper";
 
 /// Owns the outputs of a module that ran without a tape, and gets the inputs back from them.
 class ReverseHook final : public TapeHook {
@@ -168,7 +168,7 @@ Vars run_reversibly(const std::shared_ptr<InvertibleModule>& fn, const Vars& inp
 namespace {
 
 ReversalOptions reversal(const WrapperOptions& options, bool keep_input) {
-  return {.name = kName,
+  return {.name = kWrapper,
           .inputs = keep_input ? Inputs::kept : Inputs::released,
           .num_bwd_passes = options.num_bwd_passes,
           .preserve_rng_state = options.preserve_rng_state,
@@ -180,8 +180,8 @@ ReversalOptions reversal(const WrapperOptions& options, bool keep_input) {
 InvertibleModuleWrapper::InvertibleModuleWrapper(Checked, std::shared_ptr<InvertibleModule> fn,
                                                  const WrapperOptions& options)
     : fn_(std::move(fn)), options_(options) {
-  if (fn_ == nullptr) fail<ArgumentError>(kName, "fn must be a module, got an empty pointer");
-  kCountRange.check(kName, "num_bwd_passes", options.num_bwd_passes);
+  if (fn_ == nullptr) fail<ArgumentError>(kWrapper, "fn must be a module, got an empty pointer");
+  kCountRange.check(kWrapper, "num_bwd_passes", options.num_bwd_passes);
 }
 
 Vars InvertibleModuleWrapper::forward_all(const Vars& x) {

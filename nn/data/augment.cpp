@@ -9,21 +9,21 @@ namespace retrace {
 
 namespace {
 
-constexpr std::string_view kOp = "augmentation";
+constexpr std::string_view kAugmentation = "augmentation";
 constexpr std::uint64_t kAugmentStream = 0xA06;
 constexpr std::int64_t kBytes = 256;
 
 void check_statistics(const ChannelStatistics& statistics, std::int64_t channels) {
   const auto wanted = static_cast<std::size_t>(channels);
   if (statistics.mean.size() != wanted || statistics.stddev.size() != wanted)
-    fail<ArgumentError>(kOp,
+    fail<ArgumentError>(kAugmentation,
                         "normalise must hold {} means and standard deviations for {} channels, got {} and {}",
                         channels, channels, statistics.mean.size(), statistics.stddev.size());
   for (std::size_t c = 0; c < wanted; ++c) {
     if (!std::isfinite(statistics.mean[c]))
-      fail<ArgumentError>(kOp, "the mean of channel {} must be finite, got {}", c, statistics.mean[c]);
+      fail<ArgumentError>(kAugmentation, "the mean of channel {} must be finite, got {}", c, statistics.mean[c]);
     if (!(statistics.stddev[c] > 0 && std::isfinite(statistics.stddev[c])))
-      fail<ArgumentError>(kOp, "the standard deviation of channel {} must be positive, got {}", c,
+      fail<ArgumentError>(kAugmentation, "the standard deviation of channel {} must be positive, got {}", c,
                           statistics.stddev[c]);
   }
 }
@@ -37,10 +37,10 @@ std::int64_t offset(std::uint32_t bits, std::int64_t pad) {
 
 Augmenter::Augmenter(const Augmentation& options, const Shape& image_shape, std::uint64_t seed)
     : options_(options), shape_(image_shape), seed_(seed) {
-  if (shape_.rank() != 3) fail<ShapeError>(kOp, "images must be [C,H,W], got {}", shape_);
+  if (shape_.rank() != 3) fail<ShapeError>(kAugmentation, "images must be [C,H,W], got {}", shape_);
   const std::int64_t smallest = std::min(shape_[1], shape_[2]);
   if (options_.pad < 0 || options_.pad >= smallest)
-    fail<ArgumentError>(kOp, "pad must be in [0,{}) for images {}, got {}", smallest, shape_, options_.pad);
+    fail<ArgumentError>(kAugmentation, "pad must be in [0,{}) for images {}, got {}", smallest, shape_, options_.pad);
   const std::int64_t channels = shape_[0];
   if (options_.normalise) check_statistics(*options_.normalise, channels);
   for (std::int64_t c = 0; c < channels; ++c) {
@@ -66,7 +66,7 @@ void Augmenter::apply(std::span<const std::uint8_t> pixels, const Choice& choice
   const std::int64_t width = shape_[2];
   const std::int64_t numel = shape_.numel();
   if (static_cast<std::int64_t>(pixels.size()) != numel || static_cast<std::int64_t>(y.size()) != numel)
-    fail<ShapeError>(kOp, "an image {} has {} pixels, got {} to read and {} to write", shape_, numel,
+    fail<ShapeError>(kAugmentation, "an image {} has {} pixels, got {} to read and {} to write", shape_, numel,
                      pixels.size(), y.size());
   T* out = y.data();
   for (std::int64_t c = 0; c < shape_[0]; ++c) {

@@ -16,14 +16,14 @@ namespace retrace {
 
 namespace {
 
-constexpr std::string_view kOp = "loader";
+constexpr std::string_view kLoader = "loader";
 constexpr int kMostPrefetched = 1000;
 
 /// A tensor that is filled over and over: on another device than the CPU, from staged bytes.
-class Place {
+class StagedTensor {
  public:
-  Place() = default;
-  Place(const Shape& shape, DType dtype, Device device)
+  StagedTensor() = default;
+  StagedTensor(const Shape& shape, DType dtype, Device device)
       : tensor_(shape, dtype, Tag::data, device), staging_(allocator(device).stage(tensor_.bytes())) {}
 
   /// Where the elements are to be written.
@@ -56,24 +56,24 @@ class Place {
 
 /// For one batch.
 struct Slot {
-  Place images;
-  Place labels;
+  StagedTensor images;
+  StagedTensor labels;
 };
 
 std::shared_ptr<const Dataset> checked(std::shared_ptr<const Dataset> data, const LoaderOptions& options) {
-  if (data == nullptr) fail<ArgumentError>(kOp, "the data set must not be null");
+  if (data == nullptr) fail<ArgumentError>(kLoader, "the data set must not be null");
   if (data->size() < 1)
-    fail<ArgumentError>(kOp, "the data set must hold at least 1 image, got {}", data->size());
+    fail<ArgumentError>(kLoader, "the data set must hold at least 1 image, got {}", data->size());
   if (options.batch_size < 1)
-    fail<ArgumentError>(kOp, "batch_size must be at least 1, got {}", options.batch_size);
+    fail<ArgumentError>(kLoader, "batch_size must be at least 1, got {}", options.batch_size);
   if (options.drop_last && options.batch_size > data->size())
-    fail<ArgumentError>(kOp,
+    fail<ArgumentError>(kLoader,
                         "batch_size must be at most {}, the images of the data set, with drop_last, got {}",
                         data->size(), options.batch_size);
   if (options.dtype != DType::f32 && options.dtype != DType::f64)
-    fail<DTypeError>(kOp, "dtype must be f32 or f64, got {}", options.dtype);
+    fail<DTypeError>(kLoader, "dtype must be f32 or f64, got {}", options.dtype);
   if (options.prefetch < 0 || options.prefetch > kMostPrefetched)
-    fail<ArgumentError>(kOp, "prefetch must be in [0,{}], got {}", kMostPrefetched, options.prefetch);
+    fail<ArgumentError>(kLoader, "prefetch must be in [0,{}], got {}", kMostPrefetched, options.prefetch);
   return data;
 }
 
@@ -139,11 +139,11 @@ Loader::State::State(std::shared_ptr<const Dataset> data, const LoaderOptions& o
       ring_(static_cast<std::size_t>(options_.prefetch) + 1),
       pixels_(static_cast<std::size_t>(shape_.numel())),
       order_(static_cast<std::size_t>(size_)) {
-  const OpName op(kOp);
+  const OpName op(kLoader);
   const std::int64_t rows = std::min(options_.batch_size, size_);
   for (Slot& slot : ring_) {
-    slot.images = Place({rows, shape_[0], shape_[1], shape_[2]}, options_.dtype, options_.device);
-    slot.labels = Place({rows}, DType::i64, options_.device);
+    slot.images = StagedTensor({rows, shape_[0], shape_[1], shape_[2]}, options_.dtype, options_.device);
+    slot.labels = StagedTensor({rows}, DType::i64, options_.device);
   }
   if (options_.prefetch > 0) thread_ = std::thread([this] { run(); });
 }
@@ -168,9 +168,9 @@ std::int64_t Loader::State::rows_of(std::int64_t batch) const {
 }
 
 void Loader::State::start_epoch(std::int64_t epoch, std::int64_t first_batch) {
-  if (epoch < 0) fail<ArgumentError>(kOp, "epoch must be 0 or more, got {}", epoch);
+  if (epoch < 0) fail<ArgumentError>(kLoader, "epoch must be 0 or more, got {}", epoch);
   if (first_batch < 0 || first_batch > batches())
-    fail<ArgumentError>(kOp, "first_batch must be in [0,{}], the batches of an epoch, got {}", batches(),
+    fail<ArgumentError>(kLoader, "first_batch must be in [0,{}], the batches of an epoch, got {}", batches(),
                         first_batch);
   std::unique_lock lock(mutex_);
   return_batch();
@@ -190,7 +190,7 @@ void Loader::State::start_epoch(std::int64_t epoch, std::int64_t first_batch) {
 
 std::optional<Batch> Loader::State::next() {
   std::unique_lock lock(mutex_);
-  if (!started_) fail<ArgumentError>(kOp, "start_epoch must be called before next");
+  if (!started_) fail<ArgumentError>(kLoader, "start_epoch must be called before next");
   return_batch();
   if (handed_ == batches()) return std::nullopt;
   if (thread_.joinable()) {
@@ -206,7 +206,7 @@ std::optional<Batch> Loader::State::next() {
 /// The consumer has done with the batch that it was handed last.
 void Loader::State::return_batch() {
   if (returned_ == handed_) return;
-  const OpName op(kOp);
+  const OpName op(kLoader);
   Slot& slot = slot_of(returned_);
   slot.images.take_back();
   slot.labels.take_back();
@@ -230,7 +230,7 @@ bool Loader::State::may_produce() const {
 }
 
 void Loader::State::run() {
-  const OpName op(kOp);
+  const OpName op(kLoader);
   std::unique_lock lock(mutex_);
   while (true) {
     work_.wait(lock, [this] { return stop_ || may_produce(); });
@@ -258,7 +258,7 @@ void Loader::State::produce(std::unique_lock<std::mutex>& lock) {
 }
 
 void Loader::State::fill(Slot& slot, std::int64_t batch) {
-  visit_float(kOp, options_.dtype,
+  visit_float(kLoader, options_.dtype,
               [&]<class T>(TypeTag<T>) { fill_rows<T>(slot, batch * options_.batch_size, rows_of(batch)); });
 }
 
@@ -271,7 +271,7 @@ void Loader::State::fill_rows(Slot& slot, std::int64_t first, std::int64_t count
     const std::int64_t index = order_[static_cast<std::size_t>(first + row)];
     labels[row] = data_->label(index);
     if (labels[row] < 0 || labels[row] >= classes_)
-      fail<ArgumentError>(kOp, "the label of image {} must be in [0,{}), got {}", index, classes_,
+      fail<ArgumentError>(kLoader, "the label of image {} must be in [0,{}), got {}", index, classes_,
                           labels[row]);
     data_->copy_image(index, pixels_);
     augmenter_.apply<T>(pixels_, augmenter_.choice(epoch_, index),

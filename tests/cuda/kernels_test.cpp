@@ -55,7 +55,7 @@ void compare(const Tensors& inputs, double tolerance, const Run& run) {
   }
 }
 
-double tolerance_of(DType dtype) {
+double allowed(DType dtype) {
   if (dtype == DType::f64) return 1e-12;
   return dtype == DType::f32 ? 1e-5 : 0.01;
 }
@@ -81,7 +81,7 @@ TEST_CASE("sums of many terms are made of parts on the GPU, too", "[cuda][reduce
                         Case{{7, 9}, {7, 1}}, Case{{7, 9}, {7, 9}}, Case{{}, {}}})
     for (const DType dtype : kEachType) {
       INFO(c.x << " to " << c.out << ' ' << name_of(dtype));
-      compare({uniform(c.x)(dtype)}, tolerance_of(dtype), [&](const Tensors& x) {
+      compare({uniform(c.x)(dtype)}, allowed(dtype), [&](const Tensors& x) {
         Tensor out = like(x[0], c.out);
         kernel::sum_to(x[0], 2, out);
         return Tensors{out};
@@ -127,7 +127,7 @@ TEST_CASE("softmax on the GPU takes long lines and NaNs", "[cuda][softmax]") {
     for (const int dim : {0, 1, 2}) {
       INFO(name_of(dtype) << " dim " << dim);
       const Tensor x = with({5, 67, 70}, dtype, {{3, kNaN}, {10000, kInfinity}, {20000, -kInfinity}});
-      compare({x, uniform(x.shape(), -1, 1, 2)(dtype)}, tolerance_of(dtype), [dim](const Tensors& inputs) {
+      compare({x, uniform(x.shape(), -1, 1, 2)(dtype)}, allowed(dtype), [dim](const Tensors& inputs) {
         Tensors y(4);
         for (Tensor& result : y) result = like(inputs[0]);
         kernel::softmax(inputs[0], dim, y[0]);
@@ -150,7 +150,7 @@ TEST_CASE("cross entropy on the GPU takes many classes", "[cuda][softmax]") {
           const Tensor x = with(shape, dtype, {{5, -kInfinity}, {331 + 5, kNaN}, {2 * 331, kNaN}});
           const Tensor weight = weighted ? uniform({shape[1]}, 0.5, 2, 3)(dtype) : Tensor();
           const Shape result = each ? Shape{shape[0]} : Shape{};
-          compare({x, labels, weight, uniform(result, -1, 1, 4)(dtype)}, tolerance_of(dtype),
+          compare({x, labels, weight, uniform(result, -1, 1, 4)(dtype)}, allowed(dtype),
                   [&](const Tensors& in) {
                     Tensor loss = like(in[0], result);
                     Tensor dx = like(in[0]);
@@ -186,7 +186,7 @@ TEST_CASE("pooling on the GPU sees the CPU's windows", "[cuda][pool]") {
         kernel::avg_pool2d_backward(in[1], c.options, mean_dx);
         return Tensors{y, indices, dx, mean_dx};
       });
-      compare({x}, tolerance_of(dtype), [&](const Tensors& in) {
+      compare({x}, allowed(dtype), [&](const Tensors& in) {
         Tensor y = like(in[0], shape);
         kernel::avg_pool2d(in[0], c.options, y);
         return Tensors{y};
@@ -200,7 +200,7 @@ TEST_CASE("adaptive pooling on the GPU sees the CPU's cells", "[cuda][pool]") {
       const Shape shape{2, 2, out.h, out.w};
       INFO(shape << ' ' << name_of(dtype));
       const Tensor x = uniform({2, 2, 17, 19})(dtype);
-      compare({x}, tolerance_of(dtype), [&](const Tensors& in) {
+      compare({x}, allowed(dtype), [&](const Tensors& in) {
         Tensor y = like(in[0], shape);
         kernel::adaptive_avg_pool2d(in[0], y);
         return Tensors{y};
@@ -218,7 +218,7 @@ TEST_CASE("group_norm on the GPU makes each gradient alone", "[cuda][group_norm]
     for (const DType dtype : kWideTypes)
       for (const bool want_dx : {false, true}) {
         INFO(shape << ' ' << name_of(dtype) << ' ' << want_dx);
-        compare({uniform(shape, 5, 6)(dtype), uniform(shape, -1, 1, 2)(dtype)}, tolerance_of(dtype),
+        compare({uniform(shape, 5, 6)(dtype), uniform(shape, -1, 1, 2)(dtype)}, allowed(dtype),
                 [&, groups = groups](const Tensors& in) {
                   Tensor y = like(in[0]);
                   Tensor mean = like(in[0], {in[0].shape()[0] * groups});
@@ -309,7 +309,7 @@ TEST_CASE("optimizers on the GPU step as on the CPU", "[cuda][optimizer]") {
         inputs.push_back(uniform({sizes[i]}, -1, 1, seed)(i % 2 == 0 ? even : odd));
     for (const Optimizer& optimizer : kOptimizers) {
       INFO(optimizer.name << ' ' << name_of(even) << ' ' << name_of(odd));
-      compare(inputs, tolerance_of(odd), [&](const Tensors& in) { return after_two_steps(optimizer, in); });
+      compare(inputs, allowed(odd), [&](const Tensors& in) { return after_two_steps(optimizer, in); });
     }
   }
 }
@@ -421,7 +421,7 @@ TEST_CASE("mse_loss on the GPU is the CPU's", "[cuda][loss]") {
     for (const std::int64_t n : {1, 300, 3 * 64 * 256 + 1}) {
       INFO(n << ' ' << name_of(dtype));
       const Tensors inputs{uniform({n})(dtype), uniform({n}, -1, 1, 2)(dtype), uniform({n}, -1, 1, 3)(dtype)};
-      compare(inputs, tolerance_of(dtype) / 4, [n](const Tensors& in) {
+      compare(inputs, allowed(dtype) / 4, [n](const Tensors& in) {
         Tensor mean = like(in[0], Shape{});
         kernel::mse_loss(in[0], in[1], static_cast<double>(n), mean);
         Tensor each = like(in[0]);
@@ -461,7 +461,7 @@ TEST_CASE("batch norm's gradient on the GPU goes onto a residual, in its memory,
       for (const Sign sign : {Sign::plus, Sign::minus}) {
         const auto image = uniform({3, 4, 5, 6});
         const auto channels = uniform({4}, 1, 2);
-        compare({image(dtype), image(dtype), image(dtype), channels(dtype)}, tolerance_of(dtype),
+        compare({image(dtype), image(dtype), image(dtype), channels(dtype)}, allowed(dtype),
                 [&](const Tensors& in) {
                   Tensor apart = like(in[0]);
                   Tensor in_place = in[2].clone(Tag::gradient);
@@ -476,7 +476,7 @@ TEST_CASE("batch norm's gradient on the GPU goes onto a residual, in its memory,
 
 TEST_CASE("kernels on the GPU whose threads take several elements leave a neighbour alone", "[cuda]") {
   for (const DType dtype : kWideTypes)
-    compare({uniform({13, 1})(dtype), uniform({1}, 1, 2)(dtype)}, tolerance_of(dtype), [](const Tensors& in) {
+    compare({uniform({13, 1})(dtype), uniform({1}, 1, 2)(dtype)}, allowed(dtype), [](const Tensors& in) {
       const Device device = in[0].device();
       Tensors wholes;
       for (int i = 0; i < 4; ++i)

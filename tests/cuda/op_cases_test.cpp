@@ -20,8 +20,11 @@ Tensors on(Device device, const Tensors& inputs) {
   return moved;
 }
 
-double allowed(const OpCase& op_case, DType dtype) {
-  return dtype == DType::f64 ? 1e-11 : tolerance_of(op_case, dtype);
+/// A GPU adds in another order: four times as many roundings as a row has on few numbers, in f32. In f64,
+/// where the CPU's sums are no longer more exact than their terms, any bound far below an error will do.
+double allowed(DType dtype) {
+  if (dtype == DType::f64) return 1e-11;
+  return (is_reduced_float(dtype) ? 1 : 4) * tolerance_of(dtype);
 }
 
 template <bool kTraining>
@@ -119,11 +122,10 @@ TEST_CASE("op cases: every row on the GPU's kernels is that of the CPU", "[cuda]
           CHECK(gpu_host::guards_hold());
           CHECK(got.y.device() == gpu);
           CHECK(got.y.dtype() == expected.y.dtype());
-          CHECK(distance(numbers(got.y), numbers(expected.y)) <= allowed(op_case, dtype));
+          CHECK(distance(numbers(got.y), numbers(expected.y)) <= allowed(dtype));
           for (std::size_t i = 0; i < inputs.size(); ++i) {
             INFO("input " << i);
-            CHECK(distance(numbers(got.gradients[i]), numbers(expected.gradients[i])) <=
-                  allowed(op_case, dtype));
+            CHECK(distance(numbers(got.gradients[i]), numbers(expected.gradients[i])) <= allowed(dtype));
           }
           if (!first) {
             first = got;

@@ -5,6 +5,7 @@
 
 #include "../support/catch.h"
 #include "../support/random_tensor.h"
+#include "../support/rounding.h"
 
 using namespace retrace;
 using namespace retrace::test;
@@ -46,7 +47,7 @@ TEST_CASE("a convolution is computed as its option says", "[conv2d]") {
   conv.set_algorithm(Conv2dAlgorithm::direct);
   const Tensor plain = conv(x).value();
   CHECK_FALSE(bit_equal(fast, plain));
-  CHECK(relative_error(fast, plain.to_vector<double>()) < 3e-6);
+  CHECK(roundings(fast, plain) <= 72);  // of sums of 72 products
 }
 
 TEST_CASE("a convolution begins within 1 / sqrt(fan in)", "[conv2d]") {

@@ -122,14 +122,12 @@ double largest_error(const Step& got, const Step& wanted) {
   double error = 0;
   REQUIRE(got.gradients.size() == wanted.gradients.size());
   for (std::size_t i = 0; i < wanted.gradients.size(); ++i)
-    error = std::max(error, relative_error(got.gradients[i], wanted.gradients[i]));
+    error = std::max(error, roundings(got.gradients[i], wanted.gradients[i]));
   return error;
 }
 
-// Gradients may be off by the roundings of three couplings in f64; a decision that flips is off by 0.01 and
-// more.
-constexpr double kRounding = 1e-12;
-constexpr double kFlipped = 1e-2;
+// A decision that flips changes a hundredth of a gradient and more.
+constexpr double kFlipped = 1e-2 / 0x1p-53;
 
 Var pooled(const Var& x) { return max_pool2d(x, {.kernel = 3, .stride = 1, .padding = 1}); }
 
@@ -154,7 +152,7 @@ TEST_CASE("with kept masks, decisions of F and G are forward's, in both directio
       const auto module = couplings(activation);
       const Step stored = step(module, {.disable = true}, inverse);
       const Step kept = step(module, {.keep_masks = true}, inverse);
-      CHECK(largest_error(kept, stored) < kRounding);
+      CHECK(largest_error(kept, stored) <= kRebuilt);
       CHECK(kept.decisions.compared == 4 * kElements);
       CHECK(kept.decisions.flipped > 0);
       const Step rebuilt = step(module, {}, inverse);
@@ -170,7 +168,8 @@ TEST_CASE("with kept masks, batch norm + ReLU decides as in forward", "[decision
   const auto module = couplings([norm](const Var& x) { return norm->then_relu(x); }, the_relu());
   const Step stored = step(module, {.disable = true});
   const Step kept = step(module, {.keep_masks = true});
-  CHECK(largest_error(kept, stored) < 1e-9);  // batch norm divides by the deviation, here sqrt(eps) = 3e-3
+  // Batch norm divides by the deviation, here sqrt(eps) = 1 / 316, in each of the four halves.
+  CHECK(largest_error(kept, stored) <= 4 * 316 * kRebuilt);
   CHECK(kept.decisions.compared == 4 * kElements);
   CHECK(kept.decisions.flipped > 0);
   CHECK(largest_error(step(module, {}), stored) > kFlipped);
@@ -180,7 +179,7 @@ TEST_CASE("kept masks serve several backward passes", "[decisions]") {
   const auto module = couplings(the_relu());
   const Step stored = step(module, {.disable = true});
   const Step kept = step(module, {.num_bwd_passes = 3, .keep_masks = true});
-  CHECK(largest_error(kept, stored) < kRounding);
+  CHECK(largest_error(kept, stored) <= kRebuilt);
   CHECK(kept.decisions.compared == 3 * 4 * kElements);
 }
 
@@ -199,7 +198,7 @@ TEST_CASE("kept masks reach what runs inside of a module with the default rewind
     const auto module = std::make_shared<Container>(inner, way);
     const Step stored = step(std::make_shared<Container>(inner, ways.front().second), {.disable = true});
     const Step kept = step(module, {.keep_masks = true});
-    CHECK(largest_error(kept, stored) < kRounding);
+    CHECK(largest_error(kept, stored) <= kRebuilt);
     CHECK(kept.decisions.flipped > 0);
   }
   for (const int implementation : {-1, 0, 1}) {
@@ -208,7 +207,7 @@ TEST_CASE("kept masks reach what runs inside of a module with the default rewind
         coupling(the_relu(), options), [](const auto& block, const Var& x) { return block->forward(x); });
     const auto module = std::make_shared<InvertibleSequence>(Modules{inner, coupling(the_relu())});
     const Step stored = step(module, {.disable = true});
-    CHECK(largest_error(step(module, {.keep_masks = true}), stored) < kRounding);
+    CHECK(largest_error(step(module, {.keep_masks = true}), stored) <= kRebuilt);
   }
 }
 
@@ -217,7 +216,7 @@ TEST_CASE("kept masks of an inverse that decides, too", "[decisions]") {
       Modules{std::make_shared<Leaky>(), coupling(the_relu()), coupling(the_relu())});
   for (const bool inverse : {false, true}) {
     const Step stored = step(module, {.disable = true}, inverse);
-    CHECK(largest_error(step(module, {.keep_masks = true}, inverse), stored) < kRounding);
+    CHECK(largest_error(step(module, {.keep_masks = true}, inverse), stored) <= kRebuilt);
   }
 }
 

@@ -77,19 +77,6 @@ inline Tensor uniform(const Shape& shape, std::uint64_t seed, DType dtype = DTyp
   return x;
 }
 
-/// max |a - b| / max |b|.
-inline double relative_error(const Tensor& a, const Tensor& b) {
-  const std::vector<double> u = a.to_vector<double>();
-  const std::vector<double> v = b.to_vector<double>();
-  double error = 0;
-  double scale = 0;
-  for (std::size_t i = 0; i < v.size(); ++i) {
-    error = std::max(error, std::abs(u[i] - v[i]));
-    scale = std::max(scale, std::abs(v[i]));
-  }
-  return scale > 0 ? error / scale : error;
-}
-
 /// What a backward pass through rebuilt inputs may change, in roundings of the largest number: each half step
 /// rounds twice what it rebuilds, each layer has some ten operations, and a chain here has up to five of
 /// them. A wrong mask, scale or random number changes 1e13.

@@ -1,5 +1,7 @@
 #include "op_case.h"
 
+#include "rounding.h"
+
 #include <retrace/autograd/tape.h>
 #include <retrace/core/random.h>
 #include <retrace/core/scope.h>
@@ -110,10 +112,7 @@ Tensor run_plain(const OpCase& op_case, const Tensors& inputs) {
   return op_case.function(Vars(inputs.begin(), inputs.end())).value();
 }
 
-double tolerance_of(const OpCase& op_case, DType dtype) {
-  if (dtype == DType::f32) return op_case.tolerance_f32;
-  return dtype == DType::bf16 ? op_case.tolerance_bf16 : op_case.tolerance_bf16 / 4;
-}
+double tolerance_of(DType dtype) { return (is_reduced_float(dtype) ? 12 : 50) * unit_roundoff(dtype); }
 
 std::optional<DType> autocast_for(DType dtype) {
   return is_reduced_float(dtype) ? std::optional(dtype) : std::nullopt;

@@ -18,22 +18,6 @@ inline Tensor random_tensor(const Shape& shape, DType dtype, std::uint64_t seed)
   return Tensor::from<double>(values, shape).to(dtype, Tag::data);
 }
 
-/// The largest difference, divided by the largest magnitude of `expected`.
-inline double relative_error(const Tensor& got, const std::vector<double>& expected) {
-  const std::vector<double> values = got.to_vector<double>();
-  double error = values.size() == expected.size() ? 0 : INFINITY;
-  double scale = 1e-30;
-  for (std::size_t i = 0; i < std::min(values.size(), expected.size()); ++i) {
-    const double difference = std::abs(values[i] - expected[i]);
-    error = difference <= error ? error : difference;  // keeps a NaN
-    scale = std::max(scale, std::abs(expected[i]));
-  }
-  return error / scale;
-}
-
-/// How far a result in `dtype` may be from the exact one: some hundred additions' rounding.
-inline double tolerance(DType dtype) { return dtype == DType::f64 ? 1e-13 : 3e-6; }
-
 /// The same numbers, bit by bit.
 inline bool bit_equal(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() && visit(a.dtype(), [&]<class T>(TypeTag<T>) {

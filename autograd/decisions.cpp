@@ -35,11 +35,12 @@ SavedTensor find_kept(DecisionLog::Key key, const Decision::Form& form, Device d
 }
 
 /// The key of the next decision in the current scope: that of a scope inside of it, whose name no module has
-/// and whose entries are counted.
+/// and whose entries are counted. It is without the seed: a replay that draws other random numbers decides as
+/// forward did.
 DecisionLog::Key next_key() {
   const Scope scope(".decision");
   const RandomState random = current_scope().random;
-  return mix(mix(random.seed, random.step), random.key);
+  return mix(random.step, random.key);
 }
 
 bool recording() {

@@ -130,7 +130,7 @@ void ReplayState::check_unchanged(std::string_view op, Module& module) const {
 Tensors ReplayState::run_again(Module& module, const std::function<Tensors()>& run,
                                bool same_random_numbers) {
   ScopeSnapshot scope = scope_;
-  if (!same_random_numbers) scope.state.random.key = mix(scope.state.random.key, 1);
+  if (!same_random_numbers) scope.state.random.seed = mix(scope.state.random.seed, 1);
   const Recomputing recomputing;
   const Reenter forward_scope(scope);
   const ModuleScope module_scope(module, "");

@@ -92,7 +92,9 @@ ModulePtr make_wrapper(const Arguments& a) {
                                .disable = a.variant.stored,
                                .preserve_rng_state = a.flag(3),
                                .keep_masks = a.flag(4)};
-  return a.rebuilt(std::make_shared<InvertibleModuleWrapper>(a.invertible(0), options), a.flag(4));
+  // Where the wrapper keeps its input it keeps no masks, and what fn itself rebuilds decides anew.
+  const bool masks = options.keep_masks && !options.keep_input && !options.keep_input_inverse;
+  return a.rebuilt(std::make_shared<InvertibleModuleWrapper>(a.invertible(0), options), masks);
 }
 
 #pragma GCC diagnostic push

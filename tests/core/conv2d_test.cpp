@@ -1,6 +1,7 @@
 #include "../support/catch.h"
 #include "../support/random_tensor.h"
 #include "../support/rounding.h"
+#include "conv2d_reference.h"
 
 #include <retrace/core/cpu/conv2d_traffic.h>
 #include <retrace/core/kernels.h>
@@ -13,33 +14,7 @@ using namespace retrace::test;
 
 namespace {
 
-struct Case {
-  Shape x, w;
-  Conv2dOptions options{};
-};
-
-/// Calls f(index into y, index into x, index into w) for each product of a convolution.
-template <class F>
-void for_each_product(const Case& c, const F& f) {
-  const Shape y = conv2d_shape(c.x, c.w, c.options);
-  const std::int64_t group_o = c.w[0] / c.options.groups;
-  std::size_t out = 0;
-  for (std::int64_t n = 0; n < y[0]; ++n)
-    for (std::int64_t o = 0; o < y[1]; ++o)
-      for (std::int64_t i = 0; i < y[2]; ++i)
-        for (std::int64_t j = 0; j < y[3]; ++j, ++out)
-          for (std::int64_t k = 0; k < c.w.numel_after(0); ++k) {
-            const std::int64_t v = k % c.w[3];
-            const std::int64_t u = k / c.w[3] % c.w[2];
-            const std::int64_t channel = o / group_o * c.w[1] + k / (c.w[2] * c.w[3]);
-            const std::int64_t row = i * c.options.stride.h - c.options.padding.h + u * c.options.dilation.h;
-            const std::int64_t column =
-                j * c.options.stride.w - c.options.padding.w + v * c.options.dilation.w;
-            if (row < 0 || row >= c.x[2] || column < 0 || column >= c.x[3]) continue;
-            const std::int64_t in = ((n * c.x[1] + channel) * c.x[2] + row) * c.x[3] + column;
-            f(out, static_cast<std::size_t>(in), static_cast<std::size_t>(o * c.w.numel_after(0) + k));
-          }
-}
+using Case = Conv2dCase;
 
 /// How much more Winograd's algorithms round than the sum of the products. For one dimension let A, B and G
 /// be the matrices of Y = A^T [(G w) * (B^T d)], of rows a, b and g: independent roundings grow by sum_i
@@ -53,30 +28,6 @@ double growth(const Case& c, DType dtype) {
   return dtype == DType::f32 && many && c.options.algorithm == Conv2dAlgorithm::automatic ? kWinogradGrowth
                                                                                           : 1;
 }
-
-/// What a convolution and its derivatives add up.
-struct Sums {
-  using Numbers = std::vector<RoundedSum>;
-  Numbers y, with_bias, dx, dw;
-
-  Sums(const Case& c, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& dy)
-      : y(static_cast<std::size_t>(dy.numel())),
-        dx(static_cast<std::size_t>(x.numel())),
-        dw(static_cast<std::size_t>(w.numel())) {
-    const std::vector<double> xs = x.to_vector<double>();
-    const std::vector<double> ws = w.to_vector<double>();
-    const std::vector<double> dys = dy.to_vector<double>();
-    for_each_product(c, [&](std::size_t out, std::size_t in, std::size_t weight) {
-      y[out] += Rounded{xs[in]} * Rounded{ws[weight]};
-      dx[in] += Rounded{dys[out]} * Rounded{ws[weight]};
-      dw[weight] += Rounded{dys[out]} * Rounded{xs[in]};
-    });
-    with_bias = y;
-    const std::vector<double> b = bias.to_vector<double>();
-    const auto plane = static_cast<std::size_t>(dy.shape().numel_after(1));
-    for (std::size_t i = 0; i < y.size(); ++i) with_bias[i] += Rounded{b[i / plane % b.size()]};
-  }
-};
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> all{
@@ -208,7 +159,7 @@ TEST_CASE("conv2d and its derivatives are the sums of their products", "[conv2d]
   const Tensor dy = random_tensor(shape, dtype, 4);
   const Results r = run(c, x, w, bias, dy);
 
-  const Sums sums(c, x, w, bias, dy);
+  const Conv2dSums sums(c, x, w, bias, dy);
   CHECK(part_of_allowed(r.y, sums.with_bias, growth(c, dtype)) <= 1);
   CHECK(part_of_allowed(r.dx, sums.dx, growth(c, dtype)) <= 1);
   CHECK(part_of_allowed(r.dw, sums.dw, growth(c, dtype)) <= 1);
@@ -461,7 +412,7 @@ TEST_CASE("conv2d adds up the products with algorithm direct, which all three ke
   const Tensor dy = random_tensor(conv2d_shape(automatic.x, automatic.w, automatic.options), DType::f32, 3);
   const Results fast = run(automatic, x, w, Tensor(), dy);
   const Results plain = run(direct, x, w, Tensor(), dy);
-  const Sums sums(direct, x, w, Tensor::zeros({w.shape()[0]}, DType::f32), dy);
+  const Conv2dSums sums(direct, x, w, Tensor::zeros({w.shape()[0]}, DType::f32), dy);
   CHECK(part_of_allowed(plain.y, sums.y) <= 1);
   CHECK(part_of_allowed(plain.dx, sums.dx) <= 1);
   CHECK(part_of_allowed(plain.dw, sums.dw) <= 1);

@@ -180,8 +180,8 @@ void print_heading(const ExplainOptions& options, const NetworkOptions& network,
       "Bytes are those of activations, of what is saved only for the way back, and of gradients of\n"
       "activations. Images, weights and their gradients do not count, nor does a kernel's scratch space.\n",
       painted(fmt::format("Policy {}", name_of(policy)), Colour::bold), options.network.name,
-      list_of(network.channels), list_of(network.blocks), options.batch, network.in_channels,
-      options.size, options.size, options.run.dtype);
+      list_of(network.channels), list_of(network.blocks), options.batch, network.in_channels, options.size,
+      options.size, options.run.dtype);
 }
 
 void print_summary(const Told& told, Policy policy, const Told& stored) {

@@ -21,7 +21,8 @@ void check_statistics(const ChannelStatistics& statistics, std::int64_t channels
                         channels, channels, statistics.mean.size(), statistics.stddev.size());
   for (std::size_t c = 0; c < wanted; ++c) {
     if (!std::isfinite(statistics.mean[c]))
-      fail<ArgumentError>(kAugmentation, "the mean of channel {} must be finite, got {}", c, statistics.mean[c]);
+      fail<ArgumentError>(kAugmentation, "the mean of channel {} must be finite, got {}", c,
+                          statistics.mean[c]);
     if (!(statistics.stddev[c] > 0 && std::isfinite(statistics.stddev[c])))
       fail<ArgumentError>(kAugmentation, "the standard deviation of channel {} must be positive, got {}", c,
                           statistics.stddev[c]);
@@ -40,7 +41,8 @@ Augmenter::Augmenter(const Augmentation& options, const Shape& image_shape, std:
   if (shape_.rank() != 3) fail<ShapeError>(kAugmentation, "images must be [C,H,W], got {}", shape_);
   const std::int64_t smallest = std::min(shape_[1], shape_[2]);
   if (options_.pad < 0 || options_.pad >= smallest)
-    fail<ArgumentError>(kAugmentation, "pad must be in [0,{}) for images {}, got {}", smallest, shape_, options_.pad);
+    fail<ArgumentError>(kAugmentation, "pad must be in [0,{}) for images {}, got {}", smallest, shape_,
+                        options_.pad);
   const std::int64_t channels = shape_[0];
   if (options_.normalise) check_statistics(*options_.normalise, channels);
   for (std::int64_t c = 0; c < channels; ++c) {
@@ -66,8 +68,8 @@ void Augmenter::apply(std::span<const std::uint8_t> pixels, const Choice& choice
   const std::int64_t width = shape_[2];
   const std::int64_t numel = shape_.numel();
   if (static_cast<std::int64_t>(pixels.size()) != numel || static_cast<std::int64_t>(y.size()) != numel)
-    fail<ShapeError>(kAugmentation, "an image {} has {} pixels, got {} to read and {} to write", shape_, numel,
-                     pixels.size(), y.size());
+    fail<ShapeError>(kAugmentation, "an image {} has {} pixels, got {} to read and {} to write", shape_,
+                     numel, pixels.size(), y.size());
   T* out = y.data();
   for (std::int64_t c = 0; c < shape_[0]; ++c) {
     const double* value_of = value_of_.data() + c * kBytes;

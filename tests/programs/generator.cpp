@@ -52,7 +52,10 @@ class Generator final : public Source {
  private:
   struct Live {
     Value value;
-    Var var;
+    Var var;  // stored
+    /// On the tape, as written: a module that is recorded as one node puts all its outputs there, even those
+    /// that a stored run knows to be constants.
+    bool recorded;
     bool dead = false;  // a wrapper may have released it
   };
 
@@ -76,7 +79,7 @@ class Generator final : public Source {
     program_.statements.push_back(statement);
     const auto s = static_cast<int>(program_.statements.size()) - 1;
     const Tensor x = make_input(program_, program_.statements.size() - 1);
-    live_.push_back({{s, 0}, kind < 0.85 ? tape_.watch(x) : Var(x)});
+    live_.push_back({{s, 0}, kind < 0.85 ? tape_.watch(x) : Var(x), kind < 0.85});
   }
 
   void add_statement() {
@@ -172,17 +175,22 @@ class Generator final : public Source {
       program_.statements.pop_back();
       return;
     }
-    if (statement.region == Region::tape && may_release) mark_dead(inputs);
+    if (statement.region == Region::tape && may_release) mark_dead(statement.inputs);
     if (statement.region == Region::inner) {
       program_.statements.back().outputs = static_cast<int>(inputs.size());
       for (int i = 0; i < static_cast<int>(inputs.size()); ++i)
-        live_.push_back({{s, i}, Var(inputs[static_cast<std::size_t>(i)].value().clone(Tag::data))});
+        live_.push_back({{s, i}, Var(inputs[static_cast<std::size_t>(i)].value().clone(Tag::data)), false});
       return;
     }
     program_.statements.back().outputs = static_cast<int>(results.size());
+    const bool on_tape = statement.region == Region::tape;
+    const bool recorded =
+        on_tape && (std::any_of(results.begin(), results.end(), [](const Var& y) { return !y.constant(); }) ||
+                    std::any_of(statement.inputs.begin(), statement.inputs.end(),
+                                [this](const Value& input) { return find(input).recorded; }));
     for (int i = 0; i < static_cast<int>(results.size()); ++i) {
       const Var& y = results[static_cast<std::size_t>(i)];
-      live_.push_back({{s, i}, statement.region == Region::tape ? y : Var(y.value())});
+      live_.push_back({{s, i}, on_tape ? y : Var(y.value()), recorded});
     }
   }
 
@@ -192,10 +200,12 @@ class Generator final : public Source {
   }
 
   /// Values that share bytes with what a wrapper takes are not read again.
-  void mark_dead(const Vars& inputs) {
+  void mark_dead(const std::vector<Value>& inputs) {
     for (Live& live : live_)
-      for (const Var& x : inputs)
-        if (!x.constant() && live.var.value().shares_storage(x.value())) live.dead = true;
+      for (const Value& input : inputs) {
+        const Live& x = find(input);
+        if (x.recorded && live.var.value().shares_storage(x.var.value())) live.dead = true;
+      }
   }
 
   void choose_passes() {

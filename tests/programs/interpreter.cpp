@@ -200,7 +200,7 @@ class Run {
 
   void run_step(int step, Outcome& outcome) {
     values_.assign(program_.statements.size(), {});
-    tape_spent_ = false;
+    tape_walked_ = tape_spent_ = false;
     if (!program_.guards_replaced) tape_.reset();
     tape_ = std::make_unique<Tape>();
     Tape& tape = *tape_;
@@ -226,8 +226,7 @@ class Run {
     for (std::size_t pass = 0; pass < program_.passes.size(); ++pass) run_pass(step, pass, tape, outcome);
     if (!backward_) return;
     note_watched(step, tape, outcome);
-    if (program_.passes.empty()) return;
-    note_values_afterwards(step, outcome);
+    if (tape_walked_) note_values_afterwards(step, outcome);
     if (tape_spent_) outcome.still_saved += tape.saved_bytes();
   }
 
@@ -342,17 +341,19 @@ class Run {
           values_[static_cast<std::size_t>(value.statement)][static_cast<std::size_t>(value.output)];
       if (y.place().tape == 0) continue;  // a parameter itself, or all that it depends on is frozen
       roots.push_back(y);
-      outcome.roots.push_back(
-          name_of(static_cast<std::size_t>(value.statement), static_cast<std::size_t>(value.output), step));
+      outcome.roots.push_back({value, step});
       const bool scalar = program_.passes[pass].size() == 1 && roots.back().shape().rank() == 0;
       Random random(
           combine(combine(program_.seed, pass), static_cast<std::uint64_t>(step * 64 + value.output)));
       Tensor dy(roots.back().shape(), DType::f64, Tag::gradient);
       for (double& number : dy.mutable_values<double>()) number = scalar ? 1 : random.uniform(-1, 1);
-      add_to_objective(outcome, dy, outcome.values.at(outcome.roots.back()));
+      add_to_objective(outcome, dy,
+                       outcome.values.at(name_of(static_cast<std::size_t>(value.statement),
+                                                 static_cast<std::size_t>(value.output), step)));
       dys.push_back(std::move(dy));
     }
     if (!backward_ || roots.empty()) return;
+    tape_walked_ = true;
     tape_spent_ = pass + 1 == program_.passes.size();
     const BackwardOptions options{.retain = pass + 1 < program_.passes.size()};
     const auto backward = [&] {
@@ -420,7 +421,8 @@ class Run {
   std::vector<Numbers> origins_{};
   std::vector<std::size_t> last_use_{};
   std::vector<bool> rounded_{};
-  bool tape_spent_ = false;  // the last backward of the step has run
+  bool tape_walked_ = false;  // a backward of the step has run: wrappers bring back what they have released
+  bool tape_spent_ = false;   // its last one has
   std::vector<Vars> values_{};
   std::vector<Numbers> gradients_{};  // of parameters, over the steps that an optimizer has seen
   std::unique_ptr<Optimizer> optimizer_{};

@@ -31,6 +31,13 @@ struct Gradient {
   Numbers numbers{};
 };
 
+/// What a gradient flows from.
+struct Root {
+  Value value{};
+  int step = 0;
+  bool operator==(const Root&) const = default;
+};
+
 /// What a run of a program gave.
 struct Outcome {
   std::map<std::string, Numbers> values{};      // of each output, right after its statement
@@ -40,7 +47,7 @@ struct Outcome {
   std::vector<Gradient> gradients{};
   std::map<std::string, Numbers> buffers{};
   std::vector<std::uint64_t> draws{};  // streams drawn after each step, and the generator's state
-  std::vector<std::string> roots{};    // that a gradient flows from
+  std::vector<Root> roots{};           // of all passes, without those that are not recorded
   double objective = 0;                // the sum of <dy, y> over the roots of all passes
   double magnitude = 0;                // the sum of |dy y|
   std::int64_t leaked = 0;             // bytes that are alive at the end and were not at the beginning

@@ -180,7 +180,7 @@ Tensors differentiate(const std::function<Vars(const Vars&)>& f, const Tensors& 
     roots.push_back(std::move(y[i]));
     gradients.push_back(dy[i]);
   }
-  if (!roots.empty()) tape.backward(roots, std::move(gradients));
+  tape.backward(roots, std::move(gradients));  // without roots, too: a wrapper in f may have released x
   Tensors dx;
   for (const Var& leaf : leaves) dx.push_back(leaf.constant() ? Tensor() : tape.grad(leaf));
   return dx;

@@ -4,6 +4,7 @@
 #include <retrace/nn/activation.h>
 #include <retrace/nn/sequential.h>
 #include <retrace/revnet/checkpoint.h>
+#include <retrace/revnet/combinators.h>
 #include <retrace/revnet/networks.h>
 
 #include <functional>
@@ -102,6 +103,25 @@ TEST_CASE("one module may be both F and G", "[replay]") {
     const Tensors expected = step(*m, [&](const Var& x) { return AdditiveCoupling(m, m)(x); });
     CHECK(error(step(*m, [&](const Var& x) { return (*coupling)(x); }), expected) <= kRebuilt);
   }
+}
+
+TEST_CASE("a replay brings back what a wrapper in it has released, even if no gradient reaches the wrapper",
+          "[replay]") {
+  const auto wrapper = std::make_shared<InvertibleModuleWrapper>(std::make_shared<Scaling>(3));
+  const auto streams = std::make_shared<Parallel>(
+      std::vector<std::shared_ptr<InvertibleModule>>{wrapper, std::make_shared<Identity>()});
+  const Tensor data = uniform(kShape, 1);
+  const Tensor dy = uniform(kShape, 2);
+  const auto gradient = [&](bool beside_checkpoint) {
+    Tape tape;
+    const Var x = tape.watch(data.clone(Tag::data));
+    const Var y = tanh(x);  // tanh keeps y, the checkpoint's input
+    Vars roots{y};
+    if (beside_checkpoint) roots.push_back(checkpoint(streams, {y, Var(uniform(kShape, 3))})[1]);
+    tape.backward(roots, Tensors(roots.size(), dy));
+    return tape.grad(x).clone(Tag::data);
+  };
+  CHECK(error({gradient(true)}, {gradient(false)}) <= kRebuilt);
 }
 
 TEST_CASE("the gradients of a coupling whose F is its G are those of finite differences", "[replay]") {

@@ -1,3 +1,4 @@
+#include <retrace/core/epsilon.h>
 #include <retrace/core/fail.h>
 #include <retrace/core/kernels.h>
 #include <retrace/core/random.h>
@@ -127,25 +128,11 @@ std::optional<double> worst_error_in_f64(const Module& module_in, const Tensors&
   }
 }
 
-/// The distance from 1 to the next number.
-double epsilon_of(DType dtype) {
-  switch (dtype) {
-    case DType::bf16:
-      return 0x1p-7;
-    case DType::f16:
-      return 0x1p-10;
-    case DType::f64:
-      return 0x1p-52;
-    default:
-      return 0x1p-23;
-  }
-}
-
 /// Whether an error that shrinks from `worst` to `worst_f64` is rounding: what is wrong stays as large,
 /// rounding shrinks by the ratio of the epsilons. Between the two lies, on a logarithmic scale, the root of
 /// the ratio.
 bool is_rounding(double worst, double worst_f64, DType dtype) {
-  return worst_f64 <= worst * std::sqrt(epsilon_of(DType::f64) / epsilon_of(dtype));
+  return worst_f64 <= worst * std::sqrt(detail::epsilon_of(DType::f64) / detail::epsilon_of(dtype));
 }
 
 /// Puts the differences where they belong: errors, or warnings where only rounding made them.
@@ -160,7 +147,7 @@ void judge(const Module& module_in, const Tensors& x, const InvertibilityOptions
     report.rounding =
         report.worst_error_f64 && is_rounding(found.worst, *report.worst_error_f64, options.dtype);
     if (report.rounding) reason = fmt::format(" by rounding: in f64 by {:.3g}", *report.worst_error_f64);
-    digits_left = found.worst_relative <= std::sqrt(epsilon_of(options.dtype));
+    digits_left = found.worst_relative <= std::sqrt(detail::epsilon_of(options.dtype));
     if (report.rounding && !digits_left)
       reason += fmt::format("; less than half of the digits of {} are left", options.dtype);
   }

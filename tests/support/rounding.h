@@ -6,6 +6,7 @@
 // u, the unit roundoff, is the largest relative error of one rounding to nearest. To first order, n roundings
 // in a row come to n u, and a reference of `Rounded` numbers follows each rounding to the result. (N. Higham,
 // "Accuracy and Stability of Numerical Algorithms", 2002, chapter 3.)
+#include <retrace/core/epsilon.h>
 #include <retrace/core/tensor.h>
 
 #include <algorithm>
@@ -15,18 +16,7 @@
 namespace retrace::test {
 
 /// u: half of the distance from 1 to the next number.
-inline double unit_roundoff(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return 0x1p-53;
-    case DType::f16:
-      return 0x1p-11;
-    case DType::bf16:
-      return 0x1p-8;
-    default:
-      return 0x1p-24;
-  }
-}
+inline double unit_roundoff(DType dtype) { return detail::epsilon_of(dtype) / 2; }
 
 /// |got - expected| in roundings of `expected`. 0 is nothing but 0.
 inline double roundings(double got, double expected, DType dtype) {

@@ -33,4 +33,8 @@ std::string looks_like(std::string_view first_bytes) {
   return "";
 }
 
+std::string looks_like(std::span<const std::uint8_t> first_bytes) {
+  return looks_like(std::string_view(reinterpret_cast<const char*>(first_bytes.data()), first_bytes.size()));
+}
+
 }  // namespace retrace::detail

@@ -61,7 +61,7 @@ struct Part {
 std::string looks_like(std::string_view op, const fs::path& path) {
   std::array<std::uint8_t, 64> first{};
   const std::size_t found = detail::InputFile(op, path).read(first);
-  return detail::looks_like(std::string_view(reinterpret_cast<const char*>(first.data()), found));
+  return detail::looks_like(std::span(first).first(found));
 }
 
 Part check_part(const Layout& layout, const fs::path& path, Split split) {

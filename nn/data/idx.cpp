@@ -49,10 +49,8 @@ std::vector<std::int64_t> read_header(std::string_view op, detail::InputFile& fi
   const std::size_t found = file.read(std::span(header).first(size));
   if (found != size) fail<FormatError>(op, "{} must be at least {} bytes, got {}", file.name(), size, found);
   if (big_endian(header.data()) != magic)
-    fail<FormatError>(
-        op, "{} must begin with the magic number {:#010x}, got {:#010x}{}", file.name(), magic,
-        big_endian(header.data()),
-        detail::looks_like(std::string_view(reinterpret_cast<const char*>(header.data()), found)));
+    fail<FormatError>(op, "{} must begin with the magic number {:#010x}, got {:#010x}{}", file.name(), magic,
+                      big_endian(header.data()), detail::looks_like(std::span(header).first(found)));
   std::vector<std::int64_t> extents;
   std::int64_t bytes = 1;
   for (std::size_t d = 1; d <= rank; ++d) {

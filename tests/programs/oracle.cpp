@@ -191,6 +191,16 @@ class Check {
           rounding_[name] = std::max(rounding_[name], distance(value, (b.*numbers).at(name)));
   }
 
+  /// Compares what noise of that size moves by `moved`. False if that leaves no digits to compare.
+  bool compare(const std::string& kind, const std::string& what, const Numbers& got, const Numbers& expected,
+               double scale, double noise, double moved) {
+    if (moved > kLost * scale) return false;
+    if (distance(got, expected) > kRounding * scale + 100 * moved)
+      found(kind, fmt::format("{}: {} (noise of {:g} moves it by {:.3g})", what,
+                              where_they_differ(got, expected), noise, moved));
+    return true;
+  }
+
   void compare_rounded(const Outcome& written) {
     compare_rounded("value", written.values, stored_->values);
     compare_rounded("buffer", written.buffers, stored_->buffers);
@@ -201,12 +211,8 @@ class Check {
       const auto got = written.find(name);
       if (got == written.end()) continue;
       const Numbers& expected = stored.at(name);
-      const double scale = 1 + largest(expected);
-      if (moved > kLost * scale)
+      if (!compare(kind, kind + " " + name, got->second, expected, 1 + largest(expected), kJitter, moved))
         values_lost_ = true;
-      else if (distance(got->second, expected) > kRounding * scale + 100 * moved)
-        found(kind, fmt::format("{} {}: {} (noise of {:g} moves it by {:.3g})", kind, name,
-                                where_they_differ(got->second, expected), kJitter, moved));
     }
   }
 
@@ -215,13 +221,9 @@ class Check {
       found("released", fmt::format("{} is released after backward", written.left_released.front()));
     for (const auto& [name, numbers] : written.afterwards) {
       const Numbers& expected = written.values.at(name);
-      const double moved = rebuilding_.at(name);
-      const double scale = 1 + largest(expected);
-      if (moved > kLost * scale)
+      if (!compare("rebuilt", name + " after backward", numbers, expected, 1 + largest(expected), kJitter,
+                   rebuilding_.at(name)))
         verdict_.gradients_checked = false;
-      else if (distance(numbers, expected) > kRounding * scale + 100 * moved)
-        found("rebuilt", fmt::format("{} after backward: {} (noise of {:g} moves it by {:.3g})", name,
-                                     where_they_differ(numbers, expected), kJitter, moved));
     }
   }
 
@@ -248,17 +250,12 @@ class Check {
     std::size_t g = 0;
     for (const Gradient& expected : stored_->gradients) {
       const double moved = sensitivity_[g++];
-      if (moved > kLost * scale) {
-        verdict_.gradients_checked = false;
-        continue;
-      }
       const auto got = std::find_if(written.gradients.begin(), written.gradients.end(),
                                     [&](const Gradient& other) { return other.name == expected.name; });
-      if (got == written.gradients.end()) continue;  // of a module that has ended
-      if (distance(got->numbers, expected.numbers) > kRounding * scale + 100 * moved)
-        found("gradient", fmt::format("the gradient of {}: {} (noise of {:g} moves it by {:.3g})",
-                                      expected.name, where_they_differ(got->numbers, expected.numbers),
-                                      kJitter * amplification_, moved));
+      const bool ended = got == written.gradients.end();  // with its module
+      if (!compare("gradient", "the gradient of " + expected.name, ended ? expected.numbers : got->numbers,
+                   expected.numbers, scale, kJitter * amplification_, moved))
+        verdict_.gradients_checked = false;
     }
   }
 

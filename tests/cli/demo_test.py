@@ -19,6 +19,8 @@ class Demo(program.Case):
         self.assertTrue(0 <= summary["test_accuracy"] <= 1)
         stored, reversible = summary["runs"]
         self.assertEqual((stored["policy"], reversible["policy"]), ("stored", "reversible"))
+        # Eight steps at a rate of 0.01 move a loss by about 0.01 |g|^2 each, less than 1 together; a gradient from
+        # rebuilt inputs is off by less than a thousandth of it.
         self.assertAlmostEqual(stored["loss"], reversible["loss"], delta=1e-3)
         self.assertLess(reversible["peak_bytes"], stored["peak_bytes"])
         self.assertLess(reversible["after_forward_bytes"], stored["after_forward_bytes"])

@@ -29,6 +29,8 @@ class Additive final : public InvertibleModule {
   // [rewind]
   Rewound rewind(Tensors y, Tensors dy) override {
     const ModuleScope scope(*this);
+    for (std::size_t i = 0; i < 2; ++i)
+      if (!dy[i].defined()) dy[i] = Tensor::zeros(y[i].shape(), y[i].dtype(), Tag::gradient);
     undo(*G_, y[0], y[1], dy[0], dy[1]);  // x2 = y2 - G(y1), dx1 = dy1 + (dG/dy1)^T dy2
     undo(*F_, y[1], y[0], dy[1], dy[0]);  // x1 = y1 - F(x2), dx2 = dy2 + (dF/dx2)^T dx1
     return {std::move(y), std::move(dy)};

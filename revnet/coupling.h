@@ -65,7 +65,7 @@ class Coupling : public InvertibleModule {
   /// A stream and its gradient on the way back.
   struct Stream {
     Tensor value;     ///< its numbers
-    Tensor gradient;  ///< dLoss/dvalue; undefined where none arrived
+    Tensor gradient;  ///< dLoss/dvalue; zeros where none arrived
   };
 
   /// F or G, which runs under its name whoever else lists the module.

@@ -3,6 +3,9 @@
 
 #include <filesystem>
 #include <iostream>
+#include <map>
+#include <string>
+#include <vector>
 
 using namespace retrace;
 

@@ -7,6 +7,7 @@ using namespace retrace;
 
 namespace {
 
+// [chain]
 constexpr std::int64_t kWidth = 32;
 constexpr std::int64_t kBatch = 64;
 
@@ -18,6 +19,7 @@ std::shared_ptr<InvertibleModule> make_chain() {
         std::make_shared<Sequential>(std::make_shared<Linear>(kWidth, kWidth), std::make_shared<Tanh>())));
   return std::make_shared<InvertibleSequence>(std::move(blocks));
 }
+// [/chain]
 
 // [step]
 /// Bytes of one training step, without its update.

@@ -8,12 +8,14 @@ using namespace retrace;
 
 namespace {
 
+// [class]
 /// scale x, in memory of its own.
 Tensor scaled(const Tensor& x, double scale) {
   Tensor y = like(x, Tag::gradient);
-  kernel::scale_shift(x, scale, 0, y);
+  kernel::scale_shift(x, scale, kernel::kNoShift, y);
   return y;
 }
+// [/class]
 
 }  // namespace
 
@@ -29,26 +31,35 @@ class ScaledCoupling final : public Coupling {
   // [/class]
 
   // [recorded]
+  /// m(source), which must have the shape of the stream that it changes.
+  static Var run(const Branch& m, const Var& source, const Shape& stream) {
+    Var r = m(source);
+    if (r.shape() != stream)
+      throw ShapeError("[ScaledCoupling] the result of F and G must have the stream's shape");
+    return r;
+  }
+
   Var half_step(const Branch& m, const Var& target, const Var& source, Direction direction) override {
-    const Var r = m(source);
+    const Var r = run(m, source, target.shape());
     return direction == Direction::forward ? c_ * target + r : (target - r) / c_;
   }
   // [/recorded]
 
   // [in-place]
   Tensor half_step(const Branch& m, Tensor target, const Tensor& source, Direction direction) override {
-    return step(std::move(target), m(Var(source)).value(), direction);
+    const Tensor r = run(m, Var(source), target.shape()).value();
+    return step(std::move(target), r, direction);
   }
 
   /// The formula with r = m(source), in target's own bytes where nobody else holds them.
   Tensor step(Tensor target, const Tensor& r, Direction direction) const {
     Tensor out = target.unique() ? target : like(target);
     if (direction == Direction::forward) {
-      kernel::scale_shift(target, c_, 0, out);
+      kernel::scale_shift(target, c_, kernel::kNoShift, out);
       kernel::add(out, r, out);
     } else {
       kernel::sub(target, r, out);
-      kernel::scale_shift(out, 1 / c_, 0, out);
+      kernel::broadcast_to(out, c_, out);  // out / c, rounded as operator/ rounds it
     }
     return out;
   }
@@ -59,7 +70,7 @@ class ScaledCoupling final : public Coupling {
     const bool forward = direction == Direction::forward;
     Tape tape;
     const Var v = tape.watch(source.value);
-    const Var r = m(v);  // once, for the value and for its gradient
+    const Var r = run(m, v, target.value.shape());  // once, for the value and for its gradient
     target.value =
         step(std::move(target.value), r.value(), forward ? Direction::inverse : Direction::forward);
     // y = c x + r: dr = dy, dx = c dy.  x = (y - r) / c: dr = -dx / c, dy = dx / c.

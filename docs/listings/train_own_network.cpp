@@ -1,6 +1,5 @@
 // A network of one's own: built from layers and couplings, trained, judged, written to disk and read again.
 // [headers]
-#include <retrace/nn/data/synthetic.h>
 #include <retrace/retrace.h>
 // [/headers]
 

@@ -1,6 +1,5 @@
 // A training step on a GPU where there is one, else on the CPU.
 #include <retrace/cuda/device.h>
-#include <retrace/nn/data/synthetic.h>
 #include <retrace/retrace.h>
 
 #include <iostream>

@@ -76,7 +76,7 @@ int main() {
 
   const std::filesystem::path file = std::filesystem::temp_directory_path() / "own_network.safetensors";
   // [weights]
-  save_weights(*network, file, {{"network", "mine"}, {"width", "16"}, {"depth", "4"}});
+  save_weights(*network, file, {{"model", "mine"}, {"width", "16"}, {"depth", "4"}});
 
   const auto again = make_network(*train, 16, 4);
   load_weights(*again, file);

@@ -26,10 +26,11 @@ EvalOptions completed(EvalOptions options, const Metadata& metadata) {
 
 /// The options of the network: the file's own, unless another network was asked for.
 NetworkOptions network_of(const EvalOptions& options, const TensorFile& file, const Dataset& test) {
-  const auto from_file = network_from(file);
-  const bool same = from_file && find(file.metadata, "network") == options.network.name &&
+  const bool same = find(file.metadata, "network") == options.network.name &&
                     options.network.blocks.empty() && options.network.channels.empty();
-  return same ? *from_file : network_options(options.network, image_format(test));
+  if (same)
+    if (const auto from_file = network_from(file)) return *from_file;
+  return network_options(options.network, image_format(test));
 }
 
 /// The statistics that the training used; without metadata, those of the training images.

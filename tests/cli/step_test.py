@@ -187,6 +187,10 @@ class Names(Steps):
         for got in (self.json("eval", "--weights", theirs, *data), self.json("eval", "--weights", plain, *data, *network)):
             self.assertEqual((got["accuracy"], got["loss"]), (expected["accuracy"], expected["loss"]))
         self.fails(1, "unexpected layer", "eval", "--weights", theirs, *data, "--names", "retrace")
+        # --network counts, whatever network the file names
+        renamed = self.folder / "renamed.safetensors"
+        program.write_metadata(self.weights, renamed, {"network": "mine"})
+        self.assertEqual(self.json("eval", "--weights", renamed, *data, *network[:-2])["accuracy"], expected["accuracy"])
 
     def test_step(self):
         ours = self.step("--steps", 2)
